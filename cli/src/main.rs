@@ -1,0 +1,2 @@
+//! msk-kraft
+fn main() {}

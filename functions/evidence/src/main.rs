@@ -1,0 +1,2 @@
+//! evidence
+fn main() {}

@@ -1,0 +1,2 @@
+//! precheck
+fn main() {}

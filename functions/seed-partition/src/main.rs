@@ -1,0 +1,2 @@
+//! seed-partition
+fn main() {}

@@ -1,0 +1,2 @@
+//! tail-batch
+fn main() {}

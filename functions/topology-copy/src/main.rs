@@ -1,0 +1,2 @@
+//! topology-copy
+fn main() {}
