@@ -1,2 +1,359 @@
-//! config
-pub struct Config;
+//! The migration's configuration: the YAML file an operator writes, checked completely before anything is touched.
+//!
+//! The root is `enterprise.msk_kraft_migration`, so that files of earlier tools load unchanged. Unknown fields are
+//! refused. `${NAME}` in a string takes the environment variable `NAME`, except in passwords: those stay references, so
+//! that a configuration never carries a secret into a state, the journal or the evidence.
+
+mod cluster;
+mod interpolate;
+mod span;
+
+pub use cluster::{AuthConfig, AuthMode, ClusterConfig, SecretRef};
+pub use span::Span;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// Everything a migration is told. Durations are [`Span`]s, sizes are bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// A switch to keep a prepared file from being run by accident.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// The ZooKeeper-mode cluster to leave.
+    pub source: ClusterConfig,
+    /// The KRaft-mode cluster to move to.
+    pub target: ClusterConfig,
+    /// Where segments, offset runs and manifests are kept.
+    pub backup: Backup,
+    /// Where the signed evidence goes.
+    pub evidence: Evidence,
+    /// Drain and freeze.
+    #[serde(default)]
+    pub cutover: Cutover,
+    /// What validation compares.
+    #[serde(default)]
+    pub validation: Validation,
+    /// How the seed spends memory and connections.
+    #[serde(default)]
+    pub seed: Seed,
+    /// How topics are brought over.
+    #[serde(default)]
+    pub topology: Topology,
+    /// How ACLs are brought over.
+    #[serde(default)]
+    pub acl: Acl,
+}
+
+/// The bucket of the migration's working data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// Bucket name.
+    pub s3_bucket: String,
+    /// Key prefix; the migration id is appended.
+    pub s3_prefix: String,
+    /// Customer managed key of the bucket's encryption, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key_arn: Option<String>,
+}
+
+/// The bucket and the signature of the evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// Bucket name.
+    pub s3_bucket: String,
+    /// Key prefix; the migration id is appended.
+    pub s3_prefix: String,
+    /// How long S3 Object Lock keeps the evidence from being changed; needs a bucket created with Object Lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Span>,
+    /// Ed25519 private key in PKCS#8 PEM, readable by the evidence function. Without one a demonstration key signs,
+    /// and the evidence says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_key_path: Option<String>,
+}
+
+/// Drain and producer freeze.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cutover {
+    /// Longest time from the start of the tail to a lag that stays small.
+    pub drain_timeout: Span,
+    /// Largest lag of a partition that counts as drained, in records.
+    pub drain_max_partition_lag: i64,
+    /// How long every partition has to stay below it.
+    pub drain_stable_window: Span,
+    /// Longest time producers are held from the freeze to `READY_FOR_CLIENT_SWITCH`.
+    pub max_producer_freeze: Span,
+    /// Called with POST to freeze and unfreeze producers. Without it an operator confirms at a terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub producer_freeze_webhook: Option<String>,
+    /// Replication back to the source after the switch; not available.
+    pub reverse_replication_enabled: bool,
+}
+
+impl Default for Cutover {
+    fn default() -> Self {
+        Self {
+            drain_timeout: Span::from_secs(30 * 60),
+            drain_max_partition_lag: 100,
+            drain_stable_window: Span::from_secs(30),
+            max_producer_freeze: Span::from_secs(60),
+            producer_freeze_webhook: None,
+            reverse_replication_enabled: false,
+        }
+    }
+}
+
+/// What validation compares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Validation {
+    /// Records by which a partition's counts may differ.
+    pub count_tolerance: i64,
+    /// Records compared byte by byte in each partition.
+    pub spot_check_records_per_partition: u32,
+}
+
+impl Default for Validation {
+    fn default() -> Self {
+        Self { count_tolerance: 1, spot_check_records_per_partition: 3 }
+    }
+}
+
+/// How the seed spends memory and connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Seed {
+    /// Partitions copied at the same time.
+    pub max_concurrent_partitions: u32,
+    /// Size at which a segment is stored, in bytes.
+    pub segment_max_bytes: u32,
+    /// Partitions in one batch, the unit of one copy function.
+    pub partitions_per_batch: u32,
+}
+
+impl Default for Seed {
+    fn default() -> Self {
+        Self { max_concurrent_partitions: 4, segment_max_bytes: 32 * 1024 * 1024, partitions_per_batch: 64 }
+    }
+}
+
+/// How topics are brought over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Topology {
+    /// What happens to a config that already differs on the target.
+    pub on_config_drift: ConfigDrift,
+}
+
+/// What happens to a topic config that already differs on the target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigDrift {
+    /// The source's value wins.
+    #[default]
+    OverwriteWithSource,
+    /// The target's value stays.
+    KeepTarget,
+    /// The migration stops and names the difference.
+    Fail,
+}
+
+/// How ACLs are brought over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Acl {
+    /// What happens when the target has ACLs of its own.
+    pub on_drift: AclDrift,
+}
+
+/// What happens when the target has ACLs of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AclDrift {
+    /// The source's are added, the target's stay.
+    #[default]
+    Merge,
+    /// Nothing is added.
+    KeepTarget,
+    /// The migration stops and names the difference.
+    Fail,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// The file's outer shape.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    enterprise: Enterprise,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Enterprise {
+    msk_kraft_migration: Config,
+}
+
+impl Config {
+    /// Reads a configuration file's text. `env` answers `${NAME}`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the line and column of a YAML or field error, or with
+    /// every value that cannot be used.
+    pub fn from_yaml(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        // An excerpt of the file in the message could show a password that stands on a neighbouring line.
+        let options = serde_saphyr::options! { with_snippet: false };
+        let file: File = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| Error::invalid(error.to_string().trim_end()))?;
+        let config = interpolate::apply(&file.enterprise.msk_kraft_migration, env)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads the JSON form that the state machine's input and the journal hold.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), as [`Config::from_yaml`].
+    pub fn from_json(value: &serde_json::Value) -> Result<Self> {
+        let config: Self = serde_json::from_value(value.clone())
+            .map_err(|error| Error::invalid(format_args!("the configuration cannot be used: {error}")))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The JSON form; it holds no secret, since passwords are references.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Sixteen hex digits over what must not change while a migration is under way: both clusters and both buckets.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        let identity = [
+            self.source.identity(),
+            self.target.identity(),
+            &self.backup.s3_bucket,
+            &self.backup.s3_prefix,
+            &self.evidence.s3_bucket,
+            &self.evidence.s3_prefix,
+        ];
+        for part in identity {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        hex::encode(&hash.finalize()[..8])
+    }
+
+    /// Checks what the types cannot, and names every problem at once.
+    fn check(&self) -> Result<()> {
+        let mut problems = Vec::new();
+        let mut require = |good: bool, problem: &str| {
+            if !good {
+                problems.push(problem.to_owned());
+            }
+        };
+        require(self.enabled, "enabled is false: set it to true to run this migration");
+        require(self.seed.max_concurrent_partitions > 0, "seed.max_concurrent_partitions must be at least 1");
+        require(self.seed.partitions_per_batch > 0, "seed.partitions_per_batch must be at least 1");
+        require(self.seed.segment_max_bytes >= 1024 * 1024, "seed.segment_max_bytes must be at least 1048576");
+        require(self.cutover.drain_max_partition_lag >= 0, "cutover.drain_max_partition_lag must not be negative");
+        require(self.validation.count_tolerance >= 0, "validation.count_tolerance must not be negative");
+        require(!self.cutover.max_producer_freeze.is_zero(), "cutover.max_producer_freeze must be longer than 0s");
+        require(!self.backup.s3_bucket.is_empty(), "backup.s3_bucket must not be empty");
+        require(!self.evidence.s3_bucket.is_empty(), "evidence.s3_bucket must not be empty");
+        let webhook = self.cutover.producer_freeze_webhook.as_deref();
+        require(
+            webhook.is_none_or(|url| url.starts_with("http://") || url.starts_with("https://")),
+            "cutover.producer_freeze_webhook must be an http:// or https:// URL",
+        );
+        problems.extend(self.source.problems("source"));
+        problems.extend(self.target.problems("target"));
+        if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems.join("\n"))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = "
+enterprise:
+  msk_kraft_migration:
+    source:
+      cluster_arn: arn:aws:kafka:us-east-1:123456789012:cluster/old/abc-1
+      auth: {mode: iam}
+    target:
+      cluster_arn: arn:aws:kafka:us-east-1:123456789012:cluster/new/def-2
+      auth:
+        mode: scram-sha-512
+        username: ${KAFKA_USER}
+        password: ${KAFKA_PASSWORD}
+    backup: {s3_bucket: segments, s3_prefix: zk-to-kraft/}
+    evidence: {s3_bucket: evidence, s3_prefix: runs/, retention: 7y}
+    cutover: {drain_timeout: 30m, drain_stable_window: 5s, producer_freeze_webhook: 'https://example.com/freeze'}
+    acl: {on_drift: merge}
+";
+
+    fn env(name: &str) -> Option<String> {
+        (name == "KAFKA_USER").then(|| "alice".to_owned())
+    }
+
+    #[test]
+    fn a_full_file_loads_with_its_defaults() {
+        let config = Config::from_yaml(FULL, env).unwrap();
+        assert_eq!(config.cutover.drain_timeout.as_secs(), 1800);
+        assert_eq!(config.cutover.max_producer_freeze.as_secs(), 60);
+        assert_eq!(config.seed.max_concurrent_partitions, 4);
+        assert_eq!(config.target.auth.username.as_deref(), Some("alice"));
+        assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);
+    }
+
+    #[test]
+    fn a_password_stays_a_reference() {
+        let config = Config::from_yaml(FULL, env).unwrap();
+        assert!(config.to_json().to_string().contains("${KAFKA_PASSWORD}"));
+        let literal = FULL.replace("${KAFKA_PASSWORD}", "hunter2");
+        let error = Config::from_yaml(&literal, env).unwrap_err();
+        assert!(error.message.contains("${NAME}") && !error.message.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_with_its_line() {
+        let text = FULL.replace("acl:", "acls:");
+        let error = Config::from_yaml(&text, env).unwrap_err();
+        assert!(error.message.contains("acls") && error.message.contains("line 16"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let error = Config::from_yaml(FULL, |_| None).unwrap_err();
+        assert!(error.message.contains("KAFKA_USER"), "{error}");
+    }
+
+    #[test]
+    fn every_unusable_value_is_named_at_once() {
+        let text = FULL.replace("drain_timeout: 30m", "max_producer_freeze: 0s, drain_max_partition_lag: -1");
+        let error = Config::from_yaml(&text, env).unwrap_err();
+        assert!(error.message.contains("max_producer_freeze") && error.message.contains("drain_max"), "{error}");
+    }
+
+    #[test]
+    fn the_fingerprint_moves_with_the_clusters_and_buckets_only() {
+        let config = Config::from_yaml(FULL, env).unwrap();
+        let mut tuned = config.clone();
+        tuned.cutover.drain_max_partition_lag = 5;
+        assert_eq!(tuned.fingerprint(), config.fingerprint());
+        tuned.backup.s3_bucket.push('x');
+        assert_ne!(tuned.fingerprint(), config.fingerprint());
+        assert_eq!(config.fingerprint().len(), 16);
+    }
+}
