@@ -1,1 +1,44 @@
-//! kafka
+//! A small Kafka client for moving record batches between clusters as they are.
+//!
+//! It speaks the protocol's messages from `kafka-protocol` over connections of its own, to brokers from 2.8 to 4.x. What
+//! it has beyond other clients: raw batches in and out ([`Cluster::fetch`], [`Cluster::produce`]), configs, ACLs and
+//! groups of a cluster, and an outcome for every single item of a request ([`Each`]). What it is not: a consumer or a
+//! producer. It joins no groups, picks no partitions and batches nothing.
+//!
+//! Everything goes through [`Cluster`]. All methods but `fetch` and `produce` repeat what fails for a passing reason, up
+//! to the deadline in [`RetryPolicy`]; what an error means to the caller is in [`Error::kind`].
+
+pub mod batch;
+
+mod admin;
+mod api;
+mod cluster;
+mod connection;
+mod error;
+mod fetch;
+mod frame;
+mod groups;
+mod metadata;
+mod pool;
+mod produce;
+mod retry;
+mod settings;
+mod spread;
+mod transport;
+
+pub use admin::{
+    AclBinding, AclOperation, AclPermission, AclResource, ConfigChange, ConfigEntry, ConfigOp, ConfigSource, NewTopic,
+    OffsetSpec, PatternType, ProducerState,
+};
+pub use batch::AbortedTransaction;
+pub use cluster::Cluster;
+pub use error::{Each, Error, Place, Result, all_ok};
+pub use fetch::{FetchOptions, FetchPosition, Fetched, Isolation};
+pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember, GroupState, NewOffset};
+pub use kafka_protocol::ResponseError as Code;
+pub use kafka_protocol::messages::ApiKey as Api;
+pub use metadata::{Broker, MetadataMode, PartitionInfo, TopicInfo};
+pub use migration::TopicPartition;
+pub use produce::{Produced, ProducerIdentity};
+pub use retry::RetryPolicy;
+pub use settings::{Auth, Settings};

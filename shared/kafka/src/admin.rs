@@ -1,0 +1,14 @@
+//! Looking at a cluster and changing it, apart from records and groups.
+
+mod acls;
+mod configs;
+mod log_dirs;
+mod offsets;
+mod producers;
+mod topics;
+
+pub use acls::{AclBinding, AclOperation, AclPermission, AclResource, PatternType};
+pub use configs::{ConfigChange, ConfigEntry, ConfigOp, ConfigSource};
+pub use offsets::OffsetSpec;
+pub use producers::ProducerState;
+pub use topics::NewTopic;

@@ -1,0 +1,107 @@
+//! Topics: list, create, delete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest};
+use serde::{Deserialize, Serialize};
+
+use crate::Api;
+use crate::cluster::Cluster;
+use crate::error::{Each, Place, Result, check};
+use crate::metadata::TopicInfo;
+use crate::pool::Purpose;
+use crate::spread::{Outcomes, complete, text, topic_name};
+
+/// How long the controller may take to have a change of topics in place everywhere.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A topic to create.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewTopic {
+    /// Name.
+    pub name: Arc<str>,
+    /// Number of partitions.
+    pub partitions: i32,
+    /// Replicas of each partition.
+    pub replication_factor: i16,
+    /// Configs that differ from the cluster's defaults.
+    pub configs: BTreeMap<String, String>,
+}
+
+impl Cluster {
+    /// All topics by name as the cluster knows them now, internal ones included.
+    pub async fn topics(&self) -> Result<Vec<TopicInfo>> {
+        self.with_retries(|| self.refresh()).await?;
+        Ok(self.metadata().await?.topics.values().cloned().collect())
+    }
+
+    /// Creates topics. The leaders of a new topic may take a moment to appear.
+    ///
+    /// # Errors
+    /// A topic that exists has the code [`TopicAlreadyExists`](crate::Code::TopicAlreadyExists). It may be one that this
+    /// very call created, when the answer to its first attempt was lost.
+    pub async fn create_topics(&self, topics: &[NewTopic]) -> Each<Arc<str>, ()> {
+        self.settle(topics.to_vec(), |topic| topic.name.clone(), |topics| self.create_once(topics)).await
+    }
+
+    async fn create_once(&self, topics: Vec<NewTopic>) -> Each<Arc<str>, ()> {
+        let names = topics.iter().map(|topic| topic.name.clone()).collect();
+        let request = CreateTopicsRequest::default()
+            .with_topics(topics.iter().map(creatable).collect())
+            .with_timeout_ms(APPLY_TIMEOUT.as_millis() as i32);
+        let answer = async {
+            let controller = self.controller().await?;
+            let answer = self.call(controller, Purpose::Admin, &request, APPLY_TIMEOUT).await?;
+            let outcomes = answer.topics.iter().map(|topic| {
+                let name: Arc<str> = topic.name.as_str().into();
+                let message = topic.error_message.as_deref();
+                let outcome = check(Api::CreateTopics, topic.error_code, || Place::Topic(name.clone()), message);
+                (name, outcome)
+            });
+            Ok(outcomes.collect::<Outcomes<_, _>>())
+        };
+        // The topics are in no snapshot yet.
+        let answer = answer.await;
+        self.invalidate();
+        complete(names, answer)
+    }
+
+    /// Deletes topics with their records.
+    pub async fn delete_topics(&self, topics: &[Arc<str>]) -> Each<Arc<str>, ()> {
+        self.settle(topics.to_vec(), Arc::clone, |topics| self.delete_once(topics)).await
+    }
+
+    async fn delete_once(&self, topics: Vec<Arc<str>>) -> Each<Arc<str>, ()> {
+        let request = DeleteTopicsRequest::default()
+            .with_topic_names(topics.iter().map(|topic| topic_name(topic)).collect())
+            .with_timeout_ms(APPLY_TIMEOUT.as_millis() as i32);
+        let answer = async {
+            let controller = self.controller().await?;
+            let answer = self.call(controller, Purpose::Admin, &request, APPLY_TIMEOUT).await?;
+            let outcomes = answer.responses.iter().filter_map(|topic| {
+                let name: Arc<str> = topic.name.as_ref()?.as_str().into();
+                let message = topic.error_message.as_deref();
+                let outcome = check(Api::DeleteTopics, topic.error_code, || Place::Topic(name.clone()), message);
+                Some((name, outcome))
+            });
+            Ok(outcomes.collect::<Outcomes<_, _>>())
+        };
+        let answer = answer.await;
+        self.invalidate();
+        complete(topics, answer)
+    }
+}
+
+fn creatable(topic: &NewTopic) -> CreatableTopic {
+    let config = |(name, value): (&String, &String)| {
+        CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+    };
+    CreatableTopic::default()
+        .with_name(topic_name(&topic.name))
+        .with_num_partitions(topic.partitions)
+        .with_replication_factor(topic.replication_factor)
+        .with_configs(topic.configs.iter().map(config).collect())
+}
