@@ -1,1 +1,27 @@
-//! copy
+//! The copy of partitions: source leader → raw batches → S3 → target leader → journal.
+//!
+//! What is produced is decided once, when a stretch of batches is stored in S3 under a name nobody can take again; from
+//! then on every attempt, by whichever invocation, produces the same bytes with the same sequence numbers. Together with
+//! the broker's duplicate detection (KIP-98) that makes a copy exactly once across crashes, retries and duplicate
+//! invocations.
+//!
+//! - [`runs`]: which source offset became which target offset;
+//! - [`slice`](mod@slice): a stretch of one partition, made from a fetched record set;
+//! - [`reader`]: fetches slices from the source;
+//! - [`objects`]: the S3 objects that hold slices;
+//! - [`writer`]: produces slices to the target, resending identical bytes;
+//! - [`engine`]: reads, stores, writes and checkpoints at the same time;
+//! - [`batches`]: which partitions one invocation copies.
+
+pub mod batches;
+pub mod engine;
+pub mod objects;
+pub mod reader;
+pub mod runs;
+pub mod runs_store;
+pub mod slice;
+pub mod writer;
+
+pub use engine::{Engine, Outcome, Work};
+pub use runs::{OffsetRun, OffsetRuns};
+pub use slice::Slice;

@@ -5,60 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{BatchId, MigrationId};
 use crate::phase::Phase;
 
-/// Input of the `gate` function, which keeps the doors of a migration.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
-pub enum GateInput {
-    /// Lets a run in: creates it from `config`, or finds where an earlier execution of it stopped.
-    Enter {
-        /// The migration.
-        migration_id: MigrationId,
-        /// The configuration in its JSON form; needed the first time, compared with the stored one afterwards.
-        #[serde(default)]
-        config: Option<serde_json::Value>,
-    },
-    /// Arms a gate with the task token of the state that waits for it.
-    Open {
-        /// The migration.
-        migration_id: MigrationId,
-        /// Which gate.
-        gate: GateName,
-        /// Who may open it: whoever holds this. Never logged.
-        token: SecretToken,
-    },
-    /// Decides a gate that is armed.
-    Decide {
-        /// The migration.
-        migration_id: MigrationId,
-        /// Which gate.
-        gate: GateName,
-        /// The decision.
-        decision: Decision,
-        /// Who decided, for the journal.
-        by: String,
-    },
-    /// The clients were switched: validation may begin, producers may write to the target.
-    Switched {
-        /// The migration.
-        migration_id: MigrationId,
-    },
-    /// Gives a run up before its first commit on the target.
-    Rollback {
-        /// The migration.
-        migration_id: MigrationId,
-        /// Why, for the journal.
-        #[serde(default)]
-        reason: Option<String>,
-    },
-    /// Records that the run stopped, and lets frozen producers go on where that is right.
-    Fail {
-        /// The migration.
-        migration_id: MigrationId,
-        /// What Step Functions caught.
-        cause: Caught,
-    },
-}
-
 /// Input of the functions that work on a phase as a whole: `precheck`, `topology-copy`, `cutover`, `evidence`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PhaseInput {
@@ -128,71 +74,6 @@ pub struct Entered {
     pub freeze_timeout_seconds: u64,
 }
 
-/// The places where a migration waits for somebody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GateName {
-    /// The operator starts the cutover.
-    Cutover,
-    /// Producers are frozen.
-    Freeze,
-    /// Clients run against the target.
-    ClientSwitch,
-    /// The operator asks for validation and evidence.
-    Finalize,
-}
-
-impl GateName {
-    /// The name as stored and printed.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cutover => "cutover",
-            Self::Freeze => "freeze",
-            Self::ClientSwitch => "client-switch",
-            Self::Finalize => "finalize",
-        }
-    }
-}
-
-impl std::fmt::Display for GateName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What was decided at a gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// Go on.
-    Approve,
-    /// Do not: roll back where that is still possible.
-    Reject,
-}
-
-/// A Step Functions task token. Whoever has it can answer for the operator, so it cannot be printed or serialised.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct SecretToken(String);
-
-impl SecretToken {
-    /// Wraps a token.
-    pub fn new(token: impl Into<String>) -> Self {
-        Self(token.into())
-    }
-
-    /// The token, for the one call that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for SecretToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
 /// An error as a `Catch` sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Caught {
@@ -205,12 +86,15 @@ pub struct Caught {
 }
 
 impl Caught {
-    /// One line for the journal: the function's own message where there is one.
+    /// One line for the journal: the function's own message where there is one, the innermost error when a branch of
+    /// the state machine wrapped it.
     pub fn reason(&self) -> String {
-        let message = serde_json::from_str::<serde_json::Value>(&self.cause)
-            .ok()
-            .and_then(|cause| cause.get("errorMessage")?.as_str().map(str::to_owned))
-            .unwrap_or_else(|| self.cause.clone());
+        let cause: Option<serde_json::Value> = serde_json::from_str(&self.cause).ok();
+        let field = |name: &str| cause.as_ref().and_then(|cause| cause.get(name)?.as_str().map(str::to_owned));
+        if let (Some(error), Some(cause)) = (field("Error"), field("Cause")) {
+            return Self { error, cause }.reason();
+        }
+        let message = field("errorMessage").unwrap_or_else(|| self.cause.clone());
         match (self.error.as_str(), message.as_str()) {
             ("", "") => "stopped without a reason".to_owned(),
             (error, "") => error.to_owned(),
@@ -225,16 +109,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_never_printed() {
-        let input: GateInput =
-            serde_json::from_str(r#"{"op":"open","migration_id":"m","gate":"client-switch","token":"AQC8"}"#).unwrap();
-        assert!(!format!("{input:?}").contains("AQC8"));
-    }
-
-    #[test]
     fn the_functions_own_message_is_the_reason() {
         let cause = r#"{"errorType":"Unsafe","errorMessage":"foreign record (orders/3)"}"#;
         let caught = Caught { error: "Unsafe".into(), cause: cause.into() };
+        assert_eq!(caught.reason(), "Unsafe: foreign record (orders/3)");
+        let wrapped = serde_json::json!({"Error": "Unsafe", "Cause": cause}).to_string();
+        let caught = Caught { error: "BranchFailed".into(), cause: wrapped };
         assert_eq!(caught.reason(), "Unsafe: foreign record (orders/3)");
         let timeout = Caught { error: "States.Timeout".into(), cause: String::new() };
         assert_eq!(timeout.reason(), "States.Timeout");

@@ -1,1 +1,16 @@
-//! runtime
+//! What every function and the CLI need around a migration: AWS clients, the run's configuration and journal, its bucket,
+//! the clusters, and the glue to Lambda.
+
+pub mod aws;
+pub mod budget;
+pub mod clusters;
+pub mod gates;
+pub mod run;
+pub mod serve;
+pub mod store;
+
+pub use aws::Aws;
+pub use budget::Budget;
+pub use run::{Host, Run};
+pub use serve::serve;
+pub use store::Store;

@@ -1,0 +1,253 @@
+//! One invocation's copy of one batch of partitions: reading, storing, and producing run at the same time, each round
+//! ends with a checkpoint, and at any moment a newer invocation may take over.
+
+mod recover;
+mod rounds;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use journal::{Checkpoint, Lease, Position};
+use migration::progress::PartitionProgress;
+use migration::{BatchId, Error, Result, TopicPartition};
+use runtime::store::PutOnce;
+use runtime::{Budget, Run};
+use telemetry::metrics;
+use tokio::sync::mpsc;
+
+use crate::objects::Objects;
+use crate::reader::Reader;
+use crate::runs_store;
+use crate::slice::Slice;
+use crate::writer::Writer;
+
+/// What the copy is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Everything up to each partition's seed end, `window` partitions at a time.
+    Seed {
+        /// Partitions read at the same time.
+        window: usize,
+    },
+    /// Whatever arrives, until the journal says stop.
+    Tail,
+}
+
+/// How a copy ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The work is done, apart from partitions that stopped.
+    Done,
+    /// The time is up with work left.
+    OutOfTime,
+    /// The migration was told to stop.
+    Stopped,
+}
+
+/// The copy of one batch.
+#[derive(Debug)]
+pub struct Engine<'a> {
+    run: &'a Run<'a>,
+    work: Work,
+    budget: Budget,
+    objects: Objects,
+    lease: Lease,
+    /// As checkpointed.
+    progress: BTreeMap<TopicPartition, PartitionProgress>,
+    writer: Writer,
+    /// Number of the next tail object.
+    tail_next: u64,
+    /// Partitions that cannot go on; the reader leaves them out.
+    stopped: Mutex<BTreeSet<TopicPartition>>,
+}
+
+/// What the reading side hands to the storing side.
+type Round = Vec<Slice>;
+
+/// How one attempt at the pipeline ended.
+enum Attempt {
+    Ended(Outcome),
+    /// Another invocation stored first what this one was about to store: adopt that.
+    Overtaken,
+}
+
+/// Copies `batch` until its work is done, the budget is spent, or the migration is told to stop.
+///
+/// # Errors
+/// Fenced when a newer invocation works on the batch; Transient when a fault lasted too long. A fault of one partition is
+/// no error: the partition is marked as stopped in the journal and the others go on.
+pub async fn copy_batch(run: &Run<'_>, batch: BatchId, work: Work, budget: Budget) -> Result<Outcome> {
+    loop {
+        let mut engine = Engine::open(run, batch, work, budget).await?;
+        engine.recover().await?;
+        match engine.pipeline().await? {
+            Attempt::Ended(outcome) => return Ok(outcome),
+            Attempt::Overtaken => tracing::info!(%batch, "a segment was stored by an earlier invocation; taking it over"),
+        }
+    }
+}
+
+impl<'a> Engine<'a> {
+    /// Takes the batch over from whichever invocation had it.
+    async fn open(run: &'a Run<'a>, batch: BatchId, work: Work, budget: Budget) -> Result<Self> {
+        let owner = format!("{}-{}", std::process::id(), budget.left().as_millis());
+        let lease = run.journal.claim(batch, &owner).await?;
+        let mut partitions = run.journal.partitions(batch).await?;
+        partitions.iter_mut().for_each(|partition| partition.stopped = None);
+        let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
+        let writer = Writer::open(run.target().await?, &names).await?;
+        Ok(Self {
+            run,
+            work,
+            budget,
+            objects: Objects::new(run.store.clone()),
+            tail_next: lease.tail_next.unwrap_or(0),
+            lease,
+            progress: partitions.into_iter().map(|progress| (progress.partition.clone(), progress)).collect(),
+            writer,
+            stopped: Mutex::default(),
+        })
+    }
+
+    /// Runs the stages at the same time: the reader is up to two rounds ahead of the writer.
+    async fn pipeline(&mut self) -> Result<Attempt> {
+        let producer = self.run.meta.producer;
+        let producer = producer.ok_or_else(|| Error::internal("the migration has no producer id yet"))?;
+        let mut positions = BTreeMap::new();
+        for progress in self.progress.values() {
+            positions.insert(progress.partition.clone(), Position::from(progress));
+        }
+        let mut reader = Reader::new(self.run.source().await?, producer, positions);
+        let goals = self.progress.values().map(|progress| (progress.partition.clone(), progress.seed_end)).collect();
+
+        let (to_store, stored_from) = mpsc::channel(1);
+        let (to_write, written_from) = mpsc::channel(1);
+        let tail_next = self.tail_next;
+        let Self { run, work, budget, objects, lease, progress, writer, stopped, .. } = self;
+        let reading = rounds::read(run, *work, *budget, &mut reader, goals, stopped, to_store);
+        let storing = store_rounds(*work, objects, lease, tail_next, stored_from, to_write);
+        let writing = write_rounds(run, lease, objects, progress, writer, stopped, written_from);
+        let (outcome, overtaken, ()) = tokio::try_join!(reading, storing, writing)?;
+        Ok(if overtaken { Attempt::Overtaken } else { Attempt::Ended(outcome) })
+    }
+}
+
+/// Stores each round; true when another invocation was first.
+async fn store_rounds(
+    work: Work,
+    objects: &Objects,
+    lease: &Lease,
+    mut tail_next: u64,
+    mut rounds: mpsc::Receiver<Round>,
+    stored: mpsc::Sender<(Round, Option<u64>)>,
+) -> Result<bool> {
+    while let Some(round) = rounds.recv().await {
+        let put = match work {
+            _ if round.iter().all(|slice| slice.batches.is_empty()) => PutOnce::Stored,
+            Work::Tail => {
+                tail_next += 1;
+                objects.put_tail(lease.batch, tail_next - 1, &round).await?
+            }
+            Work::Seed { .. } => put_segments(objects, lease, &round).await?,
+        };
+        if put == PutOnce::Taken {
+            return Ok(true);
+        }
+        let number = (work == Work::Tail).then_some(tail_next);
+        if stored.send((round, number)).await.is_err() {
+            return Ok(false);
+        }
+    }
+    Ok(false)
+}
+
+async fn put_segments(objects: &Objects, lease: &Lease, round: &Round) -> Result<PutOnce> {
+    let filled = round.iter().filter(|slice| !slice.batches.is_empty());
+    let puts = futures::future::try_join_all(filled.map(|slice| objects.put_segment(slice, lease.epoch))).await?;
+    Ok(if puts.contains(&PutOnce::Taken) { PutOnce::Taken } else { PutOnce::Stored })
+}
+
+/// Produces and checkpoints each stored round.
+async fn write_rounds(
+    run: &Run<'_>,
+    lease: &Lease,
+    objects: &Objects,
+    progress: &mut BTreeMap<TopicPartition, PartitionProgress>,
+    writer: &mut Writer,
+    stopped: &Mutex<BTreeSet<TopicPartition>>,
+    mut rounds: mpsc::Receiver<(Round, Option<u64>)>,
+) -> Result<()> {
+    while let Some((mut round, tail_next)) = rounds.recv().await {
+        round.retain(|slice| !is_stopped(stopped, &slice.partition));
+        write_round(run, lease, objects, progress, writer, stopped, &round, tail_next).await?;
+    }
+    Ok(())
+}
+
+/// Produces one round and checkpoints it, together with the number of the tail object that follows.
+#[expect(clippy::too_many_arguments, reason = "the parts of one engine, borrowed apart so that the stages can overlap")]
+async fn write_round(
+    run: &Run<'_>,
+    lease: &Lease,
+    objects: &Objects,
+    progress: &mut BTreeMap<TopicPartition, PartitionProgress>,
+    writer: &mut Writer,
+    stopped: &Mutex<BTreeSet<TopicPartition>>,
+    round: &[Slice],
+    tail_next: Option<u64>,
+) -> Result<()> {
+    let failed: BTreeMap<_, _> = writer.write(round).await?.into_iter().collect();
+    let mut checkpoints = Vec::with_capacity(round.len());
+    for slice in round {
+        let Some(current) = progress.get_mut(&slice.partition) else { continue };
+        let previous = Position::from(&*current);
+        let refused = failed.get(&slice.partition);
+        if refused.is_none() {
+            advance(objects, current, slice, lease.epoch).await?;
+        }
+        if let Some(error) = refused.or(slice.fault.as_ref()) {
+            tracing::error!(partition = %slice.partition, kind = error.kind.name(), "{error}");
+            stop(stopped, &slice.partition);
+            current.stopped = Some(error.to_string());
+        }
+        checkpoints.push(Checkpoint { previous, next: current.clone() });
+    }
+    run.journal.checkpoint_many(lease, &checkpoints, tail_next).await?;
+    report(run, round, &failed);
+    Ok(())
+}
+
+async fn advance(objects: &Objects, progress: &mut PartitionProgress, slice: &Slice, epoch: u64) -> Result<()> {
+    runs_store::append(objects.store(), progress, &slice.runs, epoch).await?;
+    progress.source_next = slice.to.source_next;
+    progress.target_next = slice.to.target_next;
+    progress.source_end = slice.source_end;
+    progress.bytes += slice.bytes() as i64;
+    progress.reencoded += slice.reencoded;
+    Ok(())
+}
+
+fn report(run: &Run<'_>, round: &[Slice], failed: &BTreeMap<TopicPartition, Error>) {
+    let copied = || round.iter().filter(|slice| !failed.contains_key(&slice.partition));
+    let records: i64 = copied().map(|slice| slice.to.target_next - slice.from.target_next).sum();
+    let bytes: usize = copied().map(Slice::bytes).sum();
+    let lag = copied().map(|slice| slice.source_end - slice.to.source_next).max().unwrap_or(0);
+    if records > 0 || !failed.is_empty() {
+        let values = [
+            (metrics::RECORDS_COPIED, records as f64),
+            (metrics::BYTES_COPIED, bytes as f64),
+            (metrics::BATCHES_REENCODED, copied().map(|slice| slice.reencoded).sum::<i64>() as f64),
+            (metrics::MAX_PARTITION_LAG, lag.max(0) as f64),
+            (metrics::PARTITIONS_STOPPED, failed.len() as f64),
+        ];
+        metrics::emit(run.meta.phase.name(), run.id.as_str(), &values);
+    }
+}
+
+fn stop(stopped: &Mutex<BTreeSet<TopicPartition>>, partition: &TopicPartition) {
+    stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(partition.clone());
+}
+
+fn is_stopped(stopped: &Mutex<BTreeSet<TopicPartition>>, partition: &TopicPartition) -> bool {
+    stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(partition)
+}

@@ -1,0 +1,153 @@
+//! Reads slices from the source, many partitions at a time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use journal::{Position, ProducerId};
+use kafka::{Cluster, Code, Each, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, TopicPartition};
+use migration::Error;
+
+use crate::slice::Slice;
+
+/// Most bytes of one partition in one fetch. The broker sends a whole batch even when it is larger.
+const PARTITION_MAX_BYTES: i32 = 4 * 1024 * 1024;
+
+/// Most bytes of one fetch response.
+const FETCH_MAX_BYTES: i32 = 24 * 1024 * 1024;
+
+/// How long the source holds a fetch that finds nothing new.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// Partitions of one fetch that are asked for alone when they came back empty although records are there.
+const PROBES: usize = 8;
+
+/// The source side of a copy: where each partition stands, ahead of what is stored.
+#[derive(Debug)]
+pub struct Reader {
+    source: Cluster,
+    producer: ProducerId,
+    positions: BTreeMap<TopicPartition, Position>,
+    /// Moves the front of the fetch on, so that no partition is always served last.
+    turn: usize,
+}
+
+impl Reader {
+    /// A reader that goes on at `positions`.
+    pub fn new(source: Cluster, producer: ProducerId, positions: BTreeMap<TopicPartition, Position>) -> Self {
+        Self { source, producer, positions, turn: 0 }
+    }
+
+    /// Where `partition` stands; nowhere once it met a fault.
+    pub fn position(&self, partition: &TopicPartition) -> Option<Position> {
+        self.positions.get(partition).copied()
+    }
+
+    /// Fetches once for `partitions` and moves their positions on. Waits up to half a second for something new. A slice
+    /// may be of no length, and may carry the fault that ends its partition.
+    pub async fn read(&mut self, partitions: &[TopicPartition]) -> Vec<Slice> {
+        let mut wanted: Vec<_> = partitions.iter().filter_map(|partition| self.wanted(partition)).collect();
+        if !wanted.is_empty() {
+            let front = self.turn % wanted.len();
+            wanted.rotate_left(front);
+            self.turn += 1;
+        }
+        let fetched = self.source.fetch(&wanted, &options(MAX_WAIT)).await;
+        let mut slices = Vec::with_capacity(fetched.len());
+        let mut probes = PROBES;
+        for (partition, mut result) in fetched {
+            let Some(position) = self.position(&partition) else { continue };
+            let starved = |fetched: &Fetched| {
+                fetched.records.is_empty() && fetched.last_stable_offset > position.source_next
+            };
+            let mut alone = false;
+            if result.as_ref().is_ok_and(starved) && probes > 0 {
+                probes -= 1;
+                alone = true;
+                result = self.probe(&partition).await;
+            }
+            if let Some(slice) = self.slice(&partition, position, result, alone).await {
+                match slice.fault {
+                    None => self.positions.insert(partition, slice.to),
+                    Some(_) => self.positions.remove(&partition),
+                };
+                slices.push(slice);
+            }
+        }
+        slices
+    }
+
+    fn wanted(&self, partition: &TopicPartition) -> Option<FetchPosition> {
+        let offset = self.position(partition)?.source_next;
+        Some(FetchPosition { partition: partition.clone(), offset, max_bytes: PARTITION_MAX_BYTES })
+    }
+
+    /// Fetches `partition` alone, so that an empty answer means that there is nothing up to the last stable offset.
+    async fn probe(&self, partition: &TopicPartition) -> kafka::Result<Fetched> {
+        let wanted: Vec<_> = self.wanted(partition).into_iter().collect();
+        let answer: Each<_, _> = self.source.fetch(&wanted, &options(Duration::ZERO)).await;
+        let none = || kafka::Error::NoLeader { partition: partition.clone() };
+        answer.into_iter().next().map_or_else(|| Err(none()), |(_, result)| result)
+    }
+
+    /// Makes a slice of a fetch result. `None` when the fault passes: the next read tries again.
+    async fn slice(
+        &self,
+        partition: &TopicPartition,
+        from: Position,
+        result: kafka::Result<Fetched>,
+        alone: bool,
+    ) -> Option<Slice> {
+        let fetched = match result {
+            Ok(fetched) => fetched,
+            Err(error) if error.code() == Some(Code::OffsetOutOfRange) => {
+                return self.out_of_range(partition, from).await;
+            }
+            Err(error) if error.is_retryable() => {
+                tracing::debug!(%partition, %error, "fetch will be repeated");
+                self.source.invalidate();
+                return None;
+            }
+            Err(error) => return Some(faulted(partition, from, Error::from(error))),
+        };
+        let nothing_left = alone && fetched.records.is_empty();
+        let mut slice = Slice::at(partition.clone(), from, fetched.last_stable_offset);
+        slice.fault = slice.append(fetched, self.producer).err();
+        if nothing_left {
+            // Compaction can remove the end of a log; the offsets up to the last stable one hold nothing.
+            slice.to.source_next = slice.to.source_next.max(slice.source_end);
+        }
+        Some(slice)
+    }
+
+    /// The log no longer begins where the copy stands. Before the first record that is how retention works; later it is
+    /// a loss.
+    async fn out_of_range(&self, partition: &TopicPartition, from: Position) -> Option<Slice> {
+        let mut starts = self.source.list_offsets(std::slice::from_ref(partition), OffsetSpec::Earliest).await;
+        let start = match starts.pop()?.1 {
+            Ok(start) => start,
+            Err(error) if error.is_retryable() => return None,
+            Err(error) => return Some(faulted(partition, from, Error::from(error))),
+        };
+        if from.target_next > 0 || start < from.source_next {
+            let message = format!(
+                "the source's log now starts at {start}, so records before it are gone and were not copied; \
+                 raise the topic's retention on the source, then start a new migration of it"
+            );
+            return Some(faulted(partition, from, Error::data_unsafe(message)));
+        }
+        tracing::info!(%partition, from = from.source_next, to = start, "the log start moved before the copy began");
+        let mut slice = Slice::at(partition.clone(), from, start);
+        slice.to.source_next = start;
+        Some(slice)
+    }
+}
+
+fn faulted(partition: &TopicPartition, from: Position, fault: Error) -> Slice {
+    let mut slice = Slice::at(partition.clone(), from, from.source_next);
+    slice.fault = Some(fault.at(partition).at_offset(from.source_next));
+    slice
+}
+
+const fn options(max_wait: Duration) -> FetchOptions {
+    FetchOptions { max_wait, min_bytes: 1, max_bytes: FETCH_MAX_BYTES, isolation: Isolation::ReadCommitted }
+}

@@ -1,0 +1,299 @@
+//! Produces slices to the target: many partitions in a request, several requests in flight, identical bytes on every
+//! attempt.
+//!
+//! The broker accepts only the next sequence number of our producer id and answers a repeat of one of the last five
+//! batches with its first offset (`ProducerStateManager`, KIP-98), so at most five batches of a partition are in flight
+//! and every answer is compared with the offset the batch must have.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use kafka::{Cluster, Code, Each, OffsetSpec, Produced, TopicPartition};
+use migration::{Error, Result};
+
+use crate::slice::Slice;
+
+/// Requests in flight; the broker remembers as many batches of a producer.
+const WINDOW: usize = 5;
+
+/// Bytes after which a request takes no further partition.
+const REQUEST_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long the broker may take to replicate a request.
+const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a partition whose faults pass is tried before the invocation gives up and is retried as a whole.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pause before a partition is tried again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The target side of a copy.
+#[derive(Debug)]
+pub struct Writer {
+    target: Cluster,
+    /// End offset of each partition on the target, as far as this writer knows it.
+    ends: BTreeMap<TopicPartition, i64>,
+}
+
+impl Writer {
+    /// A writer for `partitions`; reads where each of them ends on the target.
+    ///
+    /// # Errors
+    /// When the target cannot be asked; Unsafe when a partition does not start at offset 0, as only a copy of ours does.
+    pub async fn open(target: Cluster, partitions: &[TopicPartition]) -> Result<Self> {
+        let starts = kafka::all_ok(target.list_offsets(partitions, OffsetSpec::Earliest).await)?;
+        if let Some((partition, start)) = starts.into_iter().find(|(_, start)| *start != 0) {
+            let message = format!("the target's log starts at {start}: records were deleted that this migration needs");
+            return Err(Error::data_unsafe(message).at(&partition));
+        }
+        let ends = kafka::all_ok(target.list_offsets(partitions, OffsetSpec::Latest).await)?;
+        Ok(Self { target, ends })
+    }
+
+    /// Where `partition` ends on the target.
+    pub fn end(&self, partition: &TopicPartition) -> i64 {
+        self.ends.get(partition).copied().unwrap_or(0)
+    }
+
+    /// Produces `slices`, at most one for each partition, and returns the partitions that cannot go on. Batches that are
+    /// on the target already are not sent again.
+    ///
+    /// # Errors
+    /// Transient when a fault that should have passed has not.
+    pub async fn write(&mut self, slices: &[Slice]) -> Result<Vec<(TopicPartition, Error)>> {
+        let mut failed = Vec::new();
+        let mut open = Vec::with_capacity(slices.len());
+        for slice in slices {
+            match Sending::new(slice, self.end(&slice.partition)) {
+                Ok(sending) => open.push(sending),
+                Err(error) => failed.push((slice.partition.clone(), error)),
+            }
+        }
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            self.pass(&mut open).await;
+            for sending in &open {
+                self.ends.insert(sending.slice.partition.clone(), sending.acknowledged_end());
+            }
+            open.retain(|sending| !sending.is_done());
+            if open.is_empty() {
+                return Ok(failed);
+            }
+            self.settle(&mut open, &mut failed, Instant::now() >= give_up).await?;
+        }
+    }
+
+    /// Sends what is left, up to [`WINDOW`] requests at a time, until everything is answered or each partition has met a
+    /// fault.
+    async fn pass(&self, open: &mut [Sending<'_>]) {
+        let mut in_flight = FuturesOrdered::new();
+        let mut front = 0;
+        loop {
+            while in_flight.len() < WINDOW {
+                let request = next_request(open, &mut front);
+                if request.is_empty() {
+                    break;
+                }
+                in_flight.push_back(self.send(request));
+            }
+            let Some((sent, answers)) = in_flight.next().await else { return };
+            note_answers(open, &sent, answers);
+        }
+    }
+
+    async fn send(&self, request: Vec<(usize, TopicPartition, Bytes)>) -> (Vec<usize>, Each<TopicPartition, Produced>) {
+        let sent = request.iter().map(|(index, ..)| *index).collect();
+        let batches: Vec<_> = request.into_iter().map(|(_, partition, bytes)| (partition, bytes)).collect();
+        (sent, self.target.produce(&batches, PRODUCE_TIMEOUT).await)
+    }
+
+    /// Decides about partitions that met a fault: passing faults are tried again from the first unanswered batch,
+    /// sequence faults from where the target really ends, and anything else ends the partition.
+    async fn settle(
+        &mut self,
+        open: &mut Vec<Sending<'_>>,
+        failed: &mut Vec<(TopicPartition, Error)>,
+        out_of_patience: bool,
+    ) -> Result<()> {
+        let mut kept = Vec::with_capacity(open.len());
+        let mut pause = false;
+        for mut sending in open.drain(..) {
+            let partition = sending.slice.partition.clone();
+            let outcome = match sending.fault.take() {
+                None => Ok(()),
+                Some(Fault::Misplaced(error)) => Err(error),
+                Some(Fault::Kafka(error)) if is_sequence_fault(&error) => self.realign(&mut sending).await,
+                Some(Fault::Kafka(error)) if error.is_retryable() && out_of_patience => {
+                    return Err(Error::from(error).at(&partition));
+                }
+                Some(Fault::Kafka(error)) if error.is_retryable() => {
+                    tracing::debug!(%partition, %error, "batch will be sent again");
+                    pause = true;
+                    Ok(())
+                }
+                Some(Fault::Kafka(error)) => Err(Error::from(error).at(&partition).at_offset(sending.source_offset())),
+            };
+            match outcome {
+                Ok(()) => {
+                    sending.sent = sending.acknowledged;
+                    kept.push(sending);
+                }
+                Err(error) if error.kind.is_retryable() => return Err(error),
+                Err(error) => failed.push((partition, error)),
+            }
+        }
+        *open = kept;
+        if pause {
+            self.target.invalidate();
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// The broker expects another sequence: an earlier attempt, ours or an overtaken invocation's, got further than its
+    /// answers did. Goes on from the target's end, provided that it is the end of one of our batches.
+    async fn realign(&mut self, sending: &mut Sending<'_>) -> Result<()> {
+        let partition = sending.slice.partition.clone();
+        let ends = self.target.list_offsets(std::slice::from_ref(&partition), OffsetSpec::Latest).await;
+        let end = kafka::all_ok(ends)?.remove(&partition).unwrap_or(0);
+        let before = sending.acknowledged;
+        sending.align(end)?;
+        if sending.acknowledged == before && !sending.is_done() {
+            let message = "the target refuses the next sequence number although its end is where it should be; \
+                           its producer state was lost or somebody else uses this producer id";
+            sending.realigned += 1;
+            if sending.realigned > 3 {
+                return Err(Error::data_unsafe(message).at(&partition).at_offset(sending.source_offset()));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+/// A slice on its way.
+struct Sending<'a> {
+    slice: &'a Slice,
+    /// Target offset of each batch, and the end after the last.
+    offsets: Vec<i64>,
+    /// Batches the target has.
+    acknowledged: usize,
+    /// Batches sent in the current pass, or acknowledged.
+    sent: usize,
+    fault: Option<Fault>,
+    realigned: u32,
+}
+
+enum Fault {
+    Kafka(kafka::Error),
+    /// The target appended a batch where it must not be.
+    Misplaced(Error),
+}
+
+impl<'a> Sending<'a> {
+    /// Skips the batches below the target's `end`.
+    fn new(slice: &'a Slice, end: i64) -> Result<Self> {
+        let mut next = slice.from.target_next;
+        let mut offsets = vec![next];
+        for batch in &slice.batches {
+            next += i64::from(batch.header().records_count);
+            offsets.push(next);
+        }
+        let mut sending = Self { slice, offsets, acknowledged: 0, sent: 0, fault: None, realigned: 0 };
+        sending.align(end)?;
+        sending.sent = sending.acknowledged;
+        Ok(sending)
+    }
+
+    /// Sets what is acknowledged from the target's `end`.
+    fn align(&mut self, end: i64) -> Result<()> {
+        let last = self.offsets.len() - 1;
+        if end >= self.offsets[last] {
+            self.acknowledged = last;
+            return Ok(());
+        }
+        let found = self.offsets.binary_search(&end);
+        self.acknowledged = found.map_err(|_| {
+            let expected = self.offsets[self.acknowledged];
+            let problem = if end < self.offsets[0] { "lost records it had acknowledged" } else { "was written by somebody else" };
+            Error::data_unsafe(format_args!("the target {problem}: it ends at {end}, expected {expected}"))
+                .at(&self.slice.partition)
+                .at_offset(self.slice.from.source_next)
+        })?;
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.acknowledged == self.slice.batches.len()
+    }
+
+    fn acknowledged_end(&self) -> i64 {
+        self.offsets[self.acknowledged]
+    }
+
+    fn source_offset(&self) -> i64 {
+        self.slice.batches.get(self.acknowledged).map_or(self.slice.to.source_next, |batch| batch.header().base_offset)
+    }
+
+    fn next_batch(&mut self) -> Option<Bytes> {
+        if self.fault.is_some() {
+            return None;
+        }
+        let batch = self.slice.batches.get(self.sent)?;
+        self.sent += 1;
+        Some(batch.clone().into_produce_bytes())
+    }
+
+    fn note(&mut self, answer: kafka::Result<Produced>) {
+        if self.fault.is_some() {
+            return;
+        }
+        let expected = self.acknowledged_end();
+        match answer {
+            Ok(produced) if produced.base_offset == expected => self.acknowledged += 1,
+            Ok(produced) => {
+                let message = format!(
+                    "the target appended at {}, expected {expected}: somebody else writes to it; stop that writer, \
+                     delete the topic on the target and start a new migration",
+                    produced.base_offset
+                );
+                let error = Error::data_unsafe(message).at(&self.slice.partition).at_offset(self.source_offset());
+                self.fault = Some(Fault::Misplaced(error));
+            }
+            Err(error) => self.fault = Some(Fault::Kafka(error)),
+        }
+    }
+}
+
+/// The next batch of as many partitions as fit into a request, going around from `front`.
+fn next_request(open: &mut [Sending<'_>], front: &mut usize) -> Vec<(usize, TopicPartition, Bytes)> {
+    let count = open.len();
+    let mut request = Vec::new();
+    let mut bytes = 0;
+    for step in 0..count {
+        let index = (*front + step) % count;
+        let Some(batch) = open[index].next_batch() else { continue };
+        bytes += batch.len();
+        request.push((index, open[index].slice.partition.clone(), batch));
+        if bytes >= REQUEST_BYTES {
+            *front = index + 1;
+            break;
+        }
+    }
+    request
+}
+
+/// Answers come in the order asked.
+fn note_answers(open: &mut [Sending<'_>], sent: &[usize], answers: Each<TopicPartition, Produced>) {
+    for (index, (_, answer)) in sent.iter().zip(answers) {
+        open[*index].note(answer);
+    }
+}
+
+fn is_sequence_fault(error: &kafka::Error) -> bool {
+    matches!(error.code(), Some(Code::OutOfOrderSequenceNumber | Code::DuplicateSequenceNumber | Code::UnknownProducerId))
+}

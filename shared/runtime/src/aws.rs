@@ -1,0 +1,101 @@
+//! AWS clients, built once from the environment, and the meaning of their errors.
+
+use std::fmt::Debug;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::{Builder, tls};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use migration::{Error, ErrorKind};
+
+/// Name of the journal's table when `MSK_KRAFT_TABLE` is not set.
+const DEFAULT_TABLE: &str = "msk-kraft";
+
+/// The AWS clients of one process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    config: SdkConfig,
+    /// S3.
+    pub s3: aws_sdk_s3::Client,
+    /// DynamoDB, which holds the journal.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Step Functions.
+    pub sfn: aws_sdk_sfn::Client,
+    /// Name of the journal's table.
+    pub table: String,
+}
+
+impl Aws {
+    /// Clients from the usual AWS environment. A custom endpoint (`AWS_ENDPOINT_URL`) is addressed by path in S3, since
+    /// a stand-in has no host name per bucket.
+    pub async fn from_env() -> Self {
+        let http = Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
+        let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(config.endpoint_url().is_some()).build();
+        Self {
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            sfn: aws_sdk_sfn::Client::new(&config),
+            table: std::env::var("MSK_KRAFT_TABLE").unwrap_or_else(|_| DEFAULT_TABLE.to_owned()),
+            config,
+        }
+    }
+
+    /// The shared configuration, for a client that only one binary needs.
+    pub const fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// The MSK control plane of `region`, which may differ from the one this runs in.
+    pub fn msk(&self, region: &str) -> aws_sdk_kafka::Client {
+        let config = aws_sdk_kafka::config::Builder::from(&self.config).region(Region::new(region.to_owned())).build();
+        aws_sdk_kafka::Client::from_conf(config)
+    }
+}
+
+/// Error codes that a passing shortage or race gives; the rest of the answered errors want a person.
+const PASSING: [&str; 9] = [
+    "SlowDown",
+    "ThrottlingException",
+    "Throttling",
+    "TooManyRequestsException",
+    "RequestTimeout",
+    "RequestLimitExceeded",
+    "ServiceUnavailable",
+    "InternalError",
+    "OperationAborted",
+];
+
+/// The meaning of an SDK error: what did not reach AWS, and what AWS calls passing, is worth a retry; an answer such as
+/// `AccessDenied` or `NoSuchBucket` is not. `what` says what was tried.
+pub fn sdk_error<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: aws_smithy_runtime_api::client::result::CreateUnhandledError
+        + aws_sdk_s3::error::ProvideErrorMetadata
+        + std::error::Error
+        + Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    let SdkError::ServiceError(service) = error else {
+        return Error::transient(format_args!("{what}: {}", sources(error)));
+    };
+    let code = service.err().code().unwrap_or("unknown");
+    let message = service.err().message().unwrap_or("no message");
+    let status = service.raw().status().as_u16();
+    let kind = if status >= 500 || PASSING.contains(&code) { ErrorKind::Transient } else { ErrorKind::Blocked };
+    Error::new(kind, format_args!("{what}: {code} (HTTP {status}): {message}"))
+}
+
+/// An error with everything that caused it, on one line.
+fn sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,31 @@
+//! Answering a gate: the journal records who decided what, then Step Functions hears of it.
+
+use journal::{Decided, Decision, Gate, GateName, Journal};
+use migration::Result;
+use serde_json::json;
+
+use crate::aws::{Aws, sdk_error};
+
+/// Records `decision` at the gate `name` and sends it to the state that waits. Safe to repeat: a decision that was
+/// recorded but not sent is sent, one that was sent is left alone.
+///
+/// # Errors
+/// Blocked when nothing waits at the gate; Transient when Step Functions could not be told, with the decision kept.
+pub async fn decide(aws: &Aws, journal: &Journal, name: GateName, decision: &Decision, by: &str) -> Result<Gate> {
+    let (token, gate) = match journal.decide(name, decision, by).await? {
+        Decided::AlreadySent(gate) => return Ok(gate),
+        Decided::Send { token, gate } => (token, gate),
+    };
+    let output = json!({"verdict": decision.verdict, "attempt": gate.attempt}).to_string();
+    let sent = aws.sfn.send_task_success().task_token(token.expose()).output(output).send().await;
+    match sent {
+        Ok(_) => {}
+        // The state was answered before, or its execution has ended: repeating can change nothing.
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_task_timed_out() || e.is_task_does_not_exist()) => {
+            tracing::warn!(gate = %name, "the state that opened the gate no longer waits");
+        }
+        Err(error) => return Err(sdk_error(&format!("answer the gate {name}"), &error)),
+    }
+    journal.mark_sent(name, gate.attempt).await?;
+    Ok(gate)
+}

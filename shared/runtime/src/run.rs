@@ -1,0 +1,91 @@
+//! One process's connections, and one migration seen from it.
+
+use journal::{Journal, Meta};
+use migration::{Config, MigrationId, Result};
+
+use crate::aws::Aws;
+use crate::clusters::Clusters;
+use crate::store::Store;
+
+/// What a process builds once and keeps between invocations.
+#[derive(Debug)]
+pub struct Host {
+    /// AWS clients.
+    pub aws: Aws,
+    /// Connections to Kafka clusters.
+    pub clusters: Clusters,
+}
+
+impl Host {
+    /// Builds clients from the environment; connects to no cluster yet.
+    pub async fn from_env() -> Self {
+        Self { aws: Aws::from_env().await, clusters: Clusters::default() }
+    }
+
+    /// The journal of `run`, whether it exists or not.
+    pub fn journal(&self, run: &MigrationId) -> Journal {
+        Journal::new(self.aws.dynamodb.clone(), &self.aws.table, run.clone())
+    }
+
+    /// Loads the migration `run` from its journal.
+    ///
+    /// # Errors
+    /// Invalid when there is no such migration.
+    pub async fn load(&self, run: &MigrationId) -> Result<Run<'_>> {
+        let journal = self.journal(run);
+        let meta = journal.meta().await?;
+        let config = Config::from_json(&meta.config)?;
+        Ok(Run { id: run.clone(), store: self.backup(&config, run), config, journal, meta, host: self })
+    }
+
+    /// Where the working data of `run` lies.
+    pub fn backup(&self, config: &Config, run: &MigrationId) -> Store {
+        let prefix = format!("{}{run}/", config.backup.s3_prefix);
+        Store::new(self.aws.s3.clone(), &config.backup.s3_bucket, prefix)
+    }
+
+    /// Where the evidence of `run` goes.
+    pub fn evidence(&self, config: &Config, run: &MigrationId) -> Store {
+        let prefix = format!("{}{run}/", config.evidence.s3_prefix);
+        Store::new(self.aws.s3.clone(), &config.evidence.s3_bucket, prefix)
+    }
+}
+
+/// A migration as an invocation finds it.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Its id.
+    pub id: MigrationId,
+    /// Its configuration.
+    pub config: Config,
+    /// Its journal.
+    pub journal: Journal,
+    /// What the journal said when the run was loaded.
+    pub meta: Meta,
+    /// Its working data in S3.
+    pub store: Store,
+    host: &'a Host,
+}
+
+impl Run<'_> {
+    /// The source cluster, connected.
+    ///
+    /// # Errors
+    /// Those of [`Clusters::connect`].
+    pub async fn source(&self) -> Result<kafka::Cluster> {
+        self.host.clusters.connect(&self.host.aws, &self.config.source).await
+    }
+
+    /// The target cluster, connected.
+    ///
+    /// # Errors
+    /// Those of [`Clusters::connect`].
+    pub async fn target(&self) -> Result<kafka::Cluster> {
+        self.host.clusters.connect(&self.host.aws, &self.config.target).await
+    }
+
+    /// The process this run is seen from.
+    pub const fn host(&self) -> &Host {
+        self.host
+    }
+}

@@ -1,0 +1,142 @@
+//! The objects of a migration in one bucket under one prefix.
+
+use std::collections::HashMap;
+
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use migration::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::aws::sdk_error;
+
+/// A bucket and the prefix under which everything of one migration lies. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+    prefix: String,
+}
+
+/// An object's content and user metadata.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// The content.
+    pub body: Bytes,
+    /// User metadata.
+    pub metadata: HashMap<String, String>,
+}
+
+/// Outcome of [`Store::put_once`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutOnce {
+    /// The object is ours.
+    Stored,
+    /// The key was taken; the object there is unchanged.
+    Taken,
+}
+
+impl Store {
+    /// Objects under `prefix` of `bucket`.
+    pub fn new(client: aws_sdk_s3::Client, bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into(), prefix: prefix.into() }
+    }
+
+    /// The bucket's name.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The whole key of `name`.
+    pub fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The `s3://` address of `name`.
+    pub fn url(&self, name: &str) -> String {
+        format!("s3://{}/{}", self.bucket, self.key(name))
+    }
+
+    /// Stores `body` under `name`, whatever was there.
+    ///
+    /// # Errors
+    /// See [`sdk_error`]; this holds for every call of the store.
+    pub async fn put(&self, name: &str, body: Bytes) -> Result<()> {
+        let request = self.client.put_object().bucket(&self.bucket).key(self.key(name)).body(ByteStream::from(body));
+        request.send().await.map_err(|error| sdk_error(&format!("store {}", self.url(name)), &error))?;
+        Ok(())
+    }
+
+    /// Stores `body` and `metadata` under `name` unless the key is taken, decided by S3 in one step
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>). A repeat of a request whose
+    /// answer was lost finds the key taken by itself.
+    ///
+    /// # Errors
+    /// See [`Store::put`].
+    pub async fn put_once(&self, name: &str, body: Bytes, metadata: HashMap<String, String>) -> Result<PutOnce> {
+        let request = self.client.put_object().bucket(&self.bucket).key(self.key(name)).if_none_match("*");
+        match request.set_metadata(Some(metadata)).body(ByteStream::from(body)).send().await {
+            Ok(_) => Ok(PutOnce::Stored),
+            Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 412) => Ok(PutOnce::Taken),
+            // 409: another conditional write of the key is under way and may still fail.
+            Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 409) => {
+                Err(Error::transient(format_args!("{} is being written by another invocation", self.url(name))))
+            }
+            Err(error) => Err(sdk_error(&format!("store {}", self.url(name)), &error)),
+        }
+    }
+
+    /// The object `name`, if there is one.
+    ///
+    /// # Errors
+    /// See [`Store::put`].
+    pub async fn get(&self, name: &str) -> Result<Option<Object>> {
+        let what = || format!("read {}", self.url(name));
+        match self.client.get_object().bucket(&self.bucket).key(self.key(name)).send().await {
+            Ok(output) => {
+                let metadata = output.metadata.unwrap_or_default();
+                let body = output.body.collect().await;
+                let body = body.map_err(|error| Error::transient(format_args!("{}: {error}", what())))?.into_bytes();
+                Ok(Some(Object { body, metadata }))
+            }
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => Ok(None),
+            Err(error) => Err(sdk_error(&what(), &error)),
+        }
+    }
+
+    /// Names under `prefix` (relative to the store's) in key order, from after `start_after` when given.
+    ///
+    /// # Errors
+    /// See [`Store::put`].
+    pub async fn list(&self, prefix: &str, start_after: Option<&str>) -> Result<Vec<String>> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.key(prefix));
+        let mut pages = request.set_start_after(start_after.map(|name| self.key(name))).into_paginator().send();
+        let mut names = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| sdk_error(&format!("list {}", self.url(prefix)), &error))?;
+            let keys = page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key);
+            names.extend(keys.filter_map(|key| key.strip_prefix(&self.prefix).map(str::to_owned)));
+        }
+        Ok(names)
+    }
+
+    /// Stores `value` as JSON.
+    ///
+    /// # Errors
+    /// See [`Store::put`].
+    pub async fn put_json(&self, name: &str, value: &(impl Serialize + Sync)) -> Result<()> {
+        let body = serde_json::to_vec(value).map_err(|error| Error::internal(format_args!("encode {name}: {error}")))?;
+        self.put(name, body.into()).await
+    }
+
+    /// Reads JSON that [`Store::put_json`] stored.
+    ///
+    /// # Errors
+    /// See [`Store::put`]; a missing object is Blocked, one that cannot be read is Internal.
+    pub async fn get_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let object = self.get(name).await?;
+        let object = object.ok_or_else(|| Error::blocked(format_args!("{} is missing; was it deleted?", self.url(name))))?;
+        serde_json::from_slice(&object.body)
+            .map_err(|error| Error::internal(format_args!("{} cannot be read: {error}", self.url(name))))
+    }
+}

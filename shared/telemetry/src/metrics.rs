@@ -1,0 +1,86 @@
+//! Every metric there is, declared once: name, unit and meaning.
+//!
+//! A metric leaves a function as one CloudWatch embedded metric format line on stdout
+//! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
+//! The only dimension is the phase; migration and batch are fields of the line, since as dimensions they would make a
+//! new metric each.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+/// CloudWatch namespace of all metrics.
+pub const NAMESPACE: &str = "msk-kraft";
+
+/// A declared metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Name in CloudWatch.
+    pub name: &'static str,
+    /// CloudWatch unit.
+    pub unit: &'static str,
+    /// What it measures.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($ident:ident = $name:literal, $unit:literal, $help:literal;)*) => {
+        $(#[doc = $help] pub const $ident: Metric = Metric { name: $name, unit: $unit, help: $help };)*
+
+        /// Every declared metric, for the documentation and its test.
+        pub const ALL: &[Metric] = &[$($ident),*];
+    };
+}
+
+metrics! {
+    RECORDS_COPIED = "RecordsCopied", "Count", "Records produced to the target.";
+    BYTES_COPIED = "BytesCopied", "Bytes", "Bytes of record batches produced to the target.";
+    BATCHES_REENCODED = "BatchesReencoded", "Count", "Batches that could not pass through raw.";
+    MAX_PARTITION_LAG = "MaxPartitionLag", "Count", "Largest lag of a partition behind the source's last stable offset.";
+    PARTITIONS_STOPPED = "PartitionsStopped", "Count", "Partitions that stopped and need a person.";
+    FREEZE_MILLIS = "FreezeMillis", "Milliseconds", "Time from the freeze of producers to READY_FOR_CLIENT_SWITCH.";
+    VALIDATION_MISMATCHES = "ValidationMismatches", "Count", "Differences that validation found.";
+}
+
+/// Writes `values` of one moment of one migration as an embedded metric line.
+#[expect(clippy::print_stdout, reason = "CloudWatch reads embedded metrics from stdout")]
+pub fn emit(phase: &str, migration: &str, values: &[(Metric, f64)]) {
+    println!("{}", line(phase, migration, values));
+}
+
+fn line(phase: &str, migration: &str, values: &[(Metric, f64)]) -> serde_json::Value {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let declared: Vec<_> = values.iter().map(|(metric, _)| json!({"Name": metric.name, "Unit": metric.unit})).collect();
+    let mut line = json!({
+        "_aws": {
+            "Timestamp": millis,
+            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [["phase"]], "Metrics": declared}],
+        },
+        "phase": phase,
+        "migration": migration,
+    });
+    for (metric, value) in values {
+        line[metric.name] = json!(value);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_holds_the_value_of_each_metric_it_declares() {
+        let line = line("seed", "m1", &[(RECORDS_COPIED, 3.0), (BYTES_COPIED, 9.0)]);
+        for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap() {
+            assert!(line[metric["Name"].as_str().unwrap()].is_number());
+        }
+        assert_eq!(line["RecordsCopied"], 3.0);
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        let names: std::collections::BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len());
+    }
+}
