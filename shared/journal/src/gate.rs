@@ -169,10 +169,10 @@ pub struct Gate {
     pub deadline: Option<DateTime<Utc>>,
 }
 
-/// Outcome of [`Journal::decide`].
+/// Outcome of [`Journal::decide`](crate::Journal::decide).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decided {
-    /// The decision is stored: send it with this token, then call [`Journal::mark_sent`].
+    /// The decision is stored: send it with this token, then call [`Journal::mark_sent`](crate::Journal::mark_sent).
     Send {
         /// The token to answer with.
         token: Token,

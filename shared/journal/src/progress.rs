@@ -146,6 +146,7 @@ impl Journal {
             attributes.remove(identity);
         }
         let write = Write::to(key)
+            .set("moved_by", lease.epoch)
             .if_equal("epoch", lease.epoch)
             .if_equal("source_next", checkpoint.previous.source_next)
             .if_equal("target_next", checkpoint.previous.target_next);
@@ -160,12 +161,13 @@ impl Journal {
             return Err(self.not_safe(format_args!("{partition} is not a partition of batch {}", lease.batch)));
         };
         let epoch = number(&stored, "epoch").unwrap_or_default();
+        let moved_by = number(&stored, "moved_by");
         let stored: PartitionProgress = self.read(stored)?;
         let position = Position::from(&stored);
         if epoch < lease.epoch && position == checkpoint.previous {
             return Ok(NotMoved::Unstamped);
         }
-        if epoch == lease.epoch && position == Position::from(&checkpoint.next) {
+        if moved_by == Some(lease.epoch) && position == Position::from(&checkpoint.next) {
             return Ok(NotMoved::Replay);
         }
         Err(self.not_safe(format_args!(
