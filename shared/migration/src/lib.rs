@@ -7,6 +7,8 @@ pub mod ids;
 pub mod message;
 pub mod phase;
 pub mod progress;
+pub mod report;
+pub mod scope;
 
 pub use config::Config;
 pub use error::{Context, Error, ErrorKind, Result};

@@ -5,7 +5,28 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{BatchId, MigrationId};
 use crate::phase::Phase;
 
-/// Input of the functions that work on a phase as a whole: `precheck`, `topology-copy`, `cutover`, `evidence`.
+/// Input of `precheck`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum PrecheckInput {
+    /// The phase of a run: journals, stores the report, and fails when there is a blocker.
+    Check {
+        /// The migration.
+        migration_id: MigrationId,
+    },
+    /// Findings for a configuration, without a run. Answers with a [`PrecheckReport`](crate::report::PrecheckReport).
+    Report {
+        /// The configuration in its JSON form.
+        config: serde_json::Value,
+    },
+    /// A plan for a configuration, without a run. Answers with a [`Plan`](crate::report::Plan).
+    Plan {
+        /// The configuration in its JSON form.
+        config: serde_json::Value,
+    },
+}
+
+/// Input of the functions that work on a phase as a whole: `topology-copy`, `cutover`, `evidence`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PhaseInput {
     /// The migration.

@@ -1,0 +1,99 @@
+//! What precheck and plan tell an operator.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The migration cannot begin.
+    Blocker,
+    /// The migration can begin; somebody should know this.
+    Warning,
+    /// Nothing to do.
+    Info,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Blocker => "blocker",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        })
+    }
+}
+
+/// One thing precheck found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable code, such as `B03`.
+    pub code: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What was found, with the names it is about.
+    pub message: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+/// The outcome of a precheck: findings, blockers first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrecheckReport {
+    /// The findings, by severity, then code.
+    pub findings: Vec<Finding>,
+}
+
+impl PrecheckReport {
+    /// Findings that keep the migration from beginning.
+    pub fn blockers(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Blocker)
+    }
+}
+
+/// One cluster as a plan describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedCluster {
+    /// Name out of the ARN.
+    pub name: String,
+    /// ARN.
+    pub arn: String,
+    /// `ZOOKEEPER` or `KRAFT`.
+    pub metadata: String,
+    /// Kafka version as the MSK API gives it, such as `3.9.x.kraft`.
+    pub kafka: String,
+    /// Number of brokers.
+    pub brokers: usize,
+}
+
+/// One topic to bring over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedTopic {
+    /// Name.
+    pub name: String,
+    /// Partitions.
+    pub partitions: usize,
+    /// Replication factor on the source.
+    pub replication_factor: usize,
+    /// Bytes on the leaders of the source.
+    pub bytes: i64,
+}
+
+/// What a migration would do, found without touching anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Where it starts.
+    pub source: PlannedCluster,
+    /// Where it goes.
+    pub target: PlannedCluster,
+    /// Topics to create on the target, by name.
+    pub topics: Vec<PlannedTopic>,
+    /// Topics of Kafka and MSK themselves, left out.
+    pub skipped_internal: Vec<String>,
+    /// Partitions to create on the target.
+    pub partitions_to_create: usize,
+    /// Bytes the seed will copy.
+    pub estimated_seed_bytes: i64,
+}
