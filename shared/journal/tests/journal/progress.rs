@@ -123,7 +123,9 @@ async fn a_writer_that_is_fenced_while_it_writes_leaves_a_prefix_of_its_steps() 
     let Some((bench, stored, old)) = claimed(8).await else { return };
     let writer = async {
         let mut from = stored.clone();
+        let started = Instant::now();
         loop {
+            assert!(started.elapsed().as_secs() < 30, "it was never fenced");
             let step = steps(&from, 2);
             match bench.journal.checkpoint_many(&old, &step, None).await {
                 Ok(()) => from = after(&step),

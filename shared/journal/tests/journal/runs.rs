@@ -125,10 +125,10 @@ async fn after_the_point_of_no_return_there_is_no_way_back() {
 
 #[tokio::test]
 async fn the_point_of_no_return_and_the_way_back_exclude_each_other() {
-    for round in 0..12 {
+    for round in 0..5 {
         let Some(bench) = Bench::in_phase(Phase::Cutover).await else { return };
         let back = async {
-            tokio::time::sleep(std::time::Duration::from_millis(round)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(round * 2)).await;
             bench.journal.transition(Phase::Tail, "not drained").await
         };
         let (committed, back) = tokio::join!(bench.journal.mark_committed(), back);
@@ -137,6 +137,19 @@ async fn the_point_of_no_return_and_the_way_back_exclude_each_other() {
         assert_eq!(meta.phase, expected);
         assert_ne!(committed.is_ok(), back.is_ok());
     }
+}
+
+#[tokio::test]
+async fn what_changes_between_reading_and_writing_a_transition_is_noticed() {
+    let Some(bench) = Bench::in_phase(Phase::Cutover).await else { return };
+    let late = bench.with_interruption(|journal| async move { journal.mark_committed().await.unwrap() });
+    assert_eq!(late.transition(Phase::Tail, "not drained").await.unwrap_err().kind, ErrorKind::Blocked);
+    let late = bench.with_interruption(|journal| async move {
+        journal.transition(Phase::AwaitingClientSwitch, "").await.unwrap();
+    });
+    let Transition::Done(event) = late.fail("a race").await.unwrap() else { panic!("it was not failed") };
+    assert_eq!((event.number, event.from), (9, Some(Phase::AwaitingClientSwitch)));
+    assert_eq!(bench.journal.meta().await.unwrap().failed_in, Some(Phase::AwaitingClientSwitch));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A journal of its own for each test.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
@@ -66,6 +66,30 @@ impl Bench {
     /// Lets `seconds` pass.
     pub(crate) fn wait(&self, seconds: i64) {
         self.microseconds.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    /// The same journal, but when it first asks for the time, which is after it has read and before it writes, somebody
+    /// else does `work`.
+    pub(crate) fn with_interruption<F, W>(&self, work: W) -> Journal
+    where
+        W: FnOnce(Journal) -> F + Send + 'static,
+        F: Future<Output = ()>,
+    {
+        let endpoint = std::env::var("MSK_KRAFT_TEST_AWS").unwrap();
+        let (table, run) = (self.journal.table().to_owned(), self.journal.run().clone());
+        let work = Mutex::new(Some(work));
+        let clock = Clock::from_fn(move || {
+            if let Some(work) = work.lock().unwrap().take() {
+                let other = Journal::new(client(&endpoint), table.clone(), run.clone());
+                // The clock is not async: the work gets a thread and a runtime of its own, and is waited for.
+                std::thread::scope(|scope| {
+                    let runtime = tokio::runtime::Runtime::new().unwrap();
+                    scope.spawn(move || runtime.block_on(work(other)));
+                });
+            }
+            Utc::now()
+        });
+        self.journal.clone().with_clock(clock)
     }
 
     /// What is in the table under `sk` of the run, past the journal.
