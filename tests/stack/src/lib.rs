@@ -1,1 +1,27 @@
-//! stack
+//! The local stack: real Kafka on both sides and a stand-in for AWS, on one machine, without containers.
+//!
+//! [`Stack::start`] brings up ZooKeeper and Kafka (the source), Kafka as KRaft (the target), moto behind a front that
+//! runs the real Lambda binaries, and a freeze webhook; [`Stack::stop`] or dropping the value ends all of it. The
+//! binary `stack` does the same from a terminal.
+
+mod aws;
+mod deploy;
+mod front;
+mod http;
+mod kafka;
+pub mod layout;
+mod moto;
+mod options;
+mod ports;
+pub mod process;
+pub mod progress;
+pub mod setup;
+mod snapshot;
+mod stack;
+pub mod webhook;
+
+pub use aws::{EVIDENCE_BUCKET, REGION, SEGMENTS_BUCKET, STATE_MACHINE, TABLE, function_arn, state_machine_arn};
+pub use front::{SOURCE_ARN, TARGET_ARN};
+pub use kafka::{Cluster, Side, main_class};
+pub use options::{FUNCTIONS, Options};
+pub use stack::Stack;

@@ -1,2 +1,128 @@
-//! stack
-fn main() {}
+//! `stack`: the local stack from a terminal.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use stack::{Options, Side, Stack, layout::workspace, progress::Progress, setup};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Real Kafka on both sides and a stand-in for AWS, on this machine.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the stack and keep it up until Ctrl-C.
+    Up(Up),
+    /// Only fetch what the stack needs.
+    Setup(Versions),
+}
+
+#[derive(Debug, Args)]
+struct Versions {
+    /// Kafka version of the source (ZooKeeper mode): 3.9.1 or 2.8.2.
+    #[arg(long, default_value = setup::DEFAULT_VERSION)]
+    source_version: String,
+    /// Kafka version of the target (KRaft): 3.9.1 or 4.3.1.
+    #[arg(long, default_value = setup::DEFAULT_VERSION)]
+    target_version: String,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+struct Up {
+    #[command(flatten)]
+    versions: Versions,
+    /// Brokers per side: 1 or 3.
+    #[arg(long, default_value_t = 1)]
+    brokers: usize,
+    /// Name of the stack: its files are in target/stack/<name>.
+    #[arg(long, default_value = "local")]
+    name: String,
+    /// Go on with the data of the last stack of this name.
+    #[arg(long)]
+    keep: bool,
+    /// Folder of the functions' binaries.
+    #[arg(long, default_value_os_t = workspace().join("target/debug"))]
+    bin_dir: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter()).init();
+    match execute(Cli::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is closed there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "stack: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Setup(versions) => {
+            let progress = Progress::new(versions.quiet);
+            setup::ensure(&[&versions.source_version, &versions.target_version], &progress).await.map(drop)
+        }
+        Command::Up(up) => run(up).await,
+    }
+}
+
+fn filter() -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into())
+}
+
+async fn run(up: Up) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let asked_to_stop = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    tokio::pin!(asked_to_stop);
+    let options = Options {
+        name: up.name,
+        source_version: up.versions.source_version,
+        target_version: up.versions.target_version,
+        brokers: up.brokers,
+        keep: up.keep,
+        quiet: up.versions.quiet,
+        bin_dir: up.bin_dir,
+        ..Options::default()
+    };
+    // Dropping a start that is under way stops what it had started.
+    let stack = tokio::select! {
+        stack = Stack::start(options) => stack?,
+        () = &mut asked_to_stop => anyhow::bail!("interrupted while starting; everything was stopped"),
+    };
+    print(&stack)?;
+    asked_to_stop.await;
+    stack.stop().await
+}
+
+/// What a shell needs, on standard output: the file can be sourced.
+fn print(stack: &Stack) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "# source  {}  {}", stack.source_bootstrap(), stack.cluster_arn(Side::Source))?;
+    writeln!(out, "# target  {}  {}", stack.target_bootstrap(), stack.cluster_arn(Side::Target))?;
+    writeln!(out, "# freeze webhook  {}  producers watch {}", stack.webhook_url(), stack.webhook().dir().display())?;
+    writeln!(out, "# logs  {}", stack.logs().display())?;
+    writeln!(out, "# Ctrl-C saves and stops it; start again with --keep to go on")?;
+    writeln!(out, "export SOURCE_BOOTSTRAP={}", stack.source_bootstrap())?;
+    writeln!(out, "export TARGET_BOOTSTRAP={}", stack.target_bootstrap())?;
+    writeln!(out, "export FREEZE_WEBHOOK={}", stack.webhook_url())?;
+    for (name, value) in stack.env() {
+        writeln!(out, "export {name}='{value}'")?;
+    }
+    Ok(out.flush()?)
+}

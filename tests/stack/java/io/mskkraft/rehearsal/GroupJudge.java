@@ -69,7 +69,8 @@ final class GroupJudge {
                 continue;
             }
             Map<TopicPartition, OffsetAndMetadata> wanted = new HashMap<>();
-            admin.listConsumerGroupOffsets(id, stable).partitionsToOffsetAndMetadata().get().forEach((where, offset) -> {
+            var offsets = admin.listConsumerGroupOffsets(id, stable).partitionsToOffsetAndMetadata();
+            offsets.get().forEach((where, offset) -> {
                 if (offset != null && options.wants(where.topic())) {
                     wanted.put(where, offset);
                 }

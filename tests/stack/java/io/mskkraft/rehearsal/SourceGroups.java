@@ -98,8 +98,8 @@ final class SourceGroups {
         at.put(new TopicPartition("dlq.orders", 0), new OffsetAndMetadata(0, "nothing yet"));
         at.put(new TopicPartition("bench.source", 13), new OffsetAndMetadata(0));
         at.put(new TopicPartition("streams.orders", 5), new OffsetAndMetadata(0));
-        for (String name : List.of("geo.positions:all-deleted", "streams.orders-by-customer-repartition:all-deleted")) {
-            TopicSpec.Place place = filling.facts().place(name);
+        for (String topic : List.of("geo.positions", "streams.orders-by-customer-repartition")) {
+            TopicSpec.Place place = filling.facts().place(topic + ":all-deleted");
             at.put(place.partition(), new OffsetAndMetadata(place.offset()));
         }
         commit("idle-readers", "on empty partitions, never written or deleted to the end", at);

@@ -1,0 +1,71 @@
+//! The one port that stands for AWS: Lambda and MSK are served here, everything else is passed on to moto.
+
+mod lambda;
+mod msk;
+mod proxy;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing::{any, get, post},
+};
+use tokio::net::TcpListener;
+
+pub(crate) use lambda::{LambdaOptions, Lambdas};
+pub(crate) use msk::MskCluster;
+pub use msk::{SOURCE_ARN, TARGET_ARN};
+
+/// What the front needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Front {
+    /// The Lambda functions.
+    pub lambdas: Lambdas,
+    /// The two clusters as MSK shows them.
+    pub clusters: Arc<Vec<MskCluster>>,
+    /// moto's own port.
+    pub moto: proxy::Upstream,
+}
+
+impl Front {
+    /// A front before a moto on `moto_port`.
+    pub(crate) fn new(lambdas: Lambdas, clusters: Vec<MskCluster>, moto_port: u16) -> Self {
+        Self { lambdas, clusters: Arc::new(clusters), moto: proxy::Upstream::new(moto_port) }
+    }
+
+    /// Serves until the task is aborted.
+    pub(crate) async fn serve(self, listener: TcpListener) {
+        // Serving only fails when the listener does, and that ends with the program.
+        if let Err(error) = axum::serve(listener, self.router()).await {
+            tracing::error!(%error, "the front ended");
+        }
+    }
+
+    fn router(self) -> Router {
+        Router::new()
+            .route("/2015-03-31/functions/{name}/invocations", post(lambda::invoke))
+            .route("/api/v2/clusters/{arn}", get(msk::describe_cluster_v2))
+            .route("/v1/clusters/{arn}/bootstrap-brokers", get(msk::bootstrap_brokers))
+            .route("/v1/clusters/{arn}/nodes", get(msk::nodes))
+            .fallback(any(proxy::pass))
+            .with_state(self)
+    }
+}
+
+type FrontState = State<Front>;
+type ArnPath = Path<String>;
+
+/// A number that looks like AWS's request ids; SDKs and moto's engine insist on one in every answer.
+fn request_id() -> String {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let (high, low) = (RandomState::new().build_hasher().finish(), RandomState::new().build_hasher().finish());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+        high >> 32,
+        high & 0xffff,
+        (high >> 16) & 0xfff,
+        low >> 52,
+        low & 0xffff_ffff_ffff
+    )
+}

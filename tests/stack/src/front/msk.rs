@@ -1,0 +1,171 @@
+//! The read-only MSK calls a migration makes, for the two local clusters.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{ArnPath, FrontState, request_id};
+use crate::kafka::Side;
+
+/// ARN of the source, a cluster in ZooKeeper mode.
+pub const SOURCE_ARN: &str =
+    "arn:aws:kafka:us-east-1:123456789012:cluster/local-zk/5b1d5c55-4f5c-4c7c-9c39-6e2a0f1f4d01-1";
+/// ARN of the target, a KRaft cluster.
+pub const TARGET_ARN: &str =
+    "arn:aws:kafka:us-east-1:123456789012:cluster/local-kraft/8f0e7a3a-0a53-4b1e-8f0a-2c9d3b7e5a02-2";
+
+const INSTANCE_TYPE: &str = "kafka.m5.large";
+const CREATED: &str = "2026-01-01T00:00:00.000Z";
+
+/// A local cluster as MSK would show it.
+#[derive(Debug, Clone)]
+pub(crate) struct MskCluster {
+    /// Source or target.
+    pub side: Side,
+    /// Its ARN.
+    pub arn: String,
+    /// Apache Kafka's version, `3.9.1` for example.
+    pub version: String,
+    /// Bootstrap brokers without TLS.
+    pub bootstrap: String,
+    /// ZooKeeper's address, for a cluster that has one.
+    pub zookeeper: Option<String>,
+    /// Number of brokers.
+    pub brokers: usize,
+}
+
+impl MskCluster {
+    /// MSK names patch lines (`3.9.x`) from 3.7 on, and marks KRaft by a suffix.
+    fn msk_version(&self) -> String {
+        let mut parts = self.version.split('.').filter_map(|part| part.parse::<u32>().ok());
+        let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        let line = if (major, minor) >= (3, 7) { format!("{major}.{minor}.x") } else { self.version.clone() };
+        match self.side {
+            Side::Source => line,
+            Side::Target => line + ".kraft",
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.arn.split('/').nth(1).unwrap_or_default()
+    }
+
+    fn describe(&self) -> Value {
+        let mut provisioned = json!({
+            "brokerNodeGroupInfo": {
+                "brokerAZDistribution": "DEFAULT",
+                "clientSubnets": ["subnet-local"],
+                "instanceType": INSTANCE_TYPE,
+                "securityGroups": ["sg-local"],
+                "storageInfo": {"ebsStorageInfo": {"volumeSize": 100}},
+            },
+            "clientAuthentication": {
+                "sasl": {"iam": {"enabled": false}, "scram": {"enabled": false}},
+                "tls": {"enabled": false, "certificateAuthorityArnList": []},
+                "unauthenticated": {"enabled": true},
+            },
+            "currentBrokerSoftwareInfo": {"kafkaVersion": self.msk_version()},
+            "encryptionInfo": {"encryptionInTransit": {"clientBroker": "PLAINTEXT", "inCluster": false}},
+            "enhancedMonitoring": "DEFAULT",
+            "numberOfBrokerNodes": self.brokers,
+            "storageMode": "LOCAL",
+        });
+        if let Some(zookeeper) = &self.zookeeper {
+            provisioned["zookeeperConnectString"] = json!(zookeeper);
+        }
+        json!({"clusterInfo": {
+            "clusterArn": self.arn,
+            "clusterName": self.name(),
+            "clusterType": "PROVISIONED",
+            "creationTime": CREATED,
+            "currentVersion": "K1LOCAL",
+            "provisioned": provisioned,
+            "state": "ACTIVE",
+            "tags": {},
+        }})
+    }
+
+    fn nodes(&self) -> Value {
+        let node = |(index, address): (usize, &str)| {
+            let host = address.split(':').next().unwrap_or_default();
+            json!({
+                "addedToClusterTime": CREATED,
+                "brokerNodeInfo": {
+                    "attachedENIId": format!("eni-local-{}", index + 1),
+                    "brokerId": index as f64 + 1.0,
+                    "clientSubnet": "subnet-local",
+                    "clientVpcIpAddress": host,
+                    "currentBrokerSoftwareInfo": {"kafkaVersion": self.msk_version()},
+                    "endpoints": [host],
+                },
+                "instanceType": INSTANCE_TYPE,
+                "nodeARN": format!("{}/broker-{}", self.arn.replacen(":cluster/", ":broker/", 1), index + 1),
+                "nodeType": "BROKER",
+            })
+        };
+        json!({"nodeInfoList": self.bootstrap.split(',').enumerate().map(node).collect::<Vec<_>>()})
+    }
+}
+
+pub(super) async fn describe_cluster_v2(State(front): FrontState, Path(arn): ArnPath) -> Response {
+    answer(&front.clusters, &arn, MskCluster::describe)
+}
+
+pub(super) async fn bootstrap_brokers(State(front): FrontState, Path(arn): ArnPath) -> Response {
+    answer(&front.clusters, &arn, |cluster| json!({"bootstrapBrokerString": cluster.bootstrap}))
+}
+
+pub(super) async fn nodes(State(front): FrontState, Path(arn): ArnPath) -> Response {
+    answer(&front.clusters, &arn, MskCluster::nodes)
+}
+
+fn answer(clusters: &[MskCluster], arn: &str, body: impl Fn(&MskCluster) -> Value) -> Response {
+    let id = [("x-amzn-requestid", request_id())];
+    match clusters.iter().find(|cluster| cluster.arn == arn) {
+        Some(cluster) => (id, Json(body(cluster))).into_response(),
+        None => {
+            let kind = [("x-amzn-errortype", "NotFoundException")];
+            let body = json!({"invalidParameter": "clusterArn", "message": "One or more of the parameters are not valid. Cluster not found."});
+            (StatusCode::NOT_FOUND, id, kind, Json(body)).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(side: Side, version: &str) -> MskCluster {
+        MskCluster {
+            side,
+            arn: SOURCE_ARN.to_owned(),
+            version: version.to_owned(),
+            bootstrap: "127.0.0.1:1,127.0.0.1:2".to_owned(),
+            zookeeper: None,
+            brokers: 2,
+        }
+    }
+
+    #[test]
+    fn versions_are_named_as_msk_names_them() {
+        for (side, version, name) in [
+            (Side::Source, "2.8.2", "2.8.2"),
+            (Side::Source, "3.9.1", "3.9.x"),
+            (Side::Target, "3.9.1", "3.9.x.kraft"),
+            (Side::Target, "4.3.1", "4.3.x.kraft"),
+        ] {
+            assert_eq!(cluster(side, version).msk_version(), name);
+        }
+    }
+
+    #[test]
+    fn nodes_are_numbered_from_one() {
+        let nodes = cluster(Side::Source, "3.9.1").nodes();
+        assert_eq!(nodes["nodeInfoList"][1]["brokerNodeInfo"]["brokerId"], 2.0);
+        assert_eq!(nodes["nodeInfoList"].as_array().unwrap().len(), 2);
+    }
+}

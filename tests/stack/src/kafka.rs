@@ -1,0 +1,29 @@
+//! The two Kafka clusters: processes, their readiness, and Kafka's own command line tools.
+
+mod cluster;
+mod config;
+mod probe;
+mod tools;
+
+pub use cluster::Cluster;
+pub(crate) use cluster::ClusterSpec;
+pub use tools::main_class;
+
+/// One of the two clusters of a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// Kafka in ZooKeeper mode.
+    Source,
+    /// Kafka in KRaft mode.
+    Target,
+}
+
+impl Side {
+    /// `source` or `target`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Configuration files of ZooKeeper and the brokers.
+//!
+//! Topics are not created by mistake, ACLs are on but let everybody in (so that they can be copied), internal topics
+//! are small, and the cleaner looks twice a second, so that a test sees a compacted topic within seconds.
+
+use std::{fmt::Write, path::Path};
+
+use super::Side;
+
+/// How long ZooKeeper remembers a broker that was killed; a restart has to wait for that.
+pub(super) const ZOOKEEPER_SESSION_MS: u64 = 4_000;
+
+/// One broker of a cluster.
+pub(super) struct BrokerConfig<'a> {
+    /// Broker id, from 1 as on MSK.
+    pub(super) id: usize,
+    /// Client port.
+    pub(super) port: u16,
+    /// Where its log segments go.
+    pub(super) log_dir: &'a Path,
+    /// Brokers in the cluster.
+    pub(super) brokers: usize,
+    /// What is behind it.
+    pub(super) metadata: Metadata<'a>,
+}
+
+/// Where a cluster keeps its metadata.
+pub(super) enum Metadata<'a> {
+    /// In the ZooKeeper on this port.
+    ZooKeeper(u16),
+    /// In the brokers themselves: the controller port of every node, in the order of their ids.
+    Raft(&'a [u16]),
+}
+
+impl Metadata<'_> {
+    fn side(&self) -> Side {
+        match self {
+            Self::ZooKeeper(_) => Side::Source,
+            Self::Raft(_) => Side::Target,
+        }
+    }
+}
+
+/// The `server.properties` of a broker.
+pub(super) fn server_properties(broker: &BrokerConfig<'_>) -> String {
+    let mut text = common(broker);
+    let id = broker.id;
+    let client = format!("PLAINTEXT://127.0.0.1:{}", broker.port);
+    // Writing to a String cannot fail.
+    let _ = match &broker.metadata {
+        Metadata::ZooKeeper(port) => write!(
+            text,
+            "broker.id={id}\nlisteners={client}\nadvertised.listeners={client}\nzookeeper.connect=127.0.0.1:{port}\n\
+             zookeeper.session.timeout.ms={ZOOKEEPER_SESSION_MS}\n"
+        ),
+        Metadata::Raft(ports) => {
+            let controller = ports.get(id - 1).copied().unwrap_or_default();
+            let voters = ports.iter().enumerate().map(|(index, port)| format!("{}@127.0.0.1:{port}", index + 1));
+            write!(
+                text,
+                "process.roles=broker,controller\nnode.id={id}\nlisteners={client},CONTROLLER://127.0.0.1:{controller}\n\
+                 advertised.listeners={client}\ncontroller.listener.names=CONTROLLER\n\
+                 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+                 controller.quorum.voters={}\n",
+                voters.collect::<Vec<_>>().join(",")
+            )
+        }
+    };
+    text
+}
+
+fn common(broker: &BrokerConfig<'_>) -> String {
+    let replicas = broker.brokers.min(3);
+    let in_sync = if replicas > 1 { 2 } else { 1 };
+    let authorizer = match broker.metadata.side() {
+        Side::Source => "kafka.security.authorizer.AclAuthorizer",
+        Side::Target => "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    };
+    format!(
+        "log.dirs={dir}\n\
+         authorizer.class.name={authorizer}\nsuper.users=User:ANONYMOUS\nallow.everyone.if.no.acl.found=true\n\
+         auto.create.topics.enable=false\ndefault.replication.factor={replicas}\nmin.insync.replicas={in_sync}\n\
+         offsets.topic.num.partitions=8\noffsets.topic.replication.factor={replicas}\n\
+         transaction.state.log.num.partitions=4\ntransaction.state.log.replication.factor={replicas}\n\
+         transaction.state.log.min.isr={in_sync}\n\
+         group.initial.rebalance.delay.ms=0\n\
+         log.cleaner.backoff.ms=500\nlog.cleaner.dedupe.buffer.size=8388608\nlog.retention.check.interval.ms=1000\n\
+         log.initial.task.delay.ms=500\nlog.segment.delete.delay.ms=1000\n\
+         num.network.threads=2\nnum.io.threads=4\n",
+        dir = broker.log_dir.display(),
+    )
+}
+
+/// The configuration of a lone ZooKeeper.
+pub(super) fn zookeeper_properties(port: u16, dir: &Path) -> String {
+    format!(
+        "dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\ntickTime=1000\nmaxClientCnxns=0\n\
+         admin.enableServer=false\n",
+        dir.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broker(metadata: Metadata<'_>, brokers: usize) -> String {
+        server_properties(&BrokerConfig { id: 2, port: 9092, log_dir: Path::new("/d"), brokers, metadata })
+    }
+
+    #[test]
+    fn a_source_broker_is_bound_to_zookeeper() {
+        let text = broker(Metadata::ZooKeeper(2181), 1);
+        assert!(text.contains("zookeeper.connect=127.0.0.1:2181\n") && text.contains("broker.id=2\n"));
+        assert!(text.contains("AclAuthorizer") && !text.contains("process.roles"));
+        assert!(text.contains("transaction.state.log.min.isr=1\n"));
+    }
+
+    #[test]
+    fn a_target_broker_votes_with_all_controllers() {
+        let text = broker(Metadata::Raft(&[1, 2, 3]), 3);
+        assert!(text.contains("controller.quorum.voters=1@127.0.0.1:1,2@127.0.0.1:2,3@127.0.0.1:3\n"));
+        assert!(text.contains("CONTROLLER://127.0.0.1:2\n") && !text.contains("zookeeper"));
+        assert!(text.contains("offsets.topic.replication.factor=3\n") && text.contains("min.insync.replicas=2\n"));
+    }
+}

@@ -1,0 +1,66 @@
+//! What kind of stack to start.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{layout::workspace, setup::DEFAULT_VERSION};
+
+/// The functions of a migration; each is a binary of the same name.
+pub const FUNCTIONS: [&str; 8] =
+    ["precheck", "topology-copy", "seed-partition", "tail-batch", "cutover", "validate", "evidence", "gate"];
+
+/// Options of [`crate::Stack::start`]; the default is one broker a side, everything new, all output shown.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Name of the stack; stacks of different names run side by side.
+    pub name: String,
+    /// Kafka version of the source.
+    pub source_version: String,
+    /// Kafka version of the target.
+    pub target_version: String,
+    /// Brokers per side, 1 or 3.
+    pub brokers: usize,
+    /// `-Xmx` of each broker in MiB.
+    pub broker_heap_mib: u32,
+    /// Go on with the data of the last stack of this name.
+    pub keep: bool,
+    /// Nobody will want the data: at the end kill the processes and delete the data, leave the logs.
+    pub discard: bool,
+    /// Show no progress.
+    pub quiet: bool,
+    /// Names of the functions.
+    pub functions: Vec<String>,
+    /// Folder of the functions' binaries.
+    pub bin_dir: PathBuf,
+    /// Concurrent instances per function.
+    pub function_limit: usize,
+    /// Time limit of an invocation.
+    pub function_timeout: Duration,
+    /// Environment for the functions on top of the stack's own.
+    pub function_env: Vec<(String, String)>,
+    /// The state machine's definition; without that file none is created.
+    pub state_machine: PathBuf,
+    /// How long the freeze webhook waits for its producers.
+    pub freeze_ack_limit: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name: "local".to_owned(),
+            source_version: DEFAULT_VERSION.to_owned(),
+            target_version: DEFAULT_VERSION.to_owned(),
+            brokers: 1,
+            broker_heap_mib: 512,
+            keep: false,
+            discard: false,
+            quiet: false,
+            functions: FUNCTIONS.map(str::to_owned).into(),
+            bin_dir: workspace().join("target/debug"),
+            function_limit: 8,
+            function_timeout: Duration::from_secs(900),
+            function_env: Vec::new(),
+            state_machine: workspace().join("statemachine/migration.asl.json"),
+            freeze_ack_limit: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The service behind a migration's freeze webhook, with producers that obey it through files.
+//!
+//! - `POST /` with `{"action": "freeze"}` or `{"action": "unfreeze", "towards": "source" | "target"}` changes the state
+//!   and answers 200 once every registered producer acknowledged, or 504 naming those that did not.
+//! - `GET /` answers the current state and the history.
+//!
+//! The state is the file `freeze-state`: its first line is `running source`, `frozen` or `running target`, its second
+//! the number of the change. A producer registers by creating `producers/<name>` and acknowledges by writing that
+//! number into `acks/<name>`.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, time::Instant};
+
+use crate::kafka::Side;
+
+const POLL: Duration = Duration::from_millis(10);
+
+/// A running webhook; clones share it.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    ack_limit: Duration,
+    history: Mutex<Vec<Change>>,
+}
+
+/// One change of state.
+#[derive(Debug, Clone, Serialize)]
+pub struct Change {
+    /// Number of the change, from 0 for the state at the start.
+    pub sequence: usize,
+    /// `running source`, `frozen` or `running target`.
+    pub state: String,
+    /// When it was asked for.
+    pub at: DateTime<Utc>,
+    /// The request that asked for it.
+    pub request: Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "action")]
+enum Action {
+    Freeze,
+    Unfreeze {
+        #[serde(default, alias = "target")]
+        towards: Towards,
+    },
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Towards {
+    #[default]
+    Source,
+    Target,
+}
+
+impl Action {
+    fn state(&self) -> String {
+        match self {
+            Self::Freeze => "frozen".to_owned(),
+            Self::Unfreeze { towards: Towards::Source } => format!("running {}", Side::Source.name()),
+            Self::Unfreeze { towards: Towards::Target } => format!("running {}", Side::Target.name()),
+        }
+    }
+}
+
+impl Webhook {
+    /// A webhook that tells producers through `dir`, where it says `running source` at first, or goes on with the
+    /// state it finds. A change waits at most `ack_limit` for the producers.
+    ///
+    /// # Errors
+    /// When the folders or the state cannot be written.
+    pub fn new(dir: &Path, ack_limit: Duration) -> anyhow::Result<Self> {
+        for sub in ["acks", "producers"] {
+            std::fs::create_dir_all(dir.join(sub)).with_context(|| format!("creating {}", dir.join(sub).display()))?;
+        }
+        let found = std::fs::read_to_string(dir.join("freeze-state")).ok();
+        let state = found.as_deref().and_then(|text| text.lines().next()).unwrap_or("running source").to_owned();
+        let sequence = found.as_deref().and_then(|text| text.lines().nth(1)?.parse().ok()).unwrap_or(0);
+        let first = Change { sequence, state, at: Utc::now(), request: Value::Null };
+        write_state(dir, &first)?;
+        let history = Mutex::new(vec![first]);
+        Ok(Self { inner: Arc::new(Inner { dir: dir.to_owned(), ack_limit, history }) })
+    }
+
+    /// The folder shared with the producers.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Every change so far, the last one being the current state.
+    pub fn history(&self) -> Vec<Change> {
+        self.lock().clone()
+    }
+
+    /// Registers a producer whose acknowledgement every later change waits for.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn register(&self, producer: &str) -> anyhow::Result<()> {
+        let path = self.inner.dir.join("producers").join(producer);
+        std::fs::write(&path, "").with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Serves until the task is aborted.
+    pub async fn serve(self, listener: TcpListener) {
+        let app = Router::new().route("/", get(show).post(change)).with_state(self);
+        // Serving only fails when the listener does, and that ends with the program.
+        if let Err(error) = axum::serve(listener, app).await {
+            tracing::error!(%error, "the webhook ended");
+        }
+    }
+
+    fn record(&self, action: &Action, request: Value) -> anyhow::Result<Change> {
+        let mut history = self.lock();
+        let sequence = history.last().map_or(0, |change| change.sequence) + 1;
+        let change = Change { sequence, state: action.state(), at: Utc::now(), request };
+        write_state(&self.inner.dir, &change)?;
+        history.push(change.clone());
+        Ok(change)
+    }
+
+    /// Waits for the producers; those that did not acknowledge in time are returned.
+    async fn silent_producers(&self, sequence: usize) -> Vec<String> {
+        let deadline = Instant::now() + self.inner.ack_limit;
+        loop {
+            let silent: Vec<String> =
+                self.producers().into_iter().filter(|name| self.acknowledged(name) < Some(sequence)).collect();
+            if silent.is_empty() || Instant::now() >= deadline {
+                return silent;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn producers(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.inner.dir.join("producers")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    fn acknowledged(&self, producer: &str) -> Option<usize> {
+        std::fs::read_to_string(self.inner.dir.join("acks").join(producer)).ok()?.trim().parse().ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Change>> {
+        self.inner.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn show(State(webhook): State<Webhook>) -> Json<Value> {
+    let history = webhook.history();
+    let current = history.last();
+    Json(json!({
+        "state": current.map(|change| &change.state),
+        "sequence": current.map(|change| change.sequence),
+        "producers": webhook.producers(),
+        "history": history,
+    }))
+}
+
+async fn change(State(webhook): State<Webhook>, Json(request): Json<Value>) -> Response {
+    let action: Action = match serde_json::from_value(request.clone()) {
+        Ok(action) => action,
+        Err(error) => return (StatusCode::BAD_REQUEST, Json(json!({"error": error.to_string()}))).into_response(),
+    };
+    let change = match webhook.record(&action, request) {
+        Ok(change) => change,
+        Err(error) => {
+            return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": format!("{error:#}")}))).into_response();
+        }
+    };
+    let silent = webhook.silent_producers(change.sequence).await;
+    let status = if silent.is_empty() { StatusCode::OK } else { StatusCode::GATEWAY_TIMEOUT };
+    let body = json!({"state": change.state, "sequence": change.sequence, "not_acknowledged": silent});
+    (status, Json(body)).into_response()
+}
+
+/// A rename, so that a producer never reads half a state.
+fn write_state(dir: &Path, change: &Change) -> anyhow::Result<()> {
+    let path = dir.join("freeze-state");
+    let fresh = dir.join("freeze-state.new");
+    std::fs::write(&fresh, format!("{}\n{}\n", change.state, change.sequence))
+        .and_then(|()| std::fs::rename(&fresh, &path))
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http;
+
+    async fn served(dir: &Path, ack_limit: Duration) -> (Webhook, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let webhook = Webhook::new(dir, ack_limit).unwrap();
+        tokio::spawn(webhook.clone().serve(listener));
+        (webhook, url)
+    }
+
+    async fn post(url: &str, body: &str) -> (StatusCode, Value) {
+        let (status, answer) =
+            http::post(url, &[("content-type", "application/json")], body.to_owned().into()).await.unwrap();
+        (status, serde_json::from_slice(&answer).unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn producers_are_told_and_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (webhook, url) = served(dir.path(), Duration::from_secs(10)).await;
+        webhook.register("p1").unwrap();
+        let asked = tokio::spawn(async move { post(&url, r#"{"action":"freeze","reason":"cutover"}"#).await });
+        let state = dir.path().join("freeze-state");
+        while !std::fs::read_to_string(&state).unwrap().starts_with("frozen\n1\n") {
+            tokio::time::sleep(POLL).await;
+        }
+        assert!(!asked.is_finished());
+        std::fs::write(dir.path().join("acks/p1"), "1").unwrap();
+        assert_eq!(asked.await.unwrap().0, StatusCode::OK);
+        assert_eq!(webhook.history().last().unwrap().request["reason"], "cutover");
+    }
+
+    #[tokio::test]
+    async fn a_producer_that_does_not_obey_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (webhook, url) = served(dir.path(), Duration::from_millis(30)).await;
+        webhook.register("deaf").unwrap();
+        let (status, body) = post(&url, r#"{"action":"freeze"}"#).await;
+        assert_eq!((status, &body["not_acknowledged"]), (StatusCode::GATEWAY_TIMEOUT, &json!(["deaf"])));
+    }
+
+    #[tokio::test]
+    async fn unfreezing_names_a_side_and_nonsense_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (webhook, url) = served(dir.path(), Duration::ZERO).await;
+        assert_eq!(post(&url, r#"{"action":"unfreeze","towards":"target"}"#).await.1["state"], "running target");
+        assert_eq!(post(&url, r#"{"action":"unfreeze"}"#).await.1["state"], "running source");
+        assert_eq!(post(&url, r#"{"action":"melt"}"#).await.0, StatusCode::BAD_REQUEST);
+        let again = Webhook::new(webhook.dir(), Duration::ZERO).unwrap();
+        assert_eq!(again.history().last().unwrap().sequence, 2);
+    }
+}
