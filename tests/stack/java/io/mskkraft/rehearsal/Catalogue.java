@@ -66,11 +66,11 @@ final class Catalogue {
 
     private void changeData() {
         add("cdc.postgres.public.line_items", 6, new CompactedFill(List.of("lz4", "none"), 400, 4, false, false),
-                "compacted with holes inside batches", compacted("compact"));
+                "compacted with holes inside batches", compacted(131072, "compact"));
         add("cdc.postgres.public.orders", 6, new CompactedFill(List.of("zstd", "zstd"), 300, 3, true, false),
-                "compacted and deleted by age, with tombstones", compacted("compact,delete"));
+                "compacted and deleted by age, with tombstones", compacted(24576, "compact,delete"));
         add("cdc.postgres.public.customers", 6, new CompactedFill(List.of("gzip", "snappy"), 300, 3, true, false),
-                "compacted, tombstones removed soon", compacted("compact", "delete.retention.ms", "100"));
+                "compacted, tombstones removed soon", compacted(32768, "compact", "delete.retention.ms", "100"));
         add("cdc.mongo.catalog.reviews", 6, PlainFill.events("snappy", 8, 60, 900), "snappy documents",
                 "retention.ms", TEN_YEARS_MS);
         add("cdc.mongo.catalog.products", 6, PlainFill.events("gzip", 4, 5, 100_000), "large gzip documents",
@@ -84,9 +84,9 @@ final class Catalogue {
                 "log start above 0: at a boundary, inside a batch, everything deleted, deleted and written again",
                 "retention.ms", "-1", "segment.ms", "86400000");
         add("streams.orders-store-changelog", 6, new CompactedFill(List.of("none", "lz4"), 300, 5, true, true),
-                "compacted, with committed and aborted transactions", compacted("compact"));
+                "compacted, with committed and aborted transactions", compacted(65536, "compact"));
         add("streams.windowed-revenue-changelog", 6, new CompactedFill(List.of("zstd", "gzip"), 200, 3, true, false),
-                "compacted and deleted by age", compacted("compact,delete", "min.compaction.lag.ms", "0"));
+                "compacted and deleted by age", compacted(16384, "compact,delete", "min.compaction.lag.ms", "0"));
     }
 
     private void highVolume() {
@@ -123,7 +123,7 @@ final class Catalogue {
 
     private void platform() {
         add("users.preferences", 3, new CompactedFill(List.of("snappy", "zstd"), 200, 3, false, false),
-                "compacted with holes, several codecs", compacted("compact"));
+                "compacted with holes, several codecs", compacted(16384, "compact"));
         add("connect-configs", 1, PlainFill.events("none", 20, 1, 400).withKeys(PlainFill.Keys.ALL),
                 "compacted, not yet cleaned", parked());
         add("connect-offsets", 19, PlainFill.events("none", 12, 1, 120),
@@ -134,9 +134,10 @@ final class Catalogue {
                 "a schema registry's topic, which is not internal to Kafka", parked());
     }
 
-    /** A compacted topic that the cleaner works on at once. */
-    private static String[] compacted(String policy, String... more) {
-        List<String> all = new ArrayList<>(List.of("cleanup.policy", policy, "segment.bytes", "32768",
+    /** A compacted topic that the cleaner works on at once, in segments of a fraction of a partition's bytes. */
+    private static String[] compacted(int segmentBytes, String policy, String... more) {
+        List<String> all = new ArrayList<>(List.of("cleanup.policy", policy,
+                "segment.bytes", Integer.toString(segmentBytes),
                 "min.cleanable.dirty.ratio", "0.01", "retention.ms", TEN_YEARS_MS));
         all.addAll(List.of(more));
         return all.toArray(String[]::new);

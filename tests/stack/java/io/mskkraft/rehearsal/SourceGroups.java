@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.ListOffsetsOptions;
 import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
@@ -15,10 +16,13 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.IsolationLevel;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 
 /** The consumer groups of the source, standing wherever a group can stand. */
 final class SourceGroups {
     private static final int LONGEST_METADATA = 4_000;
+    private static final int ATTEMPTS = 100;
+    private static final long RETRY_MS = 100;
     private final Admin admin;
     private final TopicSpec.Filling filling;
     private final List<TopicSpec> topics;
@@ -140,8 +144,27 @@ final class SourceGroups {
         Map<TopicPartition, OffsetAndMetadata> at = new HashMap<>();
         at.put(new TopicPartition(topic, 0), new OffsetAndMetadata(0, "retired"));
         at.put(new TopicPartition("orders", 1), new OffsetAndMetadata(2));
-        commit("orders-v1", "committed a topic that was deleted since", at);
+        commitOnceKnown("orders-v1", "committed a topic that was deleted since", at);
         admin.deleteTopics(List.of(topic)).all().get();
+        while (admin.listTopics().names().get().contains(topic)) {
+            Thread.sleep(RETRY_MS);
+        }
+    }
+
+    /** The group's coordinator may learn of a new topic a little later than the client. */
+    private void commitOnceKnown(String group, String what, Map<TopicPartition, OffsetAndMetadata> at)
+            throws Exception {
+        for (int attempt = 1; ; attempt++) {
+            try {
+                commit(group, what, at);
+                return;
+            } catch (ExecutionException e) {
+                if (attempt == ATTEMPTS || !(e.getCause() instanceof UnknownTopicOrPartitionException)) {
+                    throw e;
+                }
+                Thread.sleep(RETRY_MS);
+            }
+        }
     }
 
     /** Groups that real members formed and left, whose commits carry leader epochs. */
