@@ -113,6 +113,22 @@ async fn of_opposite_concurrent_decisions_one_stands() {
 }
 
 #[tokio::test]
+async fn a_decision_that_comes_in_between_stands() {
+    let Some(bench) = Bench::in_phase(Phase::DrainReady).await else { return };
+    bench.journal.open(GATE, &token("a"), None).await.unwrap();
+    let late = bench.with_interruption(|journal| async move {
+        journal.decide(GATE, &Decision::reject("first"), "bob").await.unwrap();
+    });
+    let error = late.decide(GATE, &Decision::approve("second"), "ada").await.unwrap_err();
+    assert!(error.kind == ErrorKind::Blocked && error.message.contains("rejected by bob"), "{error}");
+    let late = bench.with_interruption(|journal| async move {
+        journal.open(GATE, &token("b"), None).await.unwrap();
+    });
+    let third = late.open(GATE, &token("c"), None).await.unwrap();
+    assert_eq!((third.attempt, third.state), (3, GateState::Open));
+}
+
+#[tokio::test]
 async fn concurrent_tokens_make_one_attempt_each() {
     let Some(bench) = Bench::in_phase(Phase::DrainReady).await else { return };
     let journal = &bench.journal;
