@@ -1,2 +1,15 @@
-//! cutover
-fn main() {}
+//! The Lambda function `cutover`.
+
+mod clock;
+mod commit;
+mod configs;
+mod drain;
+mod fence;
+mod groups;
+mod handler;
+mod sentinels;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    runtime::serve(|host, input, budget| async move { handler::handle(&host, input, budget).await }).await
+}

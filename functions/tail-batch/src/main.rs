@@ -1,2 +1,9 @@
-//! tail-batch
-fn main() {}
+//! The Lambda function `tail-batch`.
+
+mod drain;
+mod handler;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    runtime::serve(|host, input, budget| async move { handler::handle(&host, input, budget).await }).await
+}

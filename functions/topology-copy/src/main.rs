@@ -1,2 +1,11 @@
-//! topology-copy
-fn main() {}
+//! The Lambda function `topology-copy`.
+
+mod acls;
+mod handler;
+mod manifest;
+mod topics;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    runtime::serve(|host, input, budget| async move { handler::handle(&host, input, budget).await }).await
+}

@@ -89,6 +89,10 @@ pub struct Entered {
     pub migration_id: MigrationId,
     /// The phase to go on with.
     pub phase: Phase,
+    /// Bucket of the manifest of partition batches.
+    pub bucket: String,
+    /// Its key.
+    pub manifest: String,
     /// Copy functions at the same time.
     pub copy_functions: u32,
     /// Bound of the freeze gate, in seconds.

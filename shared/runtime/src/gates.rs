@@ -1,6 +1,6 @@
 //! Answering a gate: the journal records who decided what, then Step Functions hears of it.
 
-use journal::{Decided, Decision, Gate, GateName, Journal};
+use journal::{Decided, Decision, FreezeHow, Gate, GateName, Journal, Verdict};
 use migration::Result;
 use serde_json::json;
 
@@ -12,6 +12,10 @@ use crate::aws::{Aws, sdk_error};
 /// # Errors
 /// Blocked when nothing waits at the gate; Transient when Step Functions could not be told, with the decision kept.
 pub async fn decide(aws: &Aws, journal: &Journal, name: GateName, decision: &Decision, by: &str) -> Result<Gate> {
+    if name == GateName::Freeze && decision.verdict == Verdict::Approve {
+        // A webhook's freeze is on record since it was asked; that one stands.
+        journal.set_frozen(journal.now(), FreezeHow::Operator, by).await?;
+    }
     let (token, gate) = match journal.decide(name, decision, by).await? {
         Decided::AlreadySent(gate) => return Ok(gate),
         Decided::Send { token, gate } => (token, gate),

@@ -1,7 +1,8 @@
 //! One process's connections, and one migration seen from it.
 
 use journal::{Journal, Meta};
-use migration::{Config, MigrationId, Result};
+use migration::progress::PartitionProgress;
+use migration::{BatchId, Config, Error, MigrationId, Result};
 
 use crate::aws::Aws;
 use crate::clusters::Clusters;
@@ -84,8 +85,40 @@ impl Run<'_> {
         self.host.clusters.connect(&self.host.aws, &self.config.target).await
     }
 
+    /// Progress of every partition of the migration.
+    ///
+    /// # Errors
+    /// Internal before the topology was copied; otherwise those of the journal.
+    pub async fn all_partitions(&self) -> Result<Vec<PartitionProgress>> {
+        let batches = self.meta.facts.get("batches").and_then(serde_json::Value::as_u64);
+        let batches = batches.ok_or_else(|| Error::internal("the migration has no batches yet"))?;
+        let ids = (0..batches).map(|batch| BatchId(batch as u32));
+        Ok(self.journal.progress(ids).await?.into_iter().flat_map(|(_, partitions)| partitions).collect())
+    }
+
     /// The process this run is seen from.
     pub const fn host(&self) -> &Host {
         self.host
     }
+}
+
+/// Copy functions that may run at the same time for a configuration. Beyond a few, brokers bind, not functions.
+pub fn copy_functions(config: &Config) -> u32 {
+    const MOST: u32 = 16;
+    config.seed.max_concurrent_partitions.min(MOST)
+}
+
+/// Refuses to go on while partitions have stopped.
+///
+/// # Errors
+/// Unsafe, naming every stopped partition (the first few with their reason).
+pub fn refuse_stopped(partitions: &[PartitionProgress]) -> Result<()> {
+    const NAMED: usize = 5;
+    let stopped: Vec<_> = partitions.iter().filter_map(|p| Some((&p.partition, p.stopped.as_deref()?))).collect();
+    let Some((first, _)) = stopped.first() else { return Ok(()) };
+    let mut reasons: Vec<_> = stopped.iter().take(NAMED).map(|(name, reason)| format!("{name}: {reason}")).collect();
+    if stopped.len() > NAMED {
+        reasons.push(format!("and {} more, see msk-kraft status", stopped.len() - NAMED));
+    }
+    Err(Error::data_unsafe(format_args!("{} partitions stopped: {}", stopped.len(), reasons.join("; "))).at(first))
 }

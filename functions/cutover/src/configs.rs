@@ -1,0 +1,54 @@
+//! The topics' own configs, put in place of the copy-time ones once everything is copied.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka::{Cluster, ConfigChange};
+use migration::{Error, Result};
+use topology::Topic;
+
+/// Pause between two looks at the configs, and how many there are.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 100;
+
+/// Gives every topic of `target` exactly the configs it has on `source`, and checks that they are in place. Returns how
+/// many topics were changed.
+///
+/// # Errors
+/// When a topic's configs cannot be changed, naming it; Transient when they are not in place afterwards.
+pub(crate) async fn restore(source: &Cluster, target: &Cluster) -> Result<usize> {
+    let (wanted, _) = topology::topics(source).await?;
+    let changes = changes(&wanted, target).await?;
+    for (topic, outcome) in target.alter_topic_configs(&changes).await {
+        outcome.map_err(|error| Error::from(error).at_topic(&topic))?;
+    }
+    in_place(&wanted, target).await?;
+    Ok(changes.len())
+}
+
+/// Waits until brokers show the new configs: a change reaches them behind the controller's answer.
+async fn in_place(wanted: &BTreeMap<Arc<str>, Topic>, target: &Cluster) -> Result<()> {
+    for _ in 0..LOOKS {
+        if changes(wanted, target).await?.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    match changes(wanted, target).await?.first() {
+        None => Ok(()),
+        Some(change) => {
+            let message = format!("{} configs were set but are not in place", change.ops.len());
+            Err(Error::transient(message).at_topic(&change.topic))
+        }
+    }
+}
+
+async fn changes(wanted: &BTreeMap<Arc<str>, Topic>, target: &Cluster) -> Result<Vec<ConfigChange>> {
+    let (there, _) = topology::topics(target).await?;
+    let change = |(name, topic): (&Arc<str>, &Topic)| {
+        let ops = topology::restore(&topic.configs, &there.get(name)?.configs);
+        (!ops.is_empty()).then(|| ConfigChange { topic: name.clone(), ops })
+    };
+    Ok(wanted.iter().filter_map(change).collect())
+}

@@ -1,0 +1,108 @@
+//! The cutover, while producers are frozen.
+//!
+//! Everything up to [`Journal::mark_committed`](journal::Journal::mark_committed) can be given up and is repeated from
+//! the start; everything behind it is completed from what was stored, however often that takes.
+
+use journal::TailWanted;
+use migration::message::PhaseInput;
+use migration::{Error, MigrationId, Phase, Result};
+use runtime::{Budget, Host, Run};
+use serde_json::{Value, json};
+use telemetry::metrics;
+
+use crate::clock::FreezeClock;
+use crate::{commit, configs, drain, fence, groups, sentinels};
+
+/// Where the cutover's account is kept in the run's store.
+const REPORT: &str = "cutover/report.json";
+
+/// Answers one invocation.
+///
+/// # Errors
+/// Deadline when the freeze would last too long, Unsafe when a producer goes on writing or the target lost records,
+/// Blocked when the freeze is not on record. Before the first commit nothing on the target has changed.
+pub(crate) async fn handle(host: &Host, input: PhaseInput, _: Budget) -> Result<Value> {
+    let id = input.migration_id;
+    cutover(host, &id).await.map_err(|error| error.in_run(&id).in_phase(Phase::Cutover))
+}
+
+async fn cutover(host: &Host, id: &MigrationId) -> Result<Value> {
+    let run = host.load(id).await?;
+    if run.meta.phase == Phase::AwaitingClientSwitch {
+        return Ok(json!({"already": "cut over"}));
+    }
+    if run.meta.phase != Phase::Cutover {
+        return Err(Error::blocked(format_args!("the migration is in phase {}, not in cutover", run.meta.phase)));
+    }
+    if !run.meta.committed {
+        prepare(&run).await?;
+        // The point of no return.
+        run.journal.mark_committed().await?;
+    }
+    complete(&run).await
+}
+
+/// Everything that can still be given up: proves the fence, drains to the sentinels and translates every offset.
+async fn prepare(run: &Run<'_>) -> Result<()> {
+    let clock = FreezeClock::start(run).await?;
+    let (source, target) = tokio::try_join!(run.source(), run.target())?;
+    let partitions = run.all_partitions().await?;
+    runtime::run::refuse_stopped(&partitions)?;
+    let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
+
+    fence::prove(&source, &names, &clock).await?;
+    let sentinels = sentinels::publish(run, &source, &names).await?;
+    let drained = drain::to_sentinels(run, &sentinels, &clock).await?;
+    run.journal.set_tail_wanted(TailWanted::Stop).await?;
+    fence::holds(&source, &sentinels).await?;
+    drain::log_start_guard(&target, &drained).await?;
+    let groups = groups::translate(run, &source, &target, &drained).await?;
+    run.store.put_json(groups::STORED, &groups).await?;
+    clock.check("the first commit on the target")
+}
+
+/// Commits what was translated, reads it back, and gives the topics their own configs.
+async fn complete(run: &Run<'_>) -> Result<Value> {
+    let (source, target) = tokio::try_join!(run.source(), run.target())?;
+    let groups: Vec<groups::Group> = run.store.get_json(groups::STORED).await?;
+    let committed = commit::commit(&target, &groups).await?;
+    let configured = configs::restore(&source, &target).await?;
+    run.journal.set_fact("configs_restored_at", &json!(run.journal.now())).await?;
+
+    let ready_at = run.journal.now();
+    let frozen_at = run.journal.freeze_state().await?.map(|freeze| freeze.current().frozen_at);
+    let freeze_ms = frozen_at.map_or(0, |at| (ready_at - at).num_milliseconds());
+    let warnings: Vec<_> = groups.iter().filter_map(groups::Group::warning).collect();
+    let partitions = run.all_partitions().await?;
+    let ends: Vec<_> = partitions
+        .iter()
+        .map(|p| {
+            json!({
+                "topic": p.partition.topic,
+                "partition": p.partition.partition,
+                "source_end": p.source_next,
+                "target_end": p.target_next,
+            })
+        })
+        .collect();
+    let report = json!({
+        "groups_translated": committed.groups,
+        "offsets_committed": committed.offsets,
+        "topics_reconfigured": configured,
+        "warnings": warnings,
+        "frozen_at": frozen_at,
+        "ready_at": ready_at,
+        "freeze_ms": freeze_ms,
+        "ends": ends,
+    });
+    run.store.put_json(REPORT, &report).await?;
+    metrics::emit(Phase::Cutover.name(), run.id.as_str(), &[(metrics::FREEZE_MILLIS, freeze_ms as f64)]);
+    let reason = format!(
+        "READY_FOR_CLIENT_SWITCH: groups_translated={} offsets_committed={} warnings={}",
+        committed.groups,
+        committed.offsets,
+        warnings.len()
+    );
+    run.journal.transition(Phase::AwaitingClientSwitch, &reason).await?;
+    Ok(json!({"groups_translated": committed.groups, "offsets_committed": committed.offsets, "freeze_ms": freeze_ms}))
+}

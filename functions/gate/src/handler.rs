@@ -1,0 +1,107 @@
+//! Keeps the doors of a migration: lets executions in, arms and decides gates, and closes when one fails or is given up.
+
+use journal::{Decision, FreezeHow, GateName, Side, TailWanted, Verdict};
+use migration::message::Caught;
+use migration::{Error, MigrationId, Phase, Result};
+use runtime::{Budget, Host, Run, gates};
+use serde_json::{Value, json};
+
+use crate::enter;
+use crate::input::GateInput;
+use crate::producers;
+
+/// Answers one invocation.
+///
+/// # Errors
+/// Invalid for a configuration that does not fit the run; Blocked for a door that is not there to be opened.
+pub(crate) async fn handle(host: &Host, input: GateInput, _: Budget) -> Result<Value> {
+    let id = input.migration_id().clone();
+    let answer = match input {
+        GateInput::Enter { migration_id, config } => enter::enter(host, &migration_id, config).await,
+        GateInput::Open { migration_id, gate: GateName::Freeze, token } => {
+            let run = host.load(&migration_id).await?;
+            run.journal.transition(Phase::Cutover, "the operator started the cutover").await?;
+            run.journal.open(GateName::Freeze, &token, None).await?;
+            freeze(&run).await
+        }
+        GateInput::Open { migration_id, gate, token } => {
+            host.journal(&migration_id).open(gate, &token, None).await?;
+            Ok(json!({}))
+        }
+        GateInput::Decide { migration_id, gate, verdict, by, reason } => {
+            let journal = host.journal(&migration_id);
+            let gate = gates::decide(&host.aws, &journal, gate, &Decision { verdict, reason }, &by).await?;
+            Ok(json!({"gate": gate.name, "attempt": gate.attempt}))
+        }
+        GateInput::Switched { migration_id } => switched(&host.load(&migration_id).await?).await,
+        GateInput::Rollback { migration_id, reason } => rollback(&host.load(&migration_id).await?, reason).await,
+        GateInput::Fail { migration_id, cause } => fail(&host.load(&migration_id).await?, &cause).await,
+    };
+    answer.map_err(|error| error.in_run(&id))
+}
+
+/// Asks the webhook to freeze the producers and opens the gate when it says they are. Without a webhook, and when it
+/// promises to acknowledge later, somebody else decides the gate.
+async fn freeze(run: &Run<'_>) -> Result<Value> {
+    let Some(webhook) = &run.config.cutover.producer_freeze_webhook else { return Ok(json!({"frozen": "by operator"})) };
+    // Producers may stop from the moment they are asked, so the freeze is measured from here.
+    let asked = run.journal.now();
+    run.journal.set_frozen(asked, FreezeHow::Webhook, "webhook").await?;
+    let answer = producers::freeze(run, webhook).await?;
+    if answer == producers::Answer::Done {
+        let decision = Decision { verdict: Verdict::Approve, reason: "the webhook froze the producers".to_owned() };
+        gates::decide(&run.host().aws, &run.journal, GateName::Freeze, &decision, "webhook").await?;
+    }
+    Ok(json!({"frozen": "by webhook", "answer": answer.name()}))
+}
+
+/// Clients run against the target: producers may write there, and validation may begin.
+async fn switched(run: &Run<'_>) -> Result<Value> {
+    producers::unfreeze(run, Side::Target).await?;
+    run.journal.transition(Phase::Validating, "operator confirmed client cutover").await?;
+    Ok(json!({}))
+}
+
+/// Gives up: the target keeps what was copied, the source goes on as before.
+async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Value> {
+    let reason = reason.unwrap_or_else(|| "rolled back by the operator".to_owned());
+    run.journal.transition(Phase::RolledBack, &reason).await?;
+    run.journal.set_tail_wanted(TailWanted::Stop).await?;
+    producers::unfreeze(run, Side::Source).await?;
+    let evidence = run.host().evidence(&run.config, &run.id);
+    let report = json!({
+        "migration_id": run.id,
+        "reason": reason,
+        "rolled_back_from": run.meta.phase,
+        "left_on_target": "topics, ACLs and records copied so far; delete them by hand",
+        "journal": run.journal.events().await?,
+    });
+    evidence.put_json("rollback.json", &report).await?;
+    Ok(json!({"report": evidence.url("rollback.json")}))
+}
+
+/// The execution failed. Before the first commit on the target the source is still the truth, so producers go on there;
+/// after it they stay frozen until somebody decides.
+async fn fail(run: &Run<'_>, cause: &Caught) -> Result<Value> {
+    run.journal.set_tail_wanted(TailWanted::Stop).await?;
+    let mut reason = cause.reason();
+    let meta = run.journal.meta().await?;
+    if meta.phase.is_terminal() {
+        return Err(Error::blocked(format_args!("the migration is {}: it cannot fail any more", meta.phase)));
+    }
+    if !meta.committed
+        && let Err(error) = producers::unfreeze(run, Side::Source).await
+    {
+        reason.push_str(&format!("; producers could NOT be unfrozen, do it by hand: {error}"));
+    }
+    run.journal.fail(&reason).await?;
+    Ok(json!({}))
+}
+
+/// Names the migration for the errors of a door.
+pub(crate) fn fingerprint_mismatch(id: &MigrationId, stored: &str, given: &str) -> Error {
+    Error::invalid(format_args!(
+        "resume fingerprint mismatch: migration {id} was started with fingerprint {stored}, this configuration has {given}. \
+         The clusters and buckets of a migration cannot change; use the configuration it was started with, or another id"
+    ))
+}

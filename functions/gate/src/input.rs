@@ -1,0 +1,66 @@
+//! What the gate function is asked.
+
+use journal::{GateName, Token, Verdict};
+use migration::MigrationId;
+use migration::message::Caught;
+use serde::Deserialize;
+
+/// Input of the `gate` function.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub(crate) enum GateInput {
+    /// Lets an execution in: creates the migration from `config`, or finds where an earlier execution stopped.
+    Enter {
+        migration_id: MigrationId,
+        /// In JSON form; needed the first time, compared with the stored one afterwards.
+        config: Option<serde_json::Value>,
+    },
+    /// Arms a gate with the task token of the state that waits for it.
+    Open { migration_id: MigrationId, gate: GateName, token: Token },
+    /// Decides an armed gate.
+    Decide {
+        migration_id: MigrationId,
+        gate: GateName,
+        verdict: Verdict,
+        /// Who decided, for the journal and the evidence.
+        by: String,
+        #[serde(default)]
+        reason: String,
+    },
+    /// The clients were switched: validation may begin, producers may write to the target.
+    Switched { migration_id: MigrationId },
+    /// Gives a migration up before its first commit on the target.
+    Rollback {
+        migration_id: MigrationId,
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Records that an execution failed, and lets frozen producers go on where that is right.
+    Fail { migration_id: MigrationId, cause: Caught },
+}
+
+impl GateInput {
+    /// The migration it is about.
+    pub(crate) const fn migration_id(&self) -> &MigrationId {
+        match self {
+            Self::Enter { migration_id, .. }
+            | Self::Open { migration_id, .. }
+            | Self::Decide { migration_id, .. }
+            | Self::Switched { migration_id }
+            | Self::Rollback { migration_id, .. }
+            | Self::Fail { migration_id, .. } => migration_id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_never_printed() {
+        let text = r#"{"op":"open","migration_id":"m","gate":"client-switch","token":"AQC8"}"#;
+        let input: GateInput = serde_json::from_str(text).unwrap();
+        assert!(!format!("{input:?}").contains("AQC8"));
+    }
+}

@@ -1,0 +1,88 @@
+//! Topics on the target.
+
+use std::collections::BTreeSet;
+
+use kafka::{Cluster, Code, ConfigChange, NewTopic, OffsetSpec, TopicPartition};
+use migration::{Error, Result};
+use runtime::Run;
+use topology::{Topic, copying, restore};
+
+use crate::handler::Topics;
+
+/// What happened to the topics.
+#[derive(Debug, Default)]
+pub(crate) struct Created {
+    /// Names of topics that were created.
+    pub(crate) created: Vec<String>,
+    /// Names of topics that were there.
+    pub(crate) existing: Vec<String>,
+}
+
+/// Topics to create in one request.
+const AT_ONCE: usize = 100;
+
+/// Creates `wanted` on `target` under their copy-time configs. A topic that is there has to have the same partitions and,
+/// unless this run copied into it, no records; it gets the copy-time configs as well.
+///
+/// # Errors
+/// Blocked, naming the topic, when one that is there cannot be used.
+pub(crate) async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics) -> Result<Created> {
+    let brokers = target.brokers().await?.len();
+    let (there, _) = topology::topics(target).await?;
+    let (existing, missing): (Vec<_>, Vec<_>) = wanted.values().partition(|topic| there.contains_key(&topic.info.name));
+    check_existing(run, target, &existing, &there).await?;
+    let new: Vec<_> = missing.iter().map(|topic| new_topic(topic, brokers)).collect();
+    for chunk in new.chunks(AT_ONCE) {
+        for (name, outcome) in target.create_topics(chunk).await {
+            match outcome {
+                // A request whose answer was lost is repeated and finds the topic.
+                Err(error) if error.code() == Some(Code::TopicAlreadyExists) => {}
+                outcome => outcome.map_err(|error| Error::from(error).at_topic(&name))?,
+            }
+        }
+    }
+    take_every_batch(target, &existing, &there).await?;
+    let names = |topics: &[&Topic]| topics.iter().map(|topic| topic.info.name.to_string()).collect();
+    Ok(Created { created: names(&missing), existing: names(&existing) })
+}
+
+fn new_topic(topic: &Topic, brokers: usize) -> NewTopic {
+    NewTopic {
+        name: topic.info.name.clone(),
+        partitions: topic.info.partitions.len() as i32,
+        replication_factor: topic.replication_factor().min(brokers) as i16,
+        configs: copying(topic.max_message_bytes),
+    }
+}
+
+async fn check_existing(run: &Run<'_>, target: &Cluster, existing: &[&Topic], there: &Topics) -> Result<()> {
+    for topic in existing {
+        let (wanted, found) = (topic.info.partitions.len(), there[&topic.info.name].info.partitions.len());
+        if wanted != found {
+            let message = format!("the target has this topic with {found} partitions, the source with {wanted}; delete it there");
+            return Err(Error::blocked(message).at_topic(&topic.info.name));
+        }
+    }
+    // Once this run has positions, what it finds on the target is its own, and the copy checks that.
+    if run.meta.facts.contains_key("batches") {
+        return Ok(());
+    }
+    let partitions: Vec<TopicPartition> = existing.iter().flat_map(|topic| topic.partitions()).collect();
+    let ends = kafka::all_ok(target.list_offsets(&partitions, OffsetSpec::Latest).await)?;
+    let filled: BTreeSet<_> = ends.into_iter().filter(|(_, end)| *end > 0).map(|(p, _)| p.topic).collect();
+    let Some(first) = filled.first() else { return Ok(()) };
+    let message = format!("{} topics on the target already hold records; delete them there or leave them out", filled.len());
+    Err(Error::blocked(message).at_topic(first))
+}
+
+/// Gives topics that were there the copy-time configs.
+async fn take_every_batch(target: &Cluster, existing: &[&Topic], there: &Topics) -> Result<()> {
+    let change = |topic: &&Topic| {
+        let name = topic.info.name.clone();
+        let ops = restore(&copying(topic.max_message_bytes), &there[&name].configs);
+        ConfigChange { topic: name, ops }
+    };
+    let changes: Vec<_> = existing.iter().map(change).filter(|change| !change.ops.is_empty()).collect();
+    kafka::all_ok(target.alter_topic_configs(&changes).await)?;
+    Ok(())
+}

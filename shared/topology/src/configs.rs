@@ -1,0 +1,94 @@
+//! Topic configs while a topic is copied, and afterwards.
+//!
+//! A broker that applied the source's configs during the copy would expire, compact, recompress or re-date what is being
+//! copied, or refuse it. So a topic is copied under configs that take every batch as it is, and gets its own in one step
+//! before clients switch.
+
+use std::collections::BTreeMap;
+
+use kafka::ConfigOp;
+
+/// Configs by name.
+pub type TopicConfigs = BTreeMap<String, String>;
+
+/// The largest value of a Kafka `long` config, which means no bound.
+const UNBOUNDED: &str = "9223372036854775807";
+
+/// Configs that take every batch as it is. `message.timestamp.*.max.ms` are named because Kafka 4 bounds the future by an
+/// hour (KIP-1030).
+const COPYING: [(&str, &str); 7] = [
+    ("cleanup.policy", "delete"),
+    ("retention.ms", "-1"),
+    ("retention.bytes", "-1"),
+    ("message.timestamp.type", "CreateTime"),
+    ("compression.type", "producer"),
+    ("message.timestamp.before.max.ms", UNBOUNDED),
+    ("message.timestamp.after.max.ms", UNBOUNDED),
+];
+
+/// Configs of a topic that the target does not know any more: the record format is always v2 there, and the
+/// two-sided timestamp bound was replaced (KIP-724, KIP-937).
+pub const RETIRED: [&str; 3] =
+    ["message.format.version", "message.timestamp.difference.max.ms", "message.downconversion.enable"];
+
+/// Smallest size of a batch to be taken while copying, in bytes.
+const MIN_MESSAGE_BYTES: i64 = 1024 * 1024;
+
+/// The configs of a topic while it is copied. A batch that has to be encoded again may grow, so twice the source's
+/// `max_message_bytes` is taken.
+pub fn copying(max_message_bytes: i64) -> TopicConfigs {
+    let mut configs: TopicConfigs = COPYING.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let limit = max_message_bytes.max(MIN_MESSAGE_BYTES).saturating_mul(2).min(i64::from(i32::MAX));
+    configs.insert("max.message.bytes".to_owned(), limit.to_string());
+    configs
+}
+
+/// The changes that turn `now`, what is set on the target's topic, into `source`, what is set on the source's: nothing
+/// else stays set. Empty when there is nothing to change.
+pub fn restore(source: &TopicConfigs, now: &TopicConfigs) -> Vec<ConfigOp> {
+    let wanted = source.iter().filter(|(name, _)| !RETIRED.contains(&name.as_str()));
+    let set = wanted.filter(|(name, value)| now.get(*name) != Some(value));
+    let mut ops: Vec<_> =
+        set.map(|(name, value)| ConfigOp::Set { name: name.clone(), value: value.clone() }).collect();
+    let superfluous = now.keys().filter(|name| !source.contains_key(*name) || RETIRED.contains(&name.as_str()));
+    ops.extend(superfluous.map(|name| ConfigOp::Delete { name: name.clone() }));
+    ops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configs(pairs: &[(&str, &str)]) -> TopicConfigs {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn apply(mut now: TopicConfigs, ops: Vec<ConfigOp>) -> TopicConfigs {
+        for op in ops {
+            match op {
+                ConfigOp::Set { name, value } => drop(now.insert(name, value)),
+                ConfigOp::Delete { name } => drop(now.remove(&name)),
+            }
+        }
+        now
+    }
+
+    #[test]
+    fn after_the_copy_exactly_the_sources_configs_are_set() {
+        let source = configs(&[("cleanup.policy", "compact"), ("retention.ms", "86400000")]);
+        assert_eq!(apply(copying(1_048_588), restore(&source, &copying(1_048_588))), source);
+        assert!(restore(&source, &source).is_empty());
+    }
+
+    #[test]
+    fn what_the_target_does_not_know_is_left_out() {
+        let source = configs(&[("message.format.version", "2.8-IV1"), ("retention.ms", "1")]);
+        assert_eq!(apply(copying(0), restore(&source, &copying(0))), configs(&[("retention.ms", "1")]));
+    }
+
+    #[test]
+    fn a_grown_batch_still_fits() {
+        assert_eq!(copying(2_000_000)["max.message.bytes"], "4000000");
+        assert_eq!(copying(i64::MAX)["max.message.bytes"], i32::MAX.to_string());
+    }
+}
