@@ -1,5 +1,7 @@
 //! The stack as a program: Ctrl-C saves, `--keep` goes on, and not even a kill leaves a process behind.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod common;
 
 use std::{

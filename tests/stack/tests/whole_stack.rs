@@ -1,5 +1,7 @@
 //! One start of the whole stack, and everything a migration needs from it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod common;
 
 use std::{path::Path, time::Duration};
@@ -10,6 +12,8 @@ use serde_json::{Value, json};
 use stack::{Options, SEGMENTS_BUCKET, Side, Stack};
 
 const NAME: &str = "test-whole-stack";
+const INVOKE: &str = "arn:aws:states:::lambda:invoke";
+const INSTANCES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,7 +25,8 @@ async fn everything_a_migration_needs_is_there() {
         quiet: true,
         functions: vec!["echo".to_owned()],
         bin_dir: examples,
-        function_limit: 3,
+        function_limit: INSTANCES,
+        function_timeout: Duration::from_secs(15),
         state_machine: "/nonexistent".into(),
         ..Options::default()
     })
@@ -32,6 +37,7 @@ async fn everything_a_migration_needs_is_there() {
     msk_describes_both_clusters(&stack).await;
     a_broker_comes_back_after_being_killed(&stack).await;
     a_killed_instance_is_retried_while_a_token_and_a_map_are_served(&stack).await;
+    one_instance_too_many_is_throttled(&stack).await;
     errors_of_functions_have_their_names(&stack).await;
 
     stack.stop().await.unwrap();
@@ -111,18 +117,17 @@ async fn a_killed_instance_is_retried_while_a_token_and_a_map_are_served(stack: 
 
 /// A killed task beside a token, then a Distributed Map over a manifest.
 fn machine(dir: &Path) -> Value {
-    let invoke = "arn:aws:states:::lambda:invoke";
     let hang = json!({"op": "hang-once", "file": dir.join("hung")});
     let store = json!({"op": "store", "file": dir.join("token"), "text.$": "$$.Task.Token"});
     let task = |event: Value| json!({"FunctionName": "${EchoFunctionArn}", "Payload": event});
     json!({"StartAt": "Both", "States": {
         "Both": {"Type": "Parallel", "ResultPath": "$.branches", "Next": "Batches", "Branches": [
             {"StartAt": "Work", "States": {"Work": {
-                "Type": "Task", "Resource": invoke, "Parameters": task(hang), "OutputPath": "$.Payload", "End": true,
+                "Type": "Task", "Resource": INVOKE, "Parameters": task(hang), "OutputPath": "$.Payload", "End": true,
                 "Retry": [{"ErrorEquals": ["Runtime.ExitError"], "IntervalSeconds": 1, "MaxAttempts": 2}],
             }}},
             {"StartAt": "Gate", "States": {"Gate": {
-                "Type": "Task", "Resource": format!("{invoke}.waitForTaskToken"), "Parameters": task(store),
+                "Type": "Task", "Resource": format!("{INVOKE}.waitForTaskToken"), "Parameters": task(store),
                 "TimeoutSeconds": 60, "End": true,
             }}},
         ]},
@@ -135,7 +140,7 @@ fn machine(dir: &Path) -> Value {
             "ItemProcessor": {
                 "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
                 "StartAt": "One", "States": {"One": {
-                    "Type": "Task", "Resource": invoke, "End": true,
+                    "Type": "Task", "Resource": INVOKE, "End": true,
                     "Parameters": task(json!({"op": "sleep", "ms": 50, "batch.$": "$.batch"})),
                     "OutputPath": "$.Payload.event.batch",
                 }},
@@ -144,19 +149,39 @@ fn machine(dir: &Path) -> Value {
     }})
 }
 
+async fn one_instance_too_many_is_throttled(stack: &Stack) {
+    let nap = json!({"Type": "Task", "Resource": INVOKE, "End": true, "Parameters": {
+        "FunctionName": "${EchoFunctionArn}", "Payload": {"op": "sleep", "ms": 2000},
+    }});
+    let branch = json!({"StartAt": "Nap", "States": {"Nap": nap}});
+    let branches = vec![branch; INSTANCES + 1];
+    let machine = json!({"StartAt": "All", "States": {"All": {"Type": "Parallel", "Branches": branches, "End": true}}});
+    assert_eq!(outcome(stack, "throttled", &machine).await.unwrap_err(), "Lambda.TooManyRequestsException");
+    let idle = || (stack.busy_instances("echo") == 0).then_some(());
+    until(idle).await;
+}
+
 async fn errors_of_functions_have_their_names(stack: &Stack) {
-    let sfn = sfn(stack);
-    for (event, error) in
-        [(json!({"op": "fail", "type": "FENCED"}), "FENCED"), (json!({"op": "exit"}), "Runtime.ExitError")]
-    {
+    let failing = async |name: &str, event: Value| {
         let machine = json!({"StartAt": "One", "States": {"One": {
-            "Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": true,
+            "Type": "Task", "Resource": INVOKE, "End": true,
             "Parameters": {"FunctionName": "${EchoFunctionArn}:live", "Payload": event},
         }}});
-        let arn = stack.create_state_machine(&error.replace('.', "-"), &machine).await.unwrap();
-        let run = sfn.start_execution().state_machine_arn(arn).name("run-1").input("{}").send().await.unwrap();
-        assert_eq!(finished(&sfn, &run.execution_arn).await.unwrap_err(), error);
-    }
+        outcome(stack, name, &machine).await.unwrap_err()
+    };
+    let errors = tokio::join!(
+        failing("reported", json!({"op": "fail", "type": "FENCED"})),
+        failing("exits", json!({"op": "exit"})),
+        failing("sleeps", json!({"op": "sleep", "ms": 3_600_000})),
+    );
+    assert_eq!(errors, ("FENCED".to_owned(), "Runtime.ExitError".to_owned(), "Sandbox.Timedout".to_owned()));
+}
+
+async fn outcome(stack: &Stack, name: &str, machine: &Value) -> Result<Value, String> {
+    let arn = stack.create_state_machine(name, machine).await.unwrap();
+    let sfn = sfn(stack);
+    let run = sfn.start_execution().state_machine_arn(arn).name("run-1").input("{}").send().await.unwrap();
+    finished(&sfn, &run.execution_arn).await
 }
 
 fn sfn(stack: &Stack) -> aws_sdk_sfn::Client {

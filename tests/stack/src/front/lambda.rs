@@ -206,10 +206,10 @@ impl Lambdas {
         let Some(pool) = pools.by_function.get_mut(function) else { return };
         pool.busy.remove(&instance.id);
         // kill_busy may hold another handle for a moment; such an instance is not worth keeping.
-        if let (false, Some(instance)) = (closed, Arc::into_inner(instance)) {
-            if instance.process.exited().is_none() {
-                pool.idle.push(instance);
-            }
+        if let (false, Some(instance)) = (closed, Arc::into_inner(instance))
+            && instance.process.exited().is_none()
+        {
+            pool.idle.push(instance);
         }
     }
 
