@@ -1,2 +1,15 @@
-//! precheck
-fn main() {}
+//! The Lambda function `precheck`: reads both clusters and AWS, changes nothing, and says what stands in the way of a
+//! migration and what it would do.
+
+mod facts;
+mod gather;
+mod handler;
+mod plan;
+mod rules;
+#[cfg(test)]
+mod sample;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    runtime::serve(|host, input, _| async move { handler::handle(&host, input).await }).await
+}

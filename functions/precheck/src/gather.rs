@@ -1,0 +1,129 @@
+//! Reads both clusters and AWS, all at once where it can, and changes nothing.
+//!
+//! The number of requests depends on the brokers, not on the topics; only the members of active groups are asked for one
+//! group at a time, since every group has a coordinator of its own.
+
+mod bucket;
+mod msk;
+mod source;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kafka::{Each, TopicInfo};
+use migration::config::ClusterConfig;
+use migration::{Config, Error, Result, scope};
+use runtime::Host;
+
+use crate::facts::{Cluster, Facts, Partly, Reached, Topic};
+
+/// Gathers what the rules need. `copying` says whether this very run has begun to copy.
+pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts {
+    let (source_described, target_described, source, target, backup, evidence) = tokio::join!(
+        msk::describe(&host.aws, &config.source),
+        msk::describe(&host.aws, &config.target),
+        reach(host, &config.source),
+        reach(host, &config.target),
+        bucket::look(&host.aws.s3, &config.backup.s3_bucket, false),
+        bucket::look(&host.aws.s3, &config.evidence.s3_bucket, config.evidence.retention.is_some()),
+    );
+    let (leaving, arriving) = tokio::join!(
+        async {
+            let (cluster, reached) = source.as_ref().ok()?;
+            Some(source::read(cluster, reached).await)
+        },
+        async {
+            let (cluster, reached) = target.as_ref().ok()?;
+            let both = |topic: &&Arc<str>| source.as_ref().is_ok_and(|(_, source)| source.topics.contains_key(*topic));
+            let shared: Vec<_> = reached.topics.keys().filter(both).cloned().collect();
+            Some(target::read(cluster, reached, &shared).await)
+        },
+    );
+    Facts {
+        copying,
+        source: Cluster { described: source_described, reached: source.map(|(_, reached)| reached) },
+        target: Cluster { described: target_described, reached: target.map(|(_, reached)| reached) },
+        leaving,
+        arriving,
+        backup,
+        evidence,
+        config,
+    }
+}
+
+/// Connects to a cluster and reads its brokers and topics.
+///
+/// # Errors
+/// Those of [`runtime::clusters::Clusters::connect`], and of reading the metadata.
+pub(crate) async fn reach(host: &Host, config: &ClusterConfig) -> Result<(kafka::Cluster, Reached)> {
+    let cluster = host.clusters.connect(&host.aws, config).await?;
+    let topics = cluster.topics().await?;
+    let brokers = cluster.brokers().await?.iter().map(|broker| broker.id).collect();
+    let (topics, internal) = sort_out(topics);
+    let reached = Reached { id: cluster.id(), mode: cluster.metadata_mode(), brokers, topics, internal };
+    Ok((cluster, reached))
+}
+
+/// What the MSK API says of a cluster, for a plan.
+pub(crate) use msk::describe;
+
+/// Topics to be copied, and the names of those that the cluster keeps for itself.
+fn sort_out(topics: Vec<TopicInfo>) -> (BTreeMap<Arc<str>, Topic>, BTreeSet<Arc<str>>) {
+    let (internal, own): (Vec<_>, Vec<_>) =
+        topics.into_iter().partition(|topic| topic.internal || scope::is_internal_topic(&topic.name));
+    let shape = |topic: TopicInfo| {
+        let replicas = topic.partitions.iter().map(|partition| partition.replicas.len()).max();
+        (topic.name, Topic { partitions: topic.partitions.len(), replication_factor: replicas.unwrap_or(0) })
+    };
+    (own.into_iter().map(shape).collect(), internal.into_iter().map(|topic| topic.name).collect())
+}
+
+/// Separates what was read from what was not.
+fn partly<K: Ord, T>(each: Each<K, T>) -> Partly<BTreeMap<K, T>> {
+    let mut known = BTreeMap::new();
+    let mut missing: Option<(usize, Error)> = None;
+    for (key, outcome) in each {
+        match outcome {
+            Ok(value) => drop(known.insert(key, value)),
+            Err(error) => missing.get_or_insert_with(|| (0, error.into())).0 += 1,
+        }
+    }
+    Partly { known, missing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka::PartitionInfo;
+
+    fn topic(name: &str, internal: bool, replicas: &[usize]) -> TopicInfo {
+        let partition = |(index, replicas): (usize, &usize)| PartitionInfo {
+            partition: i32::try_from(index).unwrap(),
+            leader: Some(1),
+            replicas: (1..).take(*replicas).collect(),
+            isr: vec![1],
+        };
+        TopicInfo { name: name.into(), internal, partitions: replicas.iter().enumerate().map(partition).collect() }
+    }
+
+    #[test]
+    fn the_clusters_own_topics_are_set_apart() {
+        let topics = vec![
+            topic("__consumer_offsets", true, &[3]),
+            topic("__amazon_msk_canary", false, &[3]),
+            topic("orders", false, &[3, 2]),
+        ];
+        let (own, internal) = sort_out(topics);
+        assert_eq!(own, BTreeMap::from([("orders".into(), Topic { partitions: 2, replication_factor: 3 })]));
+        assert_eq!(internal.len(), 2);
+    }
+
+    #[test]
+    fn one_failure_does_not_hide_the_rest() {
+        let failure = || kafka::Error::Usage { message: "no".to_owned() };
+        let read = partly(vec![("a", Ok(1)), ("b", Err(failure())), ("c", Err(failure())), ("d", Ok(4))]);
+        assert_eq!(read.known, BTreeMap::from([("a", 1), ("d", 4)]));
+        assert_eq!(read.missing.map(|(count, error)| (count, error.message)), Some((2, "no".to_owned())));
+    }
+}

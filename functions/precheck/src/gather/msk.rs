@@ -1,0 +1,85 @@
+//! The MSK API's answer about a cluster.
+
+use aws_sdk_kafka::types::{Cluster, ClusterType};
+use kafka::MetadataMode;
+use migration::Result;
+use migration::config::ClusterConfig;
+use runtime::Aws;
+
+use crate::facts::Described;
+
+/// Asks the MSK API about a cluster.
+///
+/// # Errors
+/// Blocked when the cluster is unknown or must not be described.
+pub(crate) async fn describe(aws: &Aws, config: &ClusterConfig) -> Result<Described> {
+    runtime::clusters::describe(aws, config).await.map(|cluster| Described::from(&cluster))
+}
+
+impl From<&Cluster> for Described {
+    fn from(cluster: &Cluster) -> Self {
+        let provisioned = cluster.provisioned.as_ref();
+        let software = provisioned.and_then(|provisioned| provisioned.current_broker_software_info.as_ref());
+        let version = software.and_then(|software| software.kafka_version.clone());
+        let zookeeper = provisioned.is_some_and(|provisioned| {
+            let strings = [&provisioned.zookeeper_connect_string, &provisioned.zookeeper_connect_string_tls];
+            strings.into_iter().flatten().any(|string| !string.is_empty())
+        });
+        let brokers = provisioned.and_then(|provisioned| provisioned.number_of_broker_nodes);
+        Self {
+            serverless: cluster.serverless.is_some() || cluster.cluster_type == Some(ClusterType::Serverless),
+            mode: mode(zookeeper, version.as_deref()),
+            version,
+            brokers: brokers.and_then(|brokers| brokers.try_into().ok()),
+            current_version: cluster.current_version.clone(),
+        }
+    }
+}
+
+/// MSK has no field for the mode: a KRaft cluster's version ends in `.kraft`, a ZooKeeper one has connect strings.
+fn mode(zookeeper: bool, version: Option<&str>) -> Option<MetadataMode> {
+    match (version.is_some_and(|version| version.ends_with(".kraft")), zookeeper) {
+        (true, _) => Some(MetadataMode::KRaft),
+        (false, true) => Some(MetadataMode::ZooKeeper),
+        (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_kafka::types::{BrokerSoftwareInfo, Provisioned, Serverless};
+
+    fn provisioned(version: &str, zookeeper: Option<&str>) -> Described {
+        let software = BrokerSoftwareInfo::builder().kafka_version(version).build();
+        let provisioned = Provisioned::builder()
+            .current_broker_software_info(software)
+            .number_of_broker_nodes(3)
+            .set_zookeeper_connect_string(zookeeper.map(str::to_owned))
+            .build();
+        let cluster = Cluster::builder().cluster_type(ClusterType::Provisioned).current_version("K1");
+        Described::from(&cluster.provisioned(provisioned).build())
+    }
+
+    #[test]
+    fn the_mode_is_told_by_the_version_or_by_zookeeper() {
+        assert_eq!(provisioned("3.9.x.kraft", None).mode, Some(MetadataMode::KRaft));
+        assert_eq!(provisioned("3.9.x", Some("z-1:2181")).mode, Some(MetadataMode::ZooKeeper));
+        assert_eq!(provisioned("3.9.x", Some("")).mode, None);
+    }
+
+    #[test]
+    fn brokers_and_versions_are_taken_over() {
+        let described = provisioned("3.9.x.kraft", None);
+        assert_eq!((described.brokers, described.serverless), (Some(3), false));
+        assert_eq!(described.version.as_deref(), Some("3.9.x.kraft"));
+        assert_eq!(described.current_version.as_deref(), Some("K1"));
+    }
+
+    #[test]
+    fn serverless_is_told_by_its_type() {
+        assert!(Described::from(&Cluster::builder().cluster_type(ClusterType::Serverless).build()).serverless);
+        let described = Described::from(&Cluster::builder().serverless(Serverless::builder().build()).build());
+        assert!(described.serverless && described.mode.is_none());
+    }
+}

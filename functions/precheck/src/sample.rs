@@ -1,0 +1,123 @@
+//! A healthy pair of clusters, from which each test departs in one point.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kafka::MetadataMode;
+use migration::Config;
+use migration::report::Finding;
+use serde_json::json;
+
+use crate::facts::{
+    Arriving, BrokerLimits, Bucket, Cluster, Described, Facts, Leaving, Partly, Reached, Topic, TopicConfig,
+};
+
+/// The largest batch that a topic and a broker take unless they are told otherwise, in bytes.
+pub(crate) const DEFAULT_MESSAGE_BYTES: i64 = 1_048_588;
+
+/// Source `old` and target `new`, three brokers each, one topic `orders` that the target does not have yet.
+pub(crate) fn facts() -> Facts {
+    Facts {
+        config: config(),
+        copying: false,
+        source: cluster(MetadataMode::ZooKeeper, "3.6.0", "source-id", &["orders"]),
+        target: cluster(MetadataMode::KRaft, "3.9.x.kraft", "target-id", &[]),
+        leaving: Some(Leaving {
+            configs: Partly { known: BTreeMap::from([("orders".into(), topic_config())]), missing: None },
+            groups: Ok(Vec::new()),
+            static_members: Partly::default(),
+            acls: Ok(Some(Vec::new())),
+            open_transactions: None,
+        }),
+        arriving: Some(Arriving {
+            limits: Ok((1..=3).map(broker_limits).collect()),
+            ends: Partly::default(),
+            active_groups: Ok(BTreeSet::new()),
+        }),
+        backup: Bucket { reachable: Ok(()), object_lock: None },
+        evidence: Bucket { reachable: Ok(()), object_lock: None },
+    }
+}
+
+pub(crate) fn config() -> Config {
+    let cluster = |name: &str| {
+        let arn = format!("arn:aws:kafka:us-east-1:123456789012:cluster/{name}/uuid-1");
+        json!({"cluster_arn": arn, "auth": {"mode": "plaintext"}})
+    };
+    let bucket = |name: &str| json!({"s3_bucket": name, "s3_prefix": "p/"});
+    Config::from_json(&json!({
+        "source": cluster("old"), "target": cluster("new"), "backup": bucket("segments"), "evidence": bucket("proofs"),
+    }))
+    .unwrap()
+}
+
+fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Cluster {
+    Cluster {
+        described: Ok(Described {
+            serverless: false,
+            mode: Some(mode),
+            version: Some(version.to_owned()),
+            brokers: Some(3),
+            current_version: Some("K1".to_owned()),
+        }),
+        reached: Ok(Reached {
+            id: Some(id.to_owned()),
+            mode,
+            brokers: vec![1, 2, 3],
+            topics: topics.iter().map(|name| ((*name).into(), topic(2))).collect(),
+            internal: BTreeSet::from(["__consumer_offsets".into()]),
+        }),
+    }
+}
+
+/// A topic of `partitions` with three replicas each.
+pub(crate) fn topic(partitions: usize) -> Topic {
+    Topic { partitions, replication_factor: 3 }
+}
+
+/// Configs of a topic that is neither compacted nor ever shortened.
+pub(crate) fn topic_config() -> TopicConfig {
+    TopicConfig {
+        max_message_bytes: Some(DEFAULT_MESSAGE_BYTES),
+        cleanup_policy: "delete".to_owned(),
+        retention_ms: None,
+        retention_bytes: None,
+    }
+}
+
+/// Kafka's own defaults.
+pub(crate) fn broker_limits(broker: i32) -> BrokerLimits {
+    BrokerLimits { broker, message_max_bytes: Some(DEFAULT_MESSAGE_BYTES), replica_fetch_max_bytes: Some(1_048_576) }
+}
+
+/// What only matters of the source.
+pub(crate) fn leaving(facts: &mut Facts) -> &mut Leaving {
+    facts.leaving.as_mut().unwrap()
+}
+
+/// What only matters of the target.
+pub(crate) fn arriving(facts: &mut Facts) -> &mut Arriving {
+    facts.arriving.as_mut().unwrap()
+}
+
+/// The brokers' own account of the source.
+pub(crate) fn source(facts: &mut Facts) -> &mut Reached {
+    facts.source.reached.as_mut().unwrap()
+}
+
+/// The brokers' own account of the target.
+pub(crate) fn target(facts: &mut Facts) -> &mut Reached {
+    facts.target.reached.as_mut().unwrap()
+}
+
+/// Replaces the source's topics and their configs.
+pub(crate) fn with_configs(facts: &mut Facts, configs: &[(&str, TopicConfig)]) {
+    let named = configs.iter().map(|(name, config)| (Arc::from(*name), config.clone()));
+    leaving(facts).configs.known = named.collect();
+    source(facts).topics = configs.iter().map(|(name, _)| ((*name).into(), topic(2))).collect();
+}
+
+/// The codes of `findings` in their order.
+pub(crate) fn codes(findings: &[Finding]) -> Vec<&str> {
+    findings.iter().map(|finding| finding.code.as_str()).collect()
+}
