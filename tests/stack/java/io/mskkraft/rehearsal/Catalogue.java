@@ -93,7 +93,8 @@ final class Catalogue {
         add("bench.source", 96, PlainFill.events("none", 4, 200, 500).withNoise().leavingEmpty(13, 14, 40, 77, 95),
                 "96 partitions of incompressible records, five of them empty", "retention.ms", TEN_YEARS_MS);
         add("clickstream.web", 12, PlainFill.events("zstd", 2, 1_200, 550),
-                "zstd batches of ~0.7 MB before compression", "retention.ms", TEN_YEARS_MS, "max.message.bytes", "1048588");
+                "zstd batches of ~0.7 MB before compression", "retention.ms", TEN_YEARS_MS,
+                "max.message.bytes", "1048588");
         add("clickstream.mobile", 12, PlainFill.events("none", 1, 1_100, 800).withKeys(PlainFill.Keys.NONE),
                 "uncompressed batches of ~0.9 MB", "retention.ms", TEN_YEARS_MS);
         add("iot.telemetry", 12, PlainFill.events("lz4", 5, 400, 110),

@@ -12,7 +12,7 @@ import org.apache.kafka.common.TopicPartition;
 /**
  * Change data of a compacted topic: every key is written once, then many are overwritten or deleted, by two
  * producers, so that the log cleaner removes single records out of batches and, for the last batch of the first
- * producer, leaves a batch without records.
+ * producer, leaves a batch without records. The amount is not scaled: less would leave nothing to clean.
  *
  * @param codecs        the codecs of the two producers
  * @param keys          distinct keys of a partition
@@ -22,7 +22,7 @@ import org.apache.kafka.common.TopicPartition;
  */
 record CompactedFill(List<String> codecs, int keys, int rounds, boolean tombstones, boolean transactional)
         implements TopicSpec.Filler {
-    private static final int RECORDS_OF_A_BATCH = 20;
+    private static final int RECORDS_OF_A_BATCH = 30;
     private static final int BATCH_BYTES = 32 << 10;
 
     @Override
@@ -32,7 +32,7 @@ record CompactedFill(List<String> codecs, int keys, int rounds, boolean tombston
         }
         String id = transactional ? topic.name() + "-changelog-writer" : null;
         try (BatchWriter second = new BatchWriter(filling.bootstrap(), codecs.get(1), BATCH_BYTES, id)) {
-            for (int round = 1; round <= filling.scaled(rounds); round++) {
+            for (int round = 1; round <= rounds; round++) {
                 if (!transactional) {
                     writeRound(second, filling, topic, round, 0.6);
                     continue;

@@ -25,7 +25,7 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 public final class LoadSource {
     private static final String USAGE = "LoadSource --bootstrap B --seed N [--scale F] [--no-acls]";
     private static final int MOST_REPLICAS = 3;
-    private static final int THREADS = 3;
+    private static final int THREADS = 6;
 
     private LoadSource() {}
 

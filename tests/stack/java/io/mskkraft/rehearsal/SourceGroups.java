@@ -119,10 +119,12 @@ final class SourceGroups {
 
     private void metadata() throws Exception {
         Map<TopicPartition, OffsetAndMetadata> at = new HashMap<>();
-        at.put(new TopicPartition("users.sessions", 0), new OffsetAndMetadata(17, "наименование 名前 ✓ \uD83D\uDE80"));
-        at.put(new TopicPartition("users.sessions", 1), new OffsetAndMetadata(33, "{\"host\":\"a\\\"b\",\n\"t\":1}"));
-        at.put(new TopicPartition("users.sessions", 2), new OffsetAndMetadata(5, "x".repeat(LONGEST_METADATA)));
-        at.put(new TopicPartition("users.sessions", 3), new OffsetAndMetadata(6, ""));
+        List<String> texts = List.of("наименование 名前 ✓ \uD83D\uDE80", "{\"host\":\"a\\\"b\",\n\"t\":1}",
+                "x".repeat(LONGEST_METADATA), "");
+        for (int number = 0; number < texts.size(); number++) {
+            TopicPartition partition = new TopicPartition("users.sessions", number);
+            at.put(partition, new OffsetAndMetadata(Math.min(ends.get(partition), 17 + number), texts.get(number)));
+        }
         commit("team a: отчёты/日次", "a group and metadata in Unicode, quotes, line ends and length", at);
     }
 
