@@ -18,5 +18,7 @@ pub fn init_cli() {
 }
 
 fn filter(default: &str) -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default))
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| default.to_owned());
+    // Below info the AWS SDK logs request bodies, and with them task tokens.
+    EnvFilter::new(format!("{wanted},aws_=info,hyper=info"))
 }
