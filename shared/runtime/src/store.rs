@@ -1,8 +1,10 @@
 //! The objects of a migration in one bucket under one prefix.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::ObjectLockMode;
 use bytes::Bytes;
 use migration::{Error, Result};
 use serde::Serialize;
@@ -65,6 +67,31 @@ impl Store {
         let request = self.client.put_object().bucket(&self.bucket).key(self.key(name)).body(ByteStream::from(body));
         request.send().await.map_err(|error| sdk_error(&format!("store {}", self.url(name)), &error))?;
         Ok(())
+    }
+
+    /// Stores `body` under `name` so that nobody, the account's owner included, can delete or change it before `until`
+    /// (S3 Object Lock in compliance mode,
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html>). An object that is there stays as an
+    /// older version.
+    ///
+    /// # Errors
+    /// See [`Store::put`]; Blocked, with the way out, when the bucket has no Object Lock.
+    pub async fn put_locked(&self, name: &str, body: Bytes, until: SystemTime) -> Result<()> {
+        let request = self.client.put_object().bucket(&self.bucket).key(self.key(name)).body(ByteStream::from(body));
+        let request = request
+            .object_lock_mode(ObjectLockMode::Compliance)
+            .object_lock_retain_until_date(DateTime::from(until));
+        let Err(error) = request.send().await else { return Ok(()) };
+        let mut error = sdk_error(&format!("store {} with Object Lock", self.url(name)), &error);
+        // S3 says `InvalidRequest` for a bucket without Object Lock, and for nothing else that is asked here.
+        if error.message.contains("InvalidRequest") {
+            error.message.push_str(&format!(
+                "; create a bucket with Object Lock in place of {}, which cannot get it any more, or remove \
+                 evidence.retention",
+                self.bucket
+            ));
+        }
+        Err(error)
     }
 
     /// Stores `body` and `metadata` under `name` unless the key is taken, decided by S3 in one step
