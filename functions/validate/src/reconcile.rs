@@ -1,0 +1,96 @@
+//! Whether the Map compared everything, and the report once it has.
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use migration::message::Reconciled;
+use migration::{BatchId, Error, MigrationId, Phase, Result};
+use runtime::{Host, Run};
+use serde::Deserialize;
+use telemetry::metrics;
+
+use crate::report::{self, ByPartition, Report};
+use crate::results::{BatchResults, attempt};
+use crate::{groups, parity};
+
+/// Batch objects read at the same time.
+const AT_ONCE: usize = 8;
+/// Missing batches named in an error.
+const NAMED: usize = 10;
+
+/// An entry of the manifest.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    batch: BatchId,
+}
+
+/// Stores the report once every batch has its results; `before` is what the reconcile before this one measured.
+///
+/// # Errors
+/// Transient when batches are missing and there are no more results than `before`, or when something could not be asked.
+pub(crate) async fn reconcile(host: &Host, migration_id: &MigrationId, before: i64) -> Result<Reconciled> {
+    let run = host.load(migration_id).await?;
+    let attempt = attempt(&run).await?;
+    let manifest: Vec<Entry> = run.store.get_json("manifests/batches.json").await?;
+    let batches: Vec<_> = manifest.into_iter().map(|entry| entry.batch).collect();
+    let loads = batches.iter().map(|batch| BatchResults::load(&run.store, *batch, attempt));
+    let mut loaded = stream::iter(loads.collect::<Vec<_>>()).buffered(AT_ONCE);
+    let mut partitions = ByPartition::default();
+    let (mut progress, mut missing) = (0_i64, Vec::new());
+    while let Some(results) = loaded.try_next().await? {
+        progress += results.partitions.len() as i64;
+        if !results.complete {
+            missing.push(results.batch);
+        }
+        results.partitions.into_iter().for_each(|result| partitions.add(result));
+    }
+    if !missing.is_empty() {
+        check_progress(&missing, progress, before)?;
+        return Ok(Reconciled { complete: false, progress });
+    }
+    write_report(&run, attempt, &batches, partitions).await?;
+    Ok(Reconciled { complete: true, progress })
+}
+
+/// A Map that compared nothing since the last time has failed as a whole, whatever its children say.
+fn check_progress(missing: &[BatchId], progress: i64, before: i64) -> Result<()> {
+    tracing::warn!(missing = missing.len(), progress, before, "batches have not been compared");
+    if progress != before {
+        return Ok(());
+    }
+    let mut names: Vec<_> = missing.iter().take(NAMED).map(ToString::to_string).collect();
+    if missing.len() > NAMED {
+        names.push(format!("and {} more", missing.len() - NAMED));
+    }
+    Err(Error::transient(format_args!(
+        "validation makes no progress; without results are the batches {}",
+        names.join(", ")
+    )))
+}
+
+async fn write_report(run: &Run<'_>, attempt: u32, batches: &[BatchId], partitions: ByPartition) -> Result<()> {
+    let (source, target) = (run.source().await?, run.target().await?);
+    let copied: Vec<_> = run.journal.progress(batches.iter().copied()).await?;
+    let copied: Vec<_> = copied.into_iter().flat_map(|(_, partitions)| partitions).collect();
+    let parity = parity::compare(&source, &target, &copied, run.config.topology.on_config_drift).await?;
+    let groups = groups::reconcile(&run.store, &target).await?;
+    let report = Report::new(run.id.clone(), attempt, run.journal.now(), parity, partitions, groups);
+    run.store.put_json(report::NAME, &report).await?;
+    let differences = report.differences();
+    tracing::info!(attempt, overall = ?report.overall, differences, "validation report stored");
+    metrics::emit(Phase::Validating.name(), run.id.as_str(), &[(metrics::VALIDATION_MISMATCHES, differences as f64)]);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_that_stands_still_is_an_error_with_names() {
+        let missing: Vec<_> = (3..20).map(BatchId).collect();
+        assert!(check_progress(&missing, 0, -1).is_ok(), "nothing was measured before");
+        assert!(check_progress(&missing, 64, 0).is_ok());
+        let error = check_progress(&missing, 64, 64).unwrap_err();
+        assert!(error.kind.is_retryable());
+        assert!(error.message.contains("0003") && error.message.contains("and 7 more"), "{error}");
+    }
+}

@@ -1,0 +1,128 @@
+//! A second, independent client of the target: what wrote the copy does not check it.
+//!
+//! rskafka keeps headers in a map and fails a whole fetch for one null header value, so it gives log bounds and reads
+//! sentinels here, while records are compared through the `kafka` crate.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use migration::{Error, Result, TopicPartition};
+use rskafka::BackoffConfig;
+use rskafka::client::error::{Error as ClientError, ProtocolError, RequestError};
+use rskafka::client::partition::{OffsetAt, PartitionClient, UnknownTopicHandling};
+use rskafka::client::{Client, ClientBuilder};
+
+/// How long one question is repeated. Without a bound rskafka repeats it for ever.
+const RETRY_FOR: Duration = Duration::from_secs(30);
+/// How long one question may take with its repetitions, should a broker accept it and never answer.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+/// How long a broker may wait for a record that is not there.
+const MAX_WAIT_MS: i32 = 500;
+
+/// The client, connected.
+#[derive(Debug, Clone)]
+pub(crate) struct Second {
+    client: Arc<Client>,
+}
+
+/// A record as this client sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Key.
+    pub(crate) key: Option<Vec<u8>>,
+    /// Headers; of several with one name, one.
+    pub(crate) headers: BTreeMap<String, Vec<u8>>,
+}
+
+/// Outcome of [`Second::record_at`].
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// There is a record at the offset.
+    Record(Seen),
+    /// There is none.
+    Missing,
+    /// This client cannot read what is there.
+    Unreadable(String),
+}
+
+impl Second {
+    /// Connects to `bootstrap`, `host:port` separated by commas.
+    ///
+    /// # Errors
+    /// Transient when no broker answers.
+    pub(crate) async fn connect(bootstrap: &str) -> Result<Self> {
+        let brokers = bootstrap.split(',').map(|server| server.trim().to_owned()).collect();
+        let backoff = BackoffConfig {
+            max_backoff: Duration::from_secs(2),
+            deadline: Some(RETRY_FOR),
+            ..BackoffConfig::default()
+        };
+        let builder = ClientBuilder::new(brokers).client_id("msk-kraft-validate").backoff_config(backoff);
+        let client = bounded("connect", builder.build()).await?.map_err(|error| failed("connect", &error))?;
+        Ok(Self { client: Arc::new(client) })
+    }
+
+    async fn partition(&self, partition: &TopicPartition) -> Result<PartitionClient> {
+        let topic = partition.topic.to_string();
+        let client = self.client.partition_client(topic, partition.partition, UnknownTopicHandling::Error);
+        let client = bounded("find the leader", client).await.map_err(|error| error.at(partition))?;
+        client.map_err(|error| failed("find the leader", &error).at(partition))
+    }
+
+    /// Log start and log end offset of `partition`. The end is the last stable offset, since rskafka asks
+    /// read-committed.
+    ///
+    /// # Errors
+    /// Transient when the partition's leader does not answer.
+    pub(crate) async fn bounds(&self, partition: &TopicPartition) -> Result<(i64, i64)> {
+        let client = self.partition(partition).await?;
+        let client = &client;
+        let ask = |at| async move {
+            let offset =
+                bounded("ask for an offset", client.get_offset(at)).await.map_err(|error| error.at(partition))?;
+            offset.map_err(|error| failed("ask for an offset", &error).at(partition))
+        };
+        Ok((ask(OffsetAt::Earliest).await?, ask(OffsetAt::Latest).await?))
+    }
+
+    /// The record at `offset` of `partition`.
+    ///
+    /// # Errors
+    /// Transient when the partition's leader does not answer.
+    pub(crate) async fn record_at(&self, partition: &TopicPartition, offset: i64) -> Result<Read> {
+        let client = self.partition(partition).await?;
+        // One byte: a broker always returns the whole first batch (KIP-74), and nothing of the next is wanted.
+        let fetch = client.fetch_records(offset, 1..2, MAX_WAIT_MS);
+        match bounded("fetch", fetch).await.map_err(|error| error.at(partition))? {
+            Ok((records, _)) => {
+                let found = records.into_iter().find(|found| found.offset == offset);
+                let seen = found.map(|found| Seen { key: found.record.key, headers: found.record.headers });
+                Ok(seen.map_or(Read::Missing, Read::Record))
+            }
+            Err(ClientError::ServerError { protocol_error: ProtocolError::OffsetOutOfRange, .. }) => Ok(Read::Missing),
+            Err(error) if is_unreadable(&error) => Ok(Read::Unreadable(error.to_string())),
+            Err(error) => Err(failed("fetch", &error).at(partition)),
+        }
+    }
+}
+
+async fn bounded<F: Future>(what: &str, question: F) -> Result<F::Output> {
+    let answer = tokio::time::timeout(GIVE_UP_AFTER, question).await;
+    answer.map_err(|_| Error::transient(format_args!("rskafka: {what}: no answer for {} s", GIVE_UP_AFTER.as_secs())))
+}
+
+/// Whether the answer came and this client could not make sense of it.
+const fn is_unreadable(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::InvalidResponse(_)
+            | ClientError::Request(
+                RequestError::ReadError(_) | RequestError::ReadVersionedError(_) | RequestError::TooMuchData { .. }
+            )
+    )
+}
+
+fn failed(what: &str, error: &ClientError) -> Error {
+    Error::transient(format_args!("rskafka: {what}: {error}"))
+}
