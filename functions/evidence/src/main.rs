@@ -1,2 +1,13 @@
-//! evidence
-fn main() {}
+//! The Lambda function `evidence`: signs what is known of a migration and ends it, when its validation did not fail.
+
+mod bundle;
+mod clusters;
+mod handler;
+mod redact;
+mod upload;
+mod verdict;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    runtime::serve(|host, input, _budget| async move { handler::handle(&host, input).await }).await
+}
