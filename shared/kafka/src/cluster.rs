@@ -232,3 +232,6 @@ async fn ask_server(address: &str, settings: &Settings) -> Result<(Connection, M
     let answer = connection.call(&Metadata::request(), Duration::ZERO).await?;
     Ok((connection, Metadata::from_response(answer)?))
 }
+
+#[cfg(test)]
+mod tests;

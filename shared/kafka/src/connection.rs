@@ -206,3 +206,6 @@ impl Connection {
         Error::Closed { broker: self.broker.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,6 +142,8 @@ impl Error {
             Self::NoLeader { .. } | Self::Unreachable { .. } => ErrorKind::Transient,
             Self::UnsupportedApi { .. } => ErrorKind::Blocked,
             Self::Protocol { .. } | Self::Usage { .. } => ErrorKind::Internal,
+            // What a broker up to 2.8 says of a config that it does not accept.
+            Self::Broker { api: Api::IncrementalAlterConfigs, code: Code::InvalidRequest, .. } => ErrorKind::Invalid,
             Self::Broker { code, .. } => kind_of(*code),
         }
     }

@@ -15,6 +15,8 @@ mod api;
 mod cluster;
 mod connection;
 mod error;
+#[cfg(test)]
+mod fake;
 mod fetch;
 mod frame;
 mod groups;

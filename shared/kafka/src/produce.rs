@@ -58,8 +58,9 @@ impl Cluster {
     ///
     /// # Errors
     /// After a retryable error it is unknown whether the batch was written: send the same bytes again, the sequence
-    /// numbers in them keep it from being written twice. [`OutOfOrderSequenceNumber`] says that a batch before this one
-    /// is missing or that there are later ones, [`DuplicateSequenceNumber`] that it was written long ago.
+    /// numbers in them keep it from being written twice. [`OutOfOrderSequenceNumber`] says that the batch does not follow
+    /// the last one: some before it are missing, or it is an old one of which the broker no longer remembers that it was
+    /// written (it remembers five). Brokers that tell these apart call the latter [`DuplicateSequenceNumber`].
     ///
     /// [`OutOfOrderSequenceNumber`]: crate::Code::OutOfOrderSequenceNumber
     /// [`DuplicateSequenceNumber`]: crate::Code::DuplicateSequenceNumber

@@ -59,6 +59,9 @@ type WireOffset = (TopicPartition, i64, i32, Option<StrBytes>, i16);
 impl Cluster {
     /// All offsets that `group` has committed, by partition; waits for open transactions to end, which may be about to
     /// commit others (KIP-447). None for a group that does not exist.
+    ///
+    /// Brokers do not list a partition whose very first commit is in an open transaction. Such a transaction is seen by
+    /// [`Cluster::describe_producers`] of the partitions of `__consumer_offsets`.
     pub async fn committed_offsets(&self, group: &str) -> Result<Vec<CommittedOffset>> {
         self.with_retries(|| async {
             let connection = self.coordinator_connection(group).await?;

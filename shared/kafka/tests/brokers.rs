@@ -1,0 +1,356 @@
+//! The client against real brokers: a source in ZooKeeper mode and a target in KRaft mode, from the environment.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use kafka::batch::{Codec, DecodeLimit, Record, Stamp, encode, split};
+use kafka::{
+    AclBinding, AclOperation, AclPermission, AclResource, Cluster, Code, ConfigChange, ConfigOp, ConfigSource, Error,
+    FetchOptions, FetchPosition, GroupState, Isolation, MetadataMode, NewOffset, NewTopic, OffsetSpec, PatternType,
+    ProducerIdentity, Settings, TopicPartition, all_ok,
+};
+use migration::ErrorKind;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The cluster named by the variable, unless there is none.
+async fn cluster(variable: &str) -> Option<Cluster> {
+    let Ok(bootstrap) = std::env::var(variable) else {
+        println!("skipped: {variable} is not set to the bootstrap servers of a cluster");
+        return None;
+    };
+    Some(Cluster::connect(Settings::parse(&bootstrap)).await.unwrap())
+}
+
+/// Both clusters, as far as they are there.
+async fn clusters() -> Vec<Cluster> {
+    let source = cluster("MSK_KRAFT_TEST_SOURCE").await;
+    source.into_iter().chain(cluster("MSK_KRAFT_TEST_TARGET").await).collect()
+}
+
+/// A name that no earlier run has used.
+fn fresh(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros();
+    format!("{name}-{now}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn new_topic(name: &str, configs: &[(&str, &str)]) -> NewTopic {
+    let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    NewTopic { name: name.into(), partitions: 3, replication_factor: 1, configs }
+}
+
+/// A topic of three partitions for one test.
+async fn create(cluster: &Cluster, name: &str) -> Arc<str> {
+    let topic = new_topic(&fresh(name), &[]);
+    all_ok(cluster.create_topics(std::slice::from_ref(&topic)).await).unwrap();
+    topic.name
+}
+
+fn partitions(topic: &Arc<str>) -> Vec<TopicPartition> {
+    (0..3).map(|partition| TopicPartition::new(topic.clone(), partition)).collect()
+}
+
+/// A batch of `count` records that is the producer's from its record `nth` on.
+fn batch(producer: ProducerIdentity, nth: i64, count: i64, codec: Codec) -> Bytes {
+    let record = |at: i64| Record {
+        offset: at,
+        timestamp: 1_700_000_000_000 + at,
+        key: Some(Bytes::from(format!("key-{at}"))),
+        value: Some(Bytes::from(vec![b'v'; 100])),
+        headers: vec![(Bytes::from_static(b"h"), None), (Bytes::from_static(b"h"), Some(Bytes::from_static(b"2")))],
+    };
+    let records: Vec<Record> = (nth..nth + count).map(record).collect();
+    let stamp = Stamp::nth(producer.id, producer.epoch, nth);
+    encode(&records, codec, stamp, nth).unwrap().into_produce_bytes()
+}
+
+fn options() -> FetchOptions {
+    let isolation = Isolation::ReadCommitted;
+    FetchOptions { max_wait: Duration::from_millis(500), min_bytes: 1, max_bytes: 10 << 20, isolation }
+}
+
+fn position(partition: &TopicPartition, offset: i64) -> FetchPosition {
+    FetchPosition { partition: partition.clone(), offset, max_bytes: 1 << 20 }
+}
+
+#[tokio::test]
+async fn the_metadata_mode_is_told_by_the_apis() {
+    for (variable, mode) in
+        [("MSK_KRAFT_TEST_SOURCE", MetadataMode::ZooKeeper), ("MSK_KRAFT_TEST_TARGET", MetadataMode::KRaft)]
+    {
+        let Some(cluster) = cluster(variable).await else { continue };
+        assert_eq!(cluster.metadata_mode(), mode);
+        assert!(cluster.id().is_some());
+        let brokers = cluster.brokers().await.unwrap();
+        println!("{variable}: {mode}, {} broker(s)", brokers.len());
+        assert!(!brokers.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn topics_are_created_once_and_listed_with_their_leaders() {
+    for cluster in clusters().await {
+        let topic = new_topic(&fresh("created"), &[("retention.ms", "-1")]);
+        let bad = new_topic(&fresh("bad"), &[("retention.ms", "soon")]);
+        let each = cluster.create_topics(&[topic.clone(), bad.clone()]).await;
+        assert_eq!(each[0], (topic.name.clone(), Ok(())));
+        assert_eq!(each[1].1.as_ref().unwrap_err().code(), Some(Code::InvalidConfig), "{each:?}");
+
+        let again = cluster.create_topics(std::slice::from_ref(&topic)).await;
+        let again = again[0].1.as_ref().unwrap_err();
+        assert_eq!(again.code(), Some(Code::TopicAlreadyExists));
+        assert_eq!(migration::Error::from(again.clone()).context.topic.as_deref(), Some(&*topic.name));
+
+        for partition in partitions(&topic.name) {
+            cluster.with_retries(|| cluster.leader(&partition)).await.unwrap();
+        }
+        let topics = cluster.topics().await.unwrap();
+        let listed = topics.iter().find(|listed| listed.name == topic.name).unwrap();
+        assert_eq!(listed.topic_partitions().collect::<Vec<_>>(), partitions(&topic.name));
+        assert!(listed.partitions.iter().all(|info| info.replicas.len() == 1 && info.isr == info.replicas));
+        assert!(!listed.internal && topics.iter().all(|listed| listed.name != bad.name));
+
+        all_ok(cluster.delete_topics(std::slice::from_ref(&topic.name)).await).unwrap();
+        eventually(async || cluster.topics().await.unwrap().iter().all(|listed| listed.name != topic.name)).await;
+    }
+}
+
+#[tokio::test]
+async fn configs_are_changed_one_by_one() {
+    for cluster in clusters().await {
+        let topic = new_topic(&fresh("configs"), &[("retention.ms", "12345"), ("compression.type", "producer")]);
+        all_ok(cluster.create_topics(std::slice::from_ref(&topic)).await).unwrap();
+        let names = std::slice::from_ref(&topic.name);
+        let set = |name: &str, value: &str| ConfigOp::Set { name: name.into(), value: value.into() };
+        let ops = vec![set("max.message.bytes", "2000000"), ConfigOp::Delete { name: "retention.ms".into() }];
+        all_ok(cluster.alter_topic_configs(&[ConfigChange { topic: topic.name.clone(), ops }]).await).unwrap();
+        // KRaft brokers learn of a change a moment after the controller has made it.
+        let own = async || -> BTreeMap<String, String> {
+            let entries = all_ok(cluster.topic_configs(names).await).unwrap().remove(&topic.name).unwrap();
+            let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+            own.map(|entry| (entry.name, entry.value.unwrap())).collect()
+        };
+        let expected = [("compression.type", "producer"), ("max.message.bytes", "2000000")];
+        let expected: BTreeMap<String, String> = expected.map(|(name, value)| (name.into(), value.into())).into();
+        eventually(async || own().await == expected).await;
+
+        let ops = vec![set("retention.ms", "soon")];
+        let refused = cluster.alter_topic_configs(&[ConfigChange { topic: topic.name.clone(), ops }]).await;
+        // Brokers up to 2.8 have another code for it.
+        assert_eq!(refused[0].1.as_ref().unwrap_err().kind(), ErrorKind::Invalid, "{refused:?}");
+
+        let brokers = cluster.brokers().await.unwrap();
+        let configs = cluster.broker_configs(brokers[0].id).await.unwrap();
+        let log_dirs = configs.iter().find(|entry| entry.name == "log.dirs").unwrap();
+        assert_eq!(log_dirs.source, ConfigSource::StaticBroker);
+        assert!(configs.iter().any(|entry| entry.is_default()));
+    }
+}
+
+async fn eventually(condition: impl AsyncFn() -> bool) {
+    for _ in 0..100 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it never came to be");
+}
+
+#[tokio::test]
+async fn batches_are_written_once_and_read_back_as_they_are() {
+    for cluster in clusters().await {
+        let topic = create(&cluster, "raw").await;
+        let partitions = partitions(&topic);
+        let producer = cluster.init_producer_id().await.unwrap();
+        assert!(producer.id >= 0 && producer.epoch == 0);
+
+        for (nth, codec) in
+            [(0, Codec::Zstd), (5, Codec::None), (10, Codec::Lz4), (15, Codec::Gzip), (20, Codec::Snappy)]
+        {
+            let bytes = batch(producer, nth, 5, codec);
+            let batches: Vec<_> = partitions.iter().map(|partition| (partition.clone(), bytes.clone())).collect();
+            // The second time stands for an answer that was lost.
+            for _ in 0..2 {
+                let produced = all_ok(cluster.produce_retrying(&batches, TIMEOUT).await).unwrap();
+                assert_eq!(produced.len(), 3);
+                assert!(produced.values().all(|produced| produced.base_offset == nth), "{produced:?}");
+            }
+            let fetched = cluster.fetch(&[position(&partitions[1], nth)], &options()).await.remove(0).1.unwrap();
+            assert_eq!((fetched.high_watermark, fetched.last_stable_offset, fetched.log_start), (nth + 5, nth + 5, 0));
+            let batches: Vec<_> = split(fetched.records).map(Result::unwrap).collect();
+            assert_eq!(batches.len(), 1);
+            // Base offset and leader epoch are the broker's, everything from the magic byte on is ours.
+            assert_eq!(batches[0].bytes()[16..], bytes[16..]);
+            let records = batches[0].decode(DecodeLimit::bytes(1 << 20)).unwrap();
+            assert_eq!(records[0].offset, nth);
+        }
+
+        // One after a gap, and one from long ago that is not among the five that the broker remembers.
+        for nth in [30, 0] {
+            let bytes = batch(producer, nth, 2, Codec::None);
+            let each = cluster.produce_retrying(&[(partitions[0].clone(), bytes)], TIMEOUT).await;
+            assert_eq!(each[0].1.as_ref().unwrap_err().code(), Some(Code::OutOfOrderSequenceNumber), "{nth}");
+        }
+        let mut damaged = batch(producer, 25, 5, Codec::None).to_vec();
+        *damaged.last_mut().unwrap() ^= 1;
+        let each = cluster.produce_retrying(&[(partitions[0].clone(), damaged.into())], TIMEOUT).await;
+        assert_eq!(each[0].1.as_ref().unwrap_err().code(), Some(Code::CorruptMessage));
+
+        let remembered = all_ok(cluster.describe_producers(&partitions).await).unwrap();
+        for states in remembered.into_values() {
+            assert_eq!(states.len(), 1);
+            let state = (states[0].producer_id, states[0].last_sequence, states[0].transaction_start);
+            assert_eq!(state, (producer.id, 24, None));
+        }
+        let sizes = cluster.log_sizes().await.unwrap();
+        assert!(partitions.iter().all(|partition| sizes[partition] > 500), "{sizes:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_ends_of_a_log_are_told_and_its_beginning_moved() {
+    for cluster in clusters().await {
+        let topic = create(&cluster, "ends").await;
+        let partitions = partitions(&topic);
+        let producer = cluster.init_producer_id().await.unwrap();
+        let batches: Vec<_> =
+            (1..=2).map(|at| (partitions[at].clone(), batch(producer, 0, 10 * at as i64, Codec::Zstd))).collect();
+        all_ok(cluster.produce_retrying(&batches, TIMEOUT).await).unwrap();
+
+        let ends = async |spec| -> Vec<i64> {
+            all_ok(cluster.list_offsets(&partitions, spec).await).unwrap().into_values().collect()
+        };
+        assert_eq!(ends(OffsetSpec::Latest).await, [0, 10, 20]);
+        assert_eq!(ends(OffsetSpec::LastStable).await, [0, 10, 20]);
+        assert_eq!(ends(OffsetSpec::Earliest).await, [0, 0, 0]);
+
+        let deleted = cluster.delete_records(&[(partitions[1].clone(), 4), (partitions[2].clone(), 99)]).await;
+        assert_eq!(deleted[0].1, Ok(4));
+        assert_eq!(deleted[1].1.as_ref().unwrap_err().code(), Some(Code::OffsetOutOfRange));
+        assert_eq!(ends(OffsetSpec::Earliest).await, [0, 4, 0]);
+
+        let wanted = [position(&partitions[2], 21), position(&partitions[1], 4), position(&partitions[1], 3)];
+        let each = cluster.fetch(&wanted[..2], &options()).await;
+        let above = each[0].1.as_ref().unwrap_err();
+        assert_eq!(above.code(), Some(Code::OffsetOutOfRange));
+        assert_eq!(above.partition(), Some(&partitions[2]));
+        // The batch begins before the log does.
+        let fetched = each[1].1.as_ref().unwrap();
+        assert_eq!(fetched.log_start, 4);
+        assert_eq!(split(fetched.records.clone()).next().unwrap().unwrap().header().base_offset, 0);
+        let below = cluster.fetch(&wanted[2..], &options()).await;
+        assert_eq!(below[0].1.as_ref().unwrap_err().code(), Some(Code::OffsetOutOfRange));
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_fetch_holds_up_nothing_else() {
+    for cluster in clusters().await {
+        let topic = create(&cluster, "waiting").await;
+        let partition = TopicPartition::new(topic, 0);
+        let producer = cluster.init_producer_id().await.unwrap();
+        let produce = async |nth| {
+            let batches = [(partition.clone(), batch(producer, nth, 1, Codec::None))];
+            all_ok(cluster.produce_retrying(&batches, TIMEOUT).await).unwrap();
+        };
+        // A fetch is tried once, and would fail while the leader of a new topic does not know it yet.
+        produce(0).await;
+        let waiting = FetchOptions { max_wait: Duration::from_secs(20), ..options() };
+        let wanted = [position(&partition, 1)];
+        let fetch = cluster.fetch(&wanted, &waiting);
+        let work = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let ends = cluster.list_offsets(std::slice::from_ref(&partition), OffsetSpec::Latest).await;
+            assert_eq!(ends[0].1, Ok(1));
+            produce(1).await;
+        };
+        let both = async { tokio::join!(fetch, work).0 };
+        let each = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+        assert_eq!(each[0].1.as_ref().unwrap().high_watermark, 2);
+    }
+}
+
+#[tokio::test]
+async fn offsets_are_committed_for_groups_that_nobody_is_in() {
+    for cluster in clusters().await {
+        let topic = create(&cluster, "committed").await;
+        let group = fresh("group");
+        assert_eq!(cluster.committed_offsets(&group).await, Ok(vec![]));
+        let described = cluster.describe_groups(std::slice::from_ref(&group)).await;
+        assert_eq!(described[0].1.as_ref().unwrap().state, GroupState::Dead);
+
+        let offset = |partition: TopicPartition| NewOffset {
+            offset: i64::from(partition.partition) + 7,
+            metadata: format!("määta-{}", partition.partition),
+            partition,
+        };
+        let offsets: Vec<NewOffset> = partitions(&topic).into_iter().map(offset).collect();
+        all_ok(cluster.commit_offsets(&group, &offsets).await).unwrap();
+        let committed = cluster.committed_offsets(&group).await.unwrap();
+        assert!(committed.iter().all(|committed| committed.leader_epoch.is_none()));
+        let read: Vec<NewOffset> = committed
+            .into_iter()
+            .map(|found| NewOffset { partition: found.partition, offset: found.offset, metadata: found.metadata })
+            .collect();
+        assert_eq!(read, offsets);
+
+        let listed = cluster.list_groups().await.unwrap();
+        let listed = listed.iter().find(|listed| listed.id == group).unwrap();
+        assert_eq!(listed.state, GroupState::Empty);
+        let described = all_ok(cluster.describe_groups(std::slice::from_ref(&group)).await).unwrap();
+        assert_eq!(described[&group].state, GroupState::Empty);
+        assert!(described[&group].members.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn rules_are_created_and_read_back() {
+    for cluster in clusters().await {
+        let Some(before) = cluster.describe_acls().await.unwrap() else {
+            println!("skipped: the {} cluster has no authorizer", cluster.metadata_mode());
+            continue;
+        };
+        let rule = |operation, permission| AclBinding {
+            resource: AclResource::Topic,
+            name: fresh("rule"),
+            pattern: PatternType::Prefixed,
+            principal: "User:alice".to_owned(),
+            host: "*".to_owned(),
+            operation,
+            permission,
+        };
+        let rules = [rule(AclOperation::Read, AclPermission::Allow), rule(AclOperation::All, AclPermission::Deny)];
+        assert!(rules.iter().all(|rule| !before.contains(rule)));
+        all_ok(cluster.create_acls(&rules).await).unwrap();
+        all_ok(cluster.create_acls(&rules).await).unwrap();
+        eventually(async || {
+            let after = cluster.describe_acls().await.unwrap().unwrap();
+            rules.iter().all(|rule| after.iter().filter(|found| *found == rule).count() == 1)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named() {
+    for (variable, absent) in [("MSK_KRAFT_TEST_SOURCE", fresh("absent")), ("MSK_KRAFT_TEST_TARGET", fresh("absent"))] {
+        let Ok(bootstrap) = std::env::var(variable) else { continue };
+        let mut settings = Settings::parse(&bootstrap);
+        settings.retry.deadline = Duration::from_millis(300);
+        let cluster = Cluster::connect(settings).await.unwrap();
+        let partition = TopicPartition::new(absent.as_str(), 0);
+        let each = cluster.list_offsets(std::slice::from_ref(&partition), OffsetSpec::Latest).await;
+        assert_eq!(each[0].1, Err(Error::NoLeader { partition: partition.clone() }));
+        let error = migration::Error::from(each[0].1.clone().unwrap_err());
+        assert_eq!(error.context.topic.as_deref(), Some(absent.as_str()));
+        let configs = cluster.topic_configs(&[absent.as_str().into()]).await;
+        assert_eq!(configs[0].1.as_ref().unwrap_err().code(), Some(Code::UnknownTopicOrPartition));
+        assert!(cluster.topics().await.unwrap().iter().all(|topic| *topic.name != *absent), "it was created");
+    }
+}
