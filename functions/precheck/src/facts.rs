@@ -99,6 +99,17 @@ pub(crate) struct Reached {
     pub(crate) topics: BTreeMap<Arc<str>, Topic>,
     /// Names of the topics that the cluster keeps for itself.
     pub(crate) internal: BTreeSet<Arc<str>>,
+    /// Partitions of `topics` without a leader: nobody can be asked about them.
+    pub(crate) leaderless: BTreeSet<TopicPartition>,
+}
+
+impl Reached {
+    /// Partitions of those of `topics` that the cluster has, as far as they have a leader.
+    pub(crate) fn led<'a>(&self, topics: impl IntoIterator<Item = &'a Arc<str>>) -> Vec<TopicPartition> {
+        let shapes = topics.into_iter().filter_map(|name| Some((name, self.topics.get(name)?)));
+        let partitions = shapes.flat_map(|(name, topic)| topic.named_partitions(name));
+        partitions.filter(|partition| !self.leaderless.contains(partition)).collect()
+    }
 }
 
 /// A topic's shape.
@@ -112,7 +123,7 @@ pub(crate) struct Topic {
 
 impl Topic {
     /// The partitions of the topic, if this is its `name`.
-    pub(crate) fn named_partitions(self, name: &Arc<str>) -> impl Iterator<Item = TopicPartition> {
+    fn named_partitions(self, name: &Arc<str>) -> impl Iterator<Item = TopicPartition> {
         let name = name.clone();
         (0..i32::try_from(self.partitions).unwrap_or(i32::MAX))
             .map(move |index| TopicPartition::new(name.clone(), index))

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use kafka::{Each, TopicInfo};
 use migration::config::ClusterConfig;
-use migration::{Config, Error, Result, scope};
+use migration::{Config, Error, Result, TopicPartition, scope};
 use runtime::Host;
 
 use crate::facts::{Cluster, Facts, Partly, Reached, Topic};
@@ -60,18 +60,29 @@ pub(crate) async fn reach(host: &Host, config: &ClusterConfig) -> Result<(kafka:
     let cluster = host.clusters.connect(&host.aws, config).await?;
     let topics = cluster.topics().await?;
     let brokers = cluster.brokers().await?.iter().map(|broker| broker.id).collect();
+    let leaderless = leaderless(&topics);
     let (topics, internal) = sort_out(topics);
-    let reached = Reached { id: cluster.id(), mode: cluster.metadata_mode(), brokers, topics, internal };
+    let reached = Reached { id: cluster.id(), mode: cluster.metadata_mode(), brokers, topics, internal, leaderless };
     Ok((cluster, reached))
 }
 
 /// What the MSK API says of a cluster, for a plan.
 pub(crate) use msk::describe;
 
+/// Partitions without a leader, of topics that are not the cluster's own.
+fn leaderless(topics: &[TopicInfo]) -> BTreeSet<TopicPartition> {
+    let own = topics.iter().filter(|topic| !is_internal(topic));
+    let partitions = own.flat_map(|topic| topic.topic_partitions().zip(&topic.partitions));
+    partitions.filter(|(_, info)| info.leader.is_none()).map(|(partition, _)| partition).collect()
+}
+
+fn is_internal(topic: &TopicInfo) -> bool {
+    topic.internal || scope::is_internal_topic(&topic.name)
+}
+
 /// Topics to be copied, and the names of those that the cluster keeps for itself.
 fn sort_out(topics: Vec<TopicInfo>) -> (BTreeMap<Arc<str>, Topic>, BTreeSet<Arc<str>>) {
-    let (internal, own): (Vec<_>, Vec<_>) =
-        topics.into_iter().partition(|topic| topic.internal || scope::is_internal_topic(&topic.name));
+    let (internal, own): (Vec<_>, Vec<_>) = topics.into_iter().partition(is_internal);
     let shape = |topic: TopicInfo| {
         let replicas = topic.partitions.iter().map(|partition| partition.replicas.len()).max();
         (topic.name, Topic { partitions: topic.partitions.len(), replication_factor: replicas.unwrap_or(0) })
@@ -117,6 +128,22 @@ mod tests {
         let (own, internal) = sort_out(topics);
         assert_eq!(own, BTreeMap::from([("orders".into(), Topic { partitions: 2, replication_factor: 3 })]));
         assert_eq!(internal.len(), 2);
+    }
+
+    #[test]
+    fn partitions_without_a_leader_are_not_asked_about() {
+        let mut orders = topic("orders", false, &[3, 3]);
+        orders.partitions[1].leader = None;
+        let mut offsets = topic("__consumer_offsets", true, &[3]);
+        offsets.partitions[0].leader = None;
+        let topics = vec![orders, offsets];
+        let leaderless = leaderless(&topics);
+        assert_eq!(leaderless, BTreeSet::from([TopicPartition::new("orders", 1)]));
+        let (topics, internal) = sort_out(topics);
+        let mode = kafka::MetadataMode::KRaft;
+        let reached = Reached { id: None, mode, brokers: vec![1], topics, internal, leaderless };
+        assert_eq!(reached.led(reached.topics.keys()), [TopicPartition::new("orders", 0)]);
+        assert!(reached.led([&"absent".into()]).is_empty());
     }
 
     #[test]

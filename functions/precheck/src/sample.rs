@@ -66,6 +66,7 @@ fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Clus
             brokers: vec![1, 2, 3],
             topics: topics.iter().map(|name| ((*name).into(), topic(2))).collect(),
             internal: BTreeSet::from(["__consumer_offsets".into()]),
+            leaderless: BTreeSet::new(),
         }),
     }
 }

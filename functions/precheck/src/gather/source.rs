@@ -10,7 +10,7 @@ use super::partly;
 use crate::facts::{Leaving, Partly, Reached, TopicConfig};
 
 /// Groups whose members are asked for at the same time.
-const GROUPS_AT_ONCE: usize = 200;
+const GROUPS_AT_ONCE: usize = 1_000;
 /// Partitions whose producers are asked for at the same time, which bounds the size of the answers.
 const PARTITIONS_AT_ONCE: usize = 2_000;
 /// The topic that a cluster creates for its first transactional producer (KIP-98).
@@ -78,7 +78,7 @@ async fn transactions(cluster: &Cluster, reached: &Reached) -> Option<Partly<BTr
     if !reached.internal.contains(TRANSACTIONS) {
         return None;
     }
-    let partitions: Vec<_> = reached.topics.iter().flat_map(|(name, topic)| topic.named_partitions(name)).collect();
+    let partitions = reached.led(reached.topics.keys());
     let mut producers = Vec::with_capacity(partitions.len());
     for some in partitions.chunks(PARTITIONS_AT_ONCE) {
         producers.extend(cluster.describe_producers(some).await);

@@ -45,8 +45,7 @@ fn broker_limits(broker: i32, entries: &[ConfigEntry]) -> BrokerLimits {
 }
 
 async fn ends(cluster: &Cluster, reached: &Reached, topics: &[Arc<str>]) -> Partly<BTreeMap<Arc<str>, i64>> {
-    let shapes = topics.iter().filter_map(|name| Some((name, reached.topics.get(name)?)));
-    let partitions: Vec<_> = shapes.flat_map(|(name, topic)| topic.named_partitions(name)).collect();
+    let partitions = reached.led(topics);
     let Partly { known, missing } = partly(cluster.list_offsets(&partitions, OffsetSpec::Latest).await);
     Partly { known: by_topic(known), missing }
 }

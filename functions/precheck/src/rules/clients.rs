@@ -33,11 +33,13 @@ fn static_members(facts: &Facts) -> Option<Finding> {
 /// Idempotent producers without transactions look the same to `DescribeProducers`, so only open transactions are counted.
 fn transactions(facts: &Facts) -> Option<Finding> {
     let open = facts.leaving.as_ref()?.open_transactions.as_ref()?;
-    let now = match (open.known.is_empty(), &open.missing) {
-        (false, _) => format!("open now in {}: {}", count(open.known.len(), "partition"), few(&open.known)),
-        (true, None) => "none is open now".to_owned(),
-        (true, Some((_, error))) => format!("whether one is open now could not be read: {}", error.message),
+    let mut now = match open.known.is_empty() {
+        true => "none seen open now".to_owned(),
+        false => format!("open now in {}: {}", count(open.known.len(), "partition"), few(&open.known)),
     };
+    if let Some((number, error)) = &open.missing {
+        now.push_str(&format!(" ({} could not be asked: {})", count(*number, "partition"), error.message));
+    }
     Some(warning(
         "W06",
         format_args!(
@@ -101,13 +103,13 @@ mod tests {
     fn w06_transactions_have_been_used() {
         let mut facts = facts();
         sample::leaving(&mut facts).open_transactions = Some(Partly::default());
-        assert!(one(&facts, "W06").message.contains("none is open now"));
+        assert!(one(&facts, "W06").message.contains("none seen open now;"));
         let open = [TopicPartition::new("orders", 1)].into();
         sample::leaving(&mut facts).open_transactions = Some(Partly { known: open, missing: None });
         assert!(one(&facts, "W06").message.contains("open now in 1 partition: orders/1"));
         let missing = Some((4, Error::blocked("TopicAuthorizationFailed")));
         sample::leaving(&mut facts).open_transactions = Some(Partly { known: BTreeSet::new(), missing });
-        assert!(one(&facts, "W06").message.contains("could not be read: TopicAuthorizationFailed"));
+        assert!(one(&facts, "W06").message.contains("(4 partitions could not be asked: TopicAuthorizationFailed)"));
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn message_max(facts: &Facts, limits: &[BrokerLimits], largest: &Largest<'_>) ->
             "B11",
             format_args!(
                 "target broker {broker} has message.max.bytes={bytes}, but topic {} of the source takes batches of up to {} \
-                 bytes (max.message.bytes): batches that large may be refused",
+                 bytes (max.message.bytes): there, only topics that set max.message.bytes themselves take batches that large",
                 largest.topic, largest.bytes
             ),
             raise(facts, "message.max.bytes", largest.bytes),
@@ -61,7 +61,7 @@ fn replica_fetch(facts: &Facts, limits: &[BrokerLimits], largest: &Largest<'_>) 
             "B12",
             format_args!(
                 "target broker {broker} has replica.fetch.max.bytes={bytes}, but topic {} of the source takes batches of up \
-                 to {} bytes (max.message.bytes): followers would fall behind on batches that large",
+                 to {} bytes (max.message.bytes): followers may fall behind on batches that large",
                 largest.topic, largest.bytes
             ),
             raise(facts, "replica.fetch.max.bytes", largest.bytes),

@@ -9,7 +9,8 @@ use super::{blocker, count, few, warning};
 use crate::facts::{Facts, Topic, TopicConfig};
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
-    let findings = [occupied(facts), reshaped(facts), compacted(facts), expiring(facts), replicas(facts)];
+    let findings =
+        [occupied(facts), reshaped(facts), leaderless(facts), compacted(facts), expiring(facts), replicas(facts)];
     findings.into_iter().flatten().collect()
 }
 
@@ -65,6 +66,27 @@ fn reshaped(facts: &Facts) -> Option<Finding> {
                 few(&differs)
             ),
             format_args!("delete them on the target, and they are created like those of the source: {}", delete(facts)),
+        )
+    })
+}
+
+/// On both sides: neither can be read or written there. Of the target's topics only those that are copied to matter.
+fn leaderless(facts: &Facts) -> Option<Finding> {
+    let copied = facts.source.reached.as_ref().ok();
+    let of = |side: &'static str, cluster: &crate::facts::Cluster| -> Vec<String> {
+        let partitions = cluster.reached.iter().flat_map(|reached| &reached.leaderless);
+        let copied =
+            partitions.filter(|partition| copied.is_some_and(|source| source.topics.contains_key(&partition.topic)));
+        copied.map(|partition| format!("{partition} on the {side}")).collect()
+    };
+    let mut partitions = of("source", &facts.source);
+    partitions.extend(of("target", &facts.target));
+    (!partitions.is_empty()).then(|| {
+        blocker(
+            "B16",
+            format_args!("no broker leads {}: {}", count(partitions.len(), "partition"), few(&partitions)),
+            "bring the brokers that hold them back (`aws kafka list-nodes` and the cluster's state show which are down), then \
+             start again",
         )
     })
 }
@@ -195,6 +217,18 @@ mod tests {
         let mut facts = facts();
         on_target(&mut facts, 3, 0);
         assert!(one(&facts, "B15").message.contains("orders (2 on the source, 3 on the target)"));
+    }
+
+    #[test]
+    fn b16_partitions_without_a_leader() {
+        let mut facts = facts();
+        sample::source(&mut facts).leaderless = [migration::TopicPartition::new("orders", 1)].into();
+        // A topic of the target alone is nobody's concern here.
+        sample::target(&mut facts).leaderless = [migration::TopicPartition::new("other", 0)].into();
+        assert_eq!(one(&facts, "B16").message, "no broker leads 1 partition: orders/1 on the source");
+        on_target(&mut facts, 2, 0);
+        sample::target(&mut facts).leaderless = [migration::TopicPartition::new("orders", 0)].into();
+        assert!(one(&facts, "B16").message.ends_with("orders/1 on the source, orders/0 on the target"));
     }
 
     #[test]

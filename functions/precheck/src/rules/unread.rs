@@ -22,8 +22,17 @@ fn unread(what: impl std::fmt::Display, error: &Error, codes: &str) -> Finding {
 fn msk(facts: &Facts) -> Vec<Finding> {
     let source = facts.source.described.as_ref().err();
     let target = facts.target.described.as_ref().err();
-    let source = source.map(|error| unread("the MSK API's description of the source", error, "B02"));
-    let target = target.map(|error| unread("the MSK API's description of the target", error, "B02 and B06"));
+    let fix = |side: &str| {
+        format!(
+            "correct {side}.cluster_arn if there is no such cluster, else allow the functions kafka:DescribeClusterV2 on it"
+        )
+    };
+    let source = source
+        .map(|error| Finding { fix: fix("source"), ..unread("the MSK API's description of the source", error, "B02") });
+    let target = target.map(|error| Finding {
+        fix: fix("target"),
+        ..unread("the MSK API's description of the target", error, "B02 and B06")
+    });
     source.into_iter().chain(target).collect()
 }
 
