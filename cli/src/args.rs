@@ -1,0 +1,335 @@
+//! The command line: verbs, flags, and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use journal::GateName;
+use migration::MigrationId;
+
+/// What every `--help` of the whole program ends with.
+const ENVIRONMENT: &str = "\
+Exit codes:
+  0    done, or the migration got where the verb takes it
+  1    failed; stderr says why, and what to do
+  2    the command line cannot be used
+  10   resume: the migration waits for you; stderr names the next_command
+  130  interrupted; a migration under way goes on in AWS
+
+Environment:
+  MSK_KRAFT_STATE_MACHINE_ARN  state machine of the migrations
+  MSK_KRAFT_TABLE              DynamoDB table of the journal [default: msk-kraft]
+  MSK_KRAFT_FUNCTION_PREFIX    what the functions' names begin with [default: none]
+  RUST_LOG                     log level on stderr [default: warn]
+  AWS_*                        region and credentials, as everywhere
+
+Data goes to stdout, everything else to stderr.";
+
+/// Migrates an MSK cluster from ZooKeeper to a KRaft cluster.
+///
+/// The migration runs in AWS, as a state machine; these verbs start it, watch it through its journal and decide where it
+/// waits for you: execute, cutover, cutover-ack, finalize.
+#[derive(Debug, Parser)]
+#[command(name = "msk-kraft", version, after_help = ENVIRONMENT, max_term_width = 120)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show what a migration would create and copy, without touching anything
+    #[command(after_help = "\
+Examples:
+  msk-kraft plan --config migration.yaml --format summary
+  msk-kraft plan --config migration.yaml --out-dir ./migration-plan")]
+    Plan(PlanArgs),
+    /// Check both clusters and AWS, read-only; exit code 1 when there is a blocker
+    #[command(after_help = "\
+Examples:
+  msk-kraft precheck --config migration.yaml
+  msk-kraft precheck --config migration.yaml --output json | jq '.findings[] | select(.severity == \"blocker\")'")]
+    Precheck(PrecheckArgs),
+    /// Start a migration and follow it until its data is caught up (drain_ready)
+    #[command(after_help = "\
+Prechecks first, and starts nothing when there is a blocker. Blocks until drain_ready. With the id of a migration that
+exists already it does what resume does.
+
+Examples:
+  msk-kraft execute --config migration.yaml --journal-dir ./journal
+  msk-kraft execute --config migration.yaml --migration-id prod-to-kraft")]
+    Execute(ExecuteArgs),
+    /// Follow a migration again, and start it anew where it stopped
+    #[command(after_help = "\
+Exit code 10 says that the migration waits for you; stderr names the next_command.
+
+Example:
+  msk-kraft resume --config migration.yaml --migration-id prod-to-kraft")]
+    Resume(RunArgs),
+    /// Show where a migration stands: phase, lag, open gate, what comes next
+    #[command(after_help = "\
+Examples:
+  msk-kraft status --migration-id prod-to-kraft
+  watch -n 10 msk-kraft status --migration-id prod-to-kraft
+  msk-kraft status --migration-id prod-to-kraft --output json | jq .totals.max_lag")]
+    Status(StatusArgs),
+    /// Freeze producers, copy the rest, translate consumer offsets (from drain_ready)
+    #[command(after_help = "\
+Without cutover.producer_freeze_webhook in the configuration you are asked to freeze the producers, so it needs a
+terminal. Returns when clients can be switched. Exit code 1 says that the cutover failed, and whether producers go on.
+
+Example:
+  msk-kraft cutover --config migration.yaml --migration-id prod-to-kraft")]
+    Cutover(RunArgs),
+    /// Confirm that clients run against the target (from awaiting_client_switch)
+    #[command(after_help = "\
+Example:
+  msk-kraft cutover-ack --config migration.yaml --migration-id prod-to-kraft")]
+    CutoverAck(RunArgs),
+    /// Give a migration up, before its cutover
+    #[command(after_help = "\
+Possible until drain_ready, and after a failure as long as nothing is committed on the target. Topics and data on the
+target stay: delete them by hand.
+
+Example:
+  msk-kraft rollback --config migration.yaml --migration-id prod-to-kraft")]
+    Rollback(RollbackArgs),
+    /// Validate the target and store the signed evidence (from validating)
+    #[command(after_help = "\
+Compares topics, counts, sampled records, sentinels and consumer groups. After a failed validation, repair and run it
+again.
+
+Example:
+  msk-kraft finalize --config migration.yaml --migration-id prod-to-kraft")]
+    Finalize(RunArgs),
+    /// Print the input for `aws stepfunctions start-execution`
+    #[command(after_help = "\
+Example:
+  aws stepfunctions start-execution --state-machine-arn \"$MSK_KRAFT_STATE_MACHINE_ARN\" \\
+    --name prod-to-kraft-1 --input \"$(msk-kraft input --config migration.yaml --migration-id prod-to-kraft)\"")]
+    Input(InputArgs),
+    /// Answer one gate, for whoever runs the state machine without the other verbs
+    #[command(after_help = "\
+Examples:
+  msk-kraft ack freeze --migration-id prod-to-kraft --by ada
+  msk-kraft ack cutover --migration-id prod-to-kraft --reject --reason 'maintenance window closed'")]
+    Ack(AckArgs),
+    /// Print a migration's transitions
+    #[command(after_help = "\
+Examples:
+  msk-kraft journal --migration-id prod-to-kraft
+  msk-kraft journal --migration-id prod-to-kraft --output json > journal.jsonl")]
+    Journal(RunArgs),
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Forms of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// All of it.
+    Json,
+    /// Clusters, totals and a few topics.
+    Summary,
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Migration configuration
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: PathBuf,
+    /// Form on stdout
+    #[arg(long, value_enum, default_value = "json")]
+    pub(crate) format: PlanFormat,
+    /// Folder to write plan.json to
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out_dir: Option<PathBuf>,
+    /// Overwrite files in --out-dir
+    #[arg(long, requires = "out_dir")]
+    pub(crate) force: bool,
+}
+
+/// Flags of `precheck`.
+#[derive(Debug, Args)]
+pub(crate) struct PrecheckArgs {
+    /// Migration configuration
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: PathBuf,
+    /// Form on stdout
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+/// Flags of `execute`.
+#[derive(Debug, Args)]
+pub(crate) struct ExecuteArgs {
+    /// Migration configuration
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: PathBuf,
+    /// Name of the migration [default: made from the clusters' names and the time]
+    #[arg(long, value_name = "ID")]
+    pub(crate) migration_id: Option<MigrationId>,
+    /// Folder to keep a copy of the journal in, as <ID>/journal.jsonl
+    #[arg(long, value_name = "PATH")]
+    pub(crate) journal_dir: Option<PathBuf>,
+    /// Form on stdout
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+/// Flags of the verbs about one migration.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunArgs {
+    /// Migration configuration; must be the one the migration was started with
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: Option<PathBuf>,
+    /// The migration
+    #[arg(long, value_name = "ID")]
+    pub(crate) migration_id: MigrationId,
+    /// Folder to keep a copy of the journal in, as <ID>/journal.jsonl
+    #[arg(long, value_name = "PATH")]
+    pub(crate) journal_dir: Option<PathBuf>,
+    /// Form on stdout
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The migration.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Show every partition, not only the 20 with the largest lag
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// Flags of `rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// The migration.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Flags of `input`.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// Migration configuration
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: PathBuf,
+    /// Name of the migration [default: made from the clusters' names and the time]
+    #[arg(long, value_name = "ID")]
+    pub(crate) migration_id: Option<MigrationId>,
+}
+
+/// Flags of `ack`.
+#[derive(Debug, Args)]
+pub(crate) struct AckArgs {
+    /// The gate: cutover, freeze, client-switch or finalize
+    #[arg(value_name = "GATE")]
+    pub(crate) gate: GateName,
+    /// The migration
+    #[arg(long, value_name = "ID")]
+    pub(crate) migration_id: MigrationId,
+    /// Who decides, for the journal and the evidence [default: user@host]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+    /// Say no instead of yes
+    #[arg(long)]
+    pub(crate) reject: bool,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Verb, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.verb)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_help_with_an_example() {
+        for verb in Cli::command().get_subcommands_mut() {
+            let help = verb.render_long_help().to_string();
+            let name = verb.get_name();
+            assert!(help.contains("Example"), "{name}");
+            assert!(help.contains(&format!("msk-kraft {name}")), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_exit_codes_are_documented() {
+        let help = Cli::command().render_long_help().to_string();
+        for code in ["0 ", "1 ", "2 ", "10 ", "130 "] {
+            assert!(help.contains(&format!("  {code}")), "{code}");
+        }
+    }
+
+    #[test]
+    fn plan_has_its_defaults() {
+        let Verb::Plan(plan) = parse("msk-kraft plan --config m.yaml").unwrap() else { panic!("another verb") };
+        assert_eq!((plan.format, plan.out_dir, plan.force), (PlanFormat::Json, None, false));
+        assert_eq!(parse("msk-kraft plan").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+        assert!(parse("msk-kraft plan --config m.yaml --format runbook").is_err());
+        assert!(parse("msk-kraft plan --config m.yaml --force").is_err());
+    }
+
+    #[test]
+    fn execute_needs_a_config_and_the_rest_an_id() {
+        let Verb::Execute(execute) = parse("msk-kraft execute --config m.yaml --journal-dir j").unwrap() else {
+            panic!("another verb")
+        };
+        assert_eq!((execute.migration_id, execute.output), (None, Output::Table));
+        assert!(parse("msk-kraft execute --migration-id a").is_err());
+        for verb in ["resume", "status", "cutover", "cutover-ack", "rollback", "finalize", "journal"] {
+            parse(&format!("msk-kraft {verb} --migration-id a")).unwrap();
+            parse(&format!("msk-kraft {verb} --config m.yaml --migration-id a --journal-dir j --output json")).unwrap();
+            assert!(parse(&format!("msk-kraft {verb} --config m.yaml")).is_err(), "{verb}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_cannot_be_one_is_refused_with_the_rule() {
+        let error = parse("msk-kraft status --migration-id a/b").unwrap_err().to_string();
+        assert!(error.contains("letters, digits"), "{error}");
+    }
+
+    #[test]
+    fn ack_takes_a_gate() {
+        let Verb::Ack(ack) = parse("msk-kraft ack client-switch --migration-id a --by ada").unwrap() else {
+            panic!("another verb")
+        };
+        assert_eq!((ack.gate, ack.by.as_deref(), ack.reject), (GateName::ClientSwitch, Some("ada"), false));
+        let error = parse("msk-kraft ack clients --migration-id a").unwrap_err().to_string();
+        assert!(error.contains("cutover, freeze, client-switch, finalize"), "{error}");
+    }
+}

@@ -1,0 +1,39 @@
+//! `input` and `ack`: for whoever runs the state machine with other tools.
+
+use chrono::Utc;
+use journal::Decision;
+use migration::Result;
+use runtime::Host;
+use serde_json::json;
+
+use super::{Exit, decide};
+use crate::args::{AckArgs, InputArgs, Output};
+use crate::console::Console;
+use crate::{naming, session};
+
+/// Runs `input`.
+pub(super) fn input(args: &InputArgs) -> Result<Exit> {
+    let config = session::load_config(&args.config)?;
+    let id = match &args.migration_id {
+        Some(id) => id.clone(),
+        None => naming::migration_id(&config, Utc::now())?,
+    };
+    let console = Console::new(Output::Json);
+    console.say(format!("migration_id: {id}; name its first execution {id}-1"));
+    console.json_line(&json!({"migration_id": id, "config": config.to_json()}))?;
+    Ok(Exit::Done)
+}
+
+/// Runs `ack`.
+pub(super) async fn run(args: &AckArgs) -> Result<Exit> {
+    let host = Host::from_env().await;
+    let journal = host.journal(&args.migration_id);
+    let reason = args.reason.as_str();
+    let decision = if args.reject { Decision::reject(reason) } else { Decision::approve(reason) };
+    let by = args.by.clone().unwrap_or_else(naming::operator);
+    let gate = runtime::gates::decide(&host.aws, &journal, args.gate, &decision, &by).await?;
+    decide::check_verdict(&gate, decision.verdict)?;
+    let console = Console::new(Output::Table);
+    console.say(format!("gate {}: {} by {}", gate.name, decision.verdict, gate.decided_by.unwrap_or(by)));
+    Ok(Exit::Done)
+}

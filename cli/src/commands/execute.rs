@@ -1,0 +1,56 @@
+//! `execute`: from nothing to `drain_ready`.
+
+use chrono::Utc;
+use migration::{Config, Result};
+
+use super::{Exit, resume};
+use crate::args::{ExecuteArgs, RunArgs};
+use crate::command_line::CommandLine;
+use crate::follow::Follower;
+use crate::session::{Session, load_config};
+use crate::{naming, render};
+
+/// Runs the verb.
+pub(super) async fn run(args: &ExecuteArgs) -> Result<Exit> {
+    let config = load_config(&args.config)?;
+    let migration_id = match &args.migration_id {
+        Some(id) => id.clone(),
+        None => naming::migration_id(&config, Utc::now())?,
+    };
+    let (config_path, journal_dir) = (Some(args.config.clone()), args.journal_dir.clone());
+    let line = CommandLine {
+        migration_id: migration_id.clone(),
+        config: config_path.clone(),
+        journal_dir: journal_dir.clone(),
+    };
+    let session = Session::new(line, args.output).await.with_config(config.clone());
+    // Before anything else is done: without it nothing can be started.
+    session.executions()?;
+    session.console.say(format!("migration_id: {migration_id}"));
+    if !session.events().await?.is_empty() {
+        session.console.say("the migration exists already: resuming it");
+        return resume::run(&RunArgs { config: config_path, migration_id, journal_dir, output: args.output }).await;
+    }
+    if !is_clear(&session, &config).await? {
+        return Ok(Exit::Failed);
+    }
+    let mut follower = Follower::start(&session, None).await?;
+    resume::advance(&session, &mut follower).await
+}
+
+/// Prechecks, and says what was found. Whether nothing stands in the way.
+async fn is_clear(session: &Session, config: &Config) -> Result<bool> {
+    session.console.say("precheck ...");
+    let report = session.functions().precheck(config).await?;
+    if report.blockers().next().is_some() {
+        session.console.say(render::findings(&report));
+        session.console.say(format!("nothing was started, there are blockers:\n{}", render::blockers(&report)));
+        return Ok(false);
+    }
+    if report.findings.is_empty() {
+        session.console.say("precheck: nothing found");
+    } else {
+        session.console.say(render::findings(&report));
+    }
+    Ok(true)
+}

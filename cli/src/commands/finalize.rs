@@ -1,0 +1,87 @@
+//! `finalize`: validation and evidence.
+
+use journal::{Decision, GateName};
+use migration::{Config, Phase, Result};
+
+use super::cutover::out_of_phase;
+use super::{Exit, decide, resume};
+use crate::args::RunArgs;
+use crate::follow::{self, Follower, Moment};
+use crate::session::{Session, Snapshot};
+
+/// Runs the verb.
+pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
+    let (session, snapshot) = Session::open(args).await?;
+    session.events().await?;
+    let meta = &snapshot.meta;
+    match meta.phase {
+        Phase::Finalized => {
+            tell_evidence(&session, &snapshot).await?;
+            follow::conclude(&session, &snapshot)?;
+            return Ok(Exit::Done);
+        }
+        Phase::Validating => {}
+        Phase::Failed if meta.failed_in == Some(Phase::Validating) => {}
+        _ => return Err(out_of_phase(&session, &snapshot, "finalize", Phase::Validating)?),
+    }
+    let mut follower = match resume::running(&session, &snapshot).await? {
+        Some(follower) => follower,
+        None => Follower::start(&session, Some(&snapshot)).await?,
+    };
+    decide::when_armed(&session, &mut follower, GateName::Finalize, &Decision::approve("")).await?;
+    let reached = |moment: &Moment| match moment.phase() {
+        Phase::Finalized => Some(Exit::Done),
+        Phase::Failed if moment.current => Some(Exit::Failed),
+        _ => None,
+    };
+    let (exit, moment) = follower.until(reached).await?;
+    match exit {
+        Exit::Done => tell_evidence(&session, &moment.snapshot).await?,
+        _ => resume::tell_failure(&session, &mut follower, &moment).await?,
+    }
+    follower.conclude(&moment.snapshot)?;
+    Ok(exit)
+}
+
+/// Says where the evidence lies: as the journal tells, else where it goes by rule.
+async fn tell_evidence(session: &Session, snapshot: &Snapshot) -> Result<()> {
+    let fact = snapshot.meta.facts.get("evidence").and_then(|fact| fact.as_str()).map(str::to_owned);
+    let url = match fact {
+        Some(url) => url,
+        None => {
+            let events = session.events().await?;
+            let by_rule = || {
+                Ok::<_, migration::Error>(session.host.evidence(&config(snapshot)?, session.id()).url("evidence.json"))
+            };
+            match events.last().and_then(|event| s3_url(&event.reason)) {
+                Some(url) => url.to_owned(),
+                None => by_rule()?,
+            }
+        }
+    };
+    session.console.say(format!("evidence: {url}"));
+    Ok(())
+}
+
+fn config(snapshot: &Snapshot) -> Result<Config> {
+    Config::from_json(&snapshot.meta.config)
+}
+
+/// The first `s3://` address in `text`.
+fn s3_url(text: &str) -> Option<&str> {
+    let from = &text[text.find("s3://")?..];
+    let end = from.find(|c: char| c.is_whitespace() || matches!(c, ')' | ',' | ';' | '"')).unwrap_or(from.len());
+    Some(&from[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_evidences_address_is_found_in_a_reason() {
+        assert_eq!(s3_url("uploaded to s3://b/m/evidence.json (validation=PASSED)"), Some("s3://b/m/evidence.json"));
+        assert_eq!(s3_url("(evidence at s3://b/e.json)"), Some("s3://b/e.json"));
+        assert_eq!(s3_url("nothing"), None);
+    }
+}

@@ -1,0 +1,24 @@
+//! `precheck`: what stands in the way of a migration.
+
+use migration::Result;
+use runtime::Aws;
+
+use super::Exit;
+use crate::args::PrecheckArgs;
+use crate::console::Console;
+use crate::lambda::Functions;
+use crate::{render, session};
+
+/// Runs the verb.
+pub(super) async fn run(args: &PrecheckArgs) -> Result<Exit> {
+    let console = Console::new(args.output);
+    let config = session::load_config(&args.config)?;
+    let report = Functions::new(&Aws::from_env().await).precheck(&config).await?;
+    if console.is_json() {
+        console.json(&report)?;
+    } else {
+        console.data(render::findings(&report));
+    }
+    let blocked = report.blockers().next().is_some();
+    Ok(if blocked { Exit::Failed } else { Exit::Done })
+}

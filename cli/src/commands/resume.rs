@@ -1,0 +1,113 @@
+//! `resume`: following a migration again, and starting it anew where it stopped.
+
+use std::time::Duration;
+
+use migration::{Config, Phase, Result};
+
+use super::Exit;
+use crate::advice;
+use crate::args::RunArgs;
+use crate::follow::{self, Follower, Moment};
+use crate::session::{Session, Snapshot};
+
+/// Questions to Step Functions until an execution that has failed must have ended.
+const ENDING: (u32, Duration) = (30, Duration::from_secs(2));
+
+/// Runs the verb.
+pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
+    let (session, snapshot) = Session::open(args).await?;
+    let events = session.events().await?;
+    if let Some(last) = events.last() {
+        session.console.say(format!("phase {} since:\n{last}", snapshot.meta.phase));
+    }
+    if snapshot.meta.phase.is_terminal() {
+        follow::conclude(&session, &snapshot)?;
+        return Ok(Exit::Done);
+    }
+    let running = running(&session, &snapshot).await?;
+    let Some(mut follower) = running else {
+        session.console.say("no execution of the migration is running: starting one");
+        let mut follower = Follower::start(&session, Some(&snapshot)).await?;
+        return advance(&session, &mut follower).await;
+    };
+    session.console.say(format!("running: {}", follower.execution().arn));
+    let moment = look(&mut follower).await?;
+    if waits(&moment, &Config::from_json(&moment.snapshot.meta.config)?) {
+        follower.conclude(&moment.snapshot)?;
+        return Ok(Exit::Waiting);
+    }
+    advance(&session, &mut follower).await
+}
+
+async fn look(follower: &mut Follower<'_>) -> Result<Moment> {
+    loop {
+        if let Some(moment) = follower.look().await? {
+            return Ok(moment);
+        }
+    }
+}
+
+/// The execution to follow. One that has just recorded its failure is about to end: it is waited for, so that another
+/// can take its place.
+pub(super) async fn running<'a>(session: &'a Session, snapshot: &Snapshot) -> Result<Option<Follower<'a>>> {
+    for _ in 0..ENDING.0 {
+        let Some(mut follower) = Follower::join(session, snapshot).await? else { return Ok(None) };
+        let moment = look(&mut follower).await?;
+        if moment.phase() != Phase::Failed || !moment.current {
+            return Ok(Some(follower));
+        }
+        session.console.say("the failed execution is ending ...");
+        tokio::time::sleep(ENDING.1).await;
+    }
+    Follower::join(session, snapshot).await
+}
+
+/// Whether only a person can move the migration on.
+fn waits(moment: &Moment, config: &Config) -> bool {
+    let asked = match moment.phase() {
+        Phase::DrainReady | Phase::AwaitingClientSwitch | Phase::Validating => true,
+        // With a webhook the gate is open while the webhook works.
+        Phase::Cutover => config.cutover.producer_freeze_webhook.is_none(),
+        _ => false,
+    };
+    asked && moment.open
+}
+
+/// Follows an execution until it needs the operator or has ended.
+pub(super) async fn advance(session: &Session, follower: &mut Follower<'_>) -> Result<Exit> {
+    let (exit, moment) = follower.until(reached).await?;
+    if exit == Exit::Failed {
+        tell_failure(session, follower, &moment).await?;
+    }
+    follower.conclude(&moment.snapshot)?;
+    Ok(exit)
+}
+
+/// Where following ends.
+fn reached(moment: &Moment) -> Option<Exit> {
+    if !moment.current {
+        return None;
+    }
+    match moment.phase() {
+        Phase::Failed => Some(Exit::Failed),
+        Phase::DrainReady | Phase::AwaitingClientSwitch | Phase::Finalized | Phase::RolledBack => Some(Exit::Done),
+        // A freeze that nobody but the operator confirms, and the operator is at another terminal.
+        Phase::Cutover | Phase::Validating if moment.open => {
+            let config = Config::from_json(&moment.snapshot.meta.config).ok()?;
+            waits(moment, &config).then_some(Exit::Done)
+        }
+        _ => None,
+    }
+}
+
+/// Says why the migration failed and what that means for producers.
+pub(super) async fn tell_failure(session: &Session, follower: &mut Follower<'_>, moment: &Moment) -> Result<()> {
+    let reason = follower.last_event().map_or("", |event| event.reason.as_str());
+    let failed_in = moment.snapshot.meta.failed_in.map_or_else(String::new, |phase| format!(" in {phase}"));
+    session.console.say(format!("failed{failed_in}: {reason}"));
+    let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
+    if freeze.is_some() {
+        session.console.say(advice::producers_after_failure(freeze.as_ref(), session.journal().now()));
+    }
+    Ok(())
+}

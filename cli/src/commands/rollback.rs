@@ -1,0 +1,186 @@
+//! `rollback`: giving a migration up before its cutover.
+
+use std::time::Duration;
+
+use journal::{Decision, GateName};
+use migration::{Config, Error, Phase, Result};
+use serde_json::Value;
+
+use super::{Exit, decide, resume};
+use crate::args::RollbackArgs;
+use crate::console;
+use crate::executions::Execution;
+use crate::follow::{self, Follower, Moment};
+use crate::session::{Session, Snapshot};
+
+/// What the operator types to confirm.
+const CONFIRMATION: &str = "rollback";
+/// Questions to Step Functions until a stopped execution must have ended, and the pause between them.
+const STOPPING: (u32, Duration) = (20, Duration::from_secs(2));
+/// Topics that are named when it is told what stays.
+const TOPICS_SHOWN: usize = 10;
+
+/// Runs the verb.
+pub(super) async fn run(args: &RollbackArgs) -> Result<Exit> {
+    let (session, snapshot) = Session::open(&args.run).await?;
+    session.events().await?;
+    if snapshot.meta.phase == Phase::RolledBack {
+        session.console.say("the migration is rolled back already");
+        tell_what_stays(&session, &snapshot).await?;
+        return Ok(Exit::Done);
+    }
+    check(&session, &snapshot)?;
+    if !confirmed(&session, &snapshot, args.yes).await? {
+        session.console.say("not confirmed: nothing was changed");
+        return Ok(Exit::Failed);
+    }
+    let reason = args.reason.as_deref().unwrap_or("rolled back by the operator");
+    let running = Follower::join(&session, &snapshot).await?;
+    let after = match running {
+        Some(mut follower) if snapshot.meta.phase == Phase::DrainReady => {
+            reject(&session, &mut follower, reason).await?
+        }
+        Some(follower) => {
+            stop(&session, follower.execution()).await?;
+            invoke(&session, &snapshot, reason).await?
+        }
+        None => invoke(&session, &snapshot, reason).await?,
+    };
+    let Some(after) = after else { return Ok(Exit::Failed) };
+    tell_what_stays(&session, &after).await?;
+    follow::conclude(&session, &after)?;
+    Ok(Exit::Done)
+}
+
+/// Refuses where there is no way back.
+fn check(session: &Session, snapshot: &Snapshot) -> Result<()> {
+    let meta = &snapshot.meta;
+    let Err(error) = meta.check_transition(Phase::RolledBack) else { return Ok(()) };
+    let way_out = match meta.phase {
+        Phase::Cutover if !meta.committed => format!(
+            "the cutover is under way: wait for its end ({}); while it waits for the freeze, `{} --reject` makes it fail. \
+             A cutover that failed before its first commit can be rolled back",
+            session.line.command("resume"),
+            session.line.ack("freeze")
+        ),
+        Phase::Finalized => "the migration is finalized".to_owned(),
+        _ => {
+            "offsets are committed on the target. The source is untouched: to go back, point the clients at it by hand"
+                .to_owned()
+        }
+    };
+    Err(Error::blocked(format_args!("{}\nrollback is not available: {way_out}", error.message)).in_run(session.id()))
+}
+
+async fn confirmed(session: &Session, snapshot: &Snapshot, yes: bool) -> Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    if !console::can_ask() {
+        return Err(Error::invalid("rollback asks for confirmation and stdin is not a TTY: add --yes"));
+    }
+    let question = format!(
+        "The migration {} (phase {}) will be given up for good. Type `{CONFIRMATION}` to go on:",
+        session.id(),
+        snapshot.meta.phase
+    );
+    Ok(console::ask(&session.console, &question).await.is_ok_and(|answer| answer == CONFIRMATION))
+}
+
+/// At `drain_ready` the state machine itself rolls back. Nothing when it failed instead, which is said.
+async fn reject(session: &Session, follower: &mut Follower<'_>, reason: &str) -> Result<Option<Snapshot>> {
+    decide::when_armed(session, follower, GateName::Cutover, &Decision::reject(reason)).await?;
+    let reached = |moment: &Moment| match moment.phase() {
+        Phase::RolledBack => Some(true),
+        Phase::Failed if moment.current => Some(false),
+        _ => None,
+    };
+    let (rolled_back, moment) = follower.until(reached).await?;
+    if rolled_back {
+        return Ok(Some(moment.snapshot));
+    }
+    resume::tell_failure(session, follower, &moment).await?;
+    session.console.say(format!("next_command: {}", session.line.command("rollback")));
+    Ok(None)
+}
+
+/// Stops an execution, and waits for its end within reason: what it still does, the journal refuses.
+async fn stop(session: &Session, execution: &Execution) -> Result<()> {
+    let executions = session.executions()?;
+    session.console.say(format!("stopping {}", execution.arn));
+    session.patiently("stop the execution", || executions.stop(&execution.arn, "msk-kraft rollback")).await?;
+    for _ in 0..STOPPING.0 {
+        let found = session.patiently("ask Step Functions", || executions.describe(&execution.arn)).await?;
+        if !found.is_some_and(|found| found.running) {
+            return Ok(());
+        }
+        tokio::time::sleep(STOPPING.1).await;
+    }
+    session.console.say("it has not ended yet; going on, since the journal refuses what it would still do");
+    Ok(())
+}
+
+async fn invoke(session: &Session, before: &Snapshot, reason: &str) -> Result<Option<Snapshot>> {
+    let functions = session.functions();
+    let report = session.patiently("roll back", || functions.rollback(session.id(), reason)).await?;
+    let events = session.events().await?;
+    for event in events.iter().filter(|event| event.number > before.meta.version) {
+        if session.console.is_json() {
+            session.console.json_line(event)?;
+        } else {
+            session.console.data(event.to_string());
+        }
+    }
+    if let Some(report) = report {
+        session.console.say(format!("report: {report}"));
+    }
+    session.snapshot().await.map(Some)
+}
+
+/// Says what a rollback does not undo.
+async fn tell_what_stays(session: &Session, snapshot: &Snapshot) -> Result<()> {
+    let config = Config::from_json(&snapshot.meta.config)?;
+    let store = session.backup(&config);
+    let target = config.target.name();
+    match created(session, &config).await {
+        None => session.console.say(format!("on the target {target}: no topics were recorded as created")),
+        Some(topics) => {
+            let shown = topics.iter().take(TOPICS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = topics.len().saturating_sub(TOPICS_SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            session.console.say(format!(
+                "on the target {target} stay {} topics with what was copied, and added ACLs: {shown}{more}",
+                topics.len()
+            ));
+        }
+    }
+    session
+        .console
+        .say(format!("segments and reports stay under {}; delete by hand what is not needed", store.url("")));
+    Ok(())
+}
+
+/// Topics that were created on the target, as far as that is recorded.
+async fn created(session: &Session, config: &Config) -> Option<Vec<String>> {
+    // Missing when the migration did not get that far; anything else is no reason to fail after the fact.
+    let object = session.backup(config).get("topology/report.json").await.ok()??;
+    let report: Value = serde_json::from_slice(&object.body).ok()?;
+    Some(topics(&report))
+}
+
+fn topics(report: &Value) -> Vec<String> {
+    let name = |topic: &Value| topic.as_str().or_else(|| topic["name"].as_str()).map(str::to_owned);
+    report["created"].as_array().into_iter().flatten().filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn created_topics_are_read_in_either_form() {
+        assert_eq!(topics(&json!({"created": ["a", {"name": "b"}]})), ["a", "b"]);
+        assert!(topics(&json!({})).is_empty());
+    }
+}

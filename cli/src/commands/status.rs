@@ -1,0 +1,286 @@
+//! `status`: where a migration stands.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use journal::{Event, Freeze, FreezeState, Gate, GateState};
+use migration::progress::PartitionProgress;
+use migration::{Config, MigrationId, Phase, Result};
+use serde::Serialize;
+
+use super::Exit;
+use crate::advice::{self, Next};
+use crate::args::StatusArgs;
+use crate::progress::Totals;
+use crate::render;
+use crate::session::{Session, Snapshot};
+
+/// Partitions shown without `--all`.
+const SHOWN: usize = 20;
+
+/// Everything there is to say; its JSON form is what `--output json` prints.
+#[derive(Debug, Serialize)]
+struct Status {
+    migration_id: MigrationId,
+    phase: Phase,
+    since: DateTime<Utc>,
+    seconds_in_phase: u64,
+    next: Next,
+    failed_in: Option<Phase>,
+    reason: String,
+    committed: bool,
+    executions: u32,
+    created_at: DateTime<Utc>,
+    fingerprint: String,
+    gate: Option<Gate>,
+    freezes: Option<Freeze>,
+    producers_frozen: bool,
+    notes: Vec<String>,
+    totals: Totals,
+    partitions: Vec<Partition>,
+    events: Vec<Event>,
+    facts: serde_json::Value,
+    config: serde_json::Value,
+}
+
+/// A partition as `--output json` shows it. Offsets and counts are in records.
+#[derive(Debug, Serialize)]
+struct Partition {
+    topic: String,
+    partition: i32,
+    lag: i64,
+    source_start: i64,
+    source_next: i64,
+    source_end: i64,
+    seed_end: i64,
+    seeded: bool,
+    copied: i64,
+    bytes: i64,
+    reencoded: i64,
+    stopped: Option<String>,
+}
+
+impl From<&PartitionProgress> for Partition {
+    fn from(progress: &PartitionProgress) -> Self {
+        Self {
+            topic: progress.partition.topic.to_string(),
+            partition: progress.partition.partition,
+            lag: progress.lag(),
+            source_start: progress.source_start,
+            source_next: progress.source_next,
+            source_end: progress.source_end,
+            seed_end: progress.seed_end,
+            seeded: progress.is_seeded(),
+            copied: progress.target_next,
+            bytes: progress.bytes,
+            reencoded: progress.reencoded,
+            stopped: progress.stopped.clone(),
+        }
+    }
+}
+
+/// Runs the verb.
+pub(super) async fn run(args: &StatusArgs) -> Result<Exit> {
+    let (session, snapshot) = Session::open(&args.run).await?;
+    let events = session.events().await?;
+    // Without access to the bucket the rest is still worth knowing.
+    let (partitions, unread) = match session.partitions(&snapshot.meta).await {
+        Ok(partitions) => (partitions, None),
+        Err(error) => (Vec::new(), Some(format!("the progress of partitions cannot be read: {error}"))),
+    };
+    let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
+    let config = Config::from_json(&snapshot.meta.config)?;
+    let next = advice::next(&snapshot, &config, &session.line);
+    let now = session.journal().now();
+    let mut status = status(session.id(), snapshot, next, events, &partitions, freeze, now, &config);
+    status.notes.extend(unread);
+    if session.console.is_json() {
+        session.console.json(&status)?;
+    } else {
+        let limit = if args.all { usize::MAX } else { SHOWN };
+        session.console.data(text(&status, &partitions, limit, now));
+    }
+    Ok(Exit::Done)
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is read from another place, and this is where they meet")]
+fn status(
+    id: &MigrationId,
+    Snapshot { meta, gate }: Snapshot,
+    next: Next,
+    events: Vec<Event>,
+    partitions: &[PartitionProgress],
+    freezes: Option<Freeze>,
+    now: DateTime<Utc>,
+    config: &Config,
+) -> Status {
+    let last = events.last();
+    let since = last.map_or(meta.created_at, |event| event.at);
+    let frozen = freezes.as_ref().is_some_and(|freeze| freeze.state() == FreezeState::Frozen);
+    let totals = Totals::of(partitions);
+    Status {
+        migration_id: id.clone(),
+        phase: meta.phase,
+        since,
+        seconds_in_phase: (now - since).num_seconds().max(0).unsigned_abs(),
+        next,
+        failed_in: meta.failed_in,
+        reason: last.map_or_else(String::new, |event| event.reason.clone()),
+        committed: meta.committed,
+        executions: meta.executions,
+        created_at: meta.created_at,
+        fingerprint: meta.fingerprint,
+        gate,
+        producers_frozen: frozen,
+        notes: notes(meta.phase, meta.committed, freezes.as_ref(), &totals, now, config),
+        freezes,
+        totals,
+        partitions: partitions.iter().map(Partition::from).collect(),
+        events,
+        facts: serde_json::json!(meta.facts),
+        config: meta.config,
+    }
+}
+
+/// What somebody who looks should not miss.
+fn notes(
+    phase: Phase,
+    committed: bool,
+    freeze: Option<&Freeze>,
+    totals: &Totals,
+    now: DateTime<Utc>,
+    config: &Config,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    if totals.stopped > 0 {
+        notes.push(format!("{} partitions stopped and are not copied any further: see the reasons", totals.stopped));
+    }
+    let allowed = config.cutover.drain_max_partition_lag;
+    if matches!(phase, Phase::Tail | Phase::DrainReady) && totals.max_lag > allowed {
+        notes.push(format!("the largest lag is above drain_max_partition_lag={allowed}"));
+    }
+    if let Some(freeze) = freeze.filter(|freeze| freeze.state() == FreezeState::Frozen) {
+        let limit: Duration = config.cutover.max_producer_freeze.into();
+        if phase == Phase::Failed {
+            notes.push("producers are still frozen although the migration failed".to_owned());
+        } else if phase == Phase::Cutover && freeze.current().length(now) > limit {
+            notes.push(format!("producers are frozen for longer than max_producer_freeze={}", render::span(limit)));
+        }
+    }
+    if committed && !phase.is_terminal() {
+        notes.push("offsets are committed on the target: rollback is not available any more".to_owned());
+    }
+    notes
+}
+
+fn text(status: &Status, partitions: &[PartitionProgress], limit: usize, now: DateTime<Utc>) -> String {
+    let mut lines = vec![
+        format!("migration  {}", status.migration_id),
+        format!("phase      {} for {}", status.phase, render::span(Duration::from_secs(status.seconds_in_phase))),
+    ];
+    if !status.reason.is_empty() {
+        lines.push(format!("reason     {}", status.reason.split_whitespace().collect::<Vec<_>>().join(" ")));
+    }
+    lines.push(format!("next       {}", status.next.action));
+    if let Some(command) = &status.next.command {
+        lines.push(format!("           {command}"));
+    }
+    lines.push(format!("gate       {}", status.gate.as_ref().map_or_else(|| "none".to_owned(), gate_text)));
+    lines.push(format!("producers  {}", advice::freeze(status.freezes.as_ref(), now)));
+    lines.extend(status.notes.iter().map(|note| format!("note       {note}")));
+    if partitions.is_empty() {
+        lines.push("copied     nothing known".to_owned());
+        return lines.join("\n");
+    }
+    lines.push(format!("copied     {}", render::totals(&status.totals)));
+    let stopped = partitions.iter().filter_map(|progress| Some((&progress.partition, progress.stopped.as_ref()?)));
+    lines.extend(stopped.map(|(partition, reason)| format!("STOPPED    {partition}: {reason}")));
+    lines.push(String::new());
+    lines.push(render::lags(partitions, limit));
+    lines.join("\n")
+}
+
+fn gate_text(gate: &Gate) -> String {
+    let name = gate.name;
+    match (gate.state, &gate.decision) {
+        (GateState::Open, _) => format!("{name} is open since {}", gate.opened_at.format("%Y-%m-%dT%H:%M:%SZ")),
+        (_, Some(decision)) => {
+            format!("{name}: {} by {}", decision.verdict, gate.decided_by.as_deref().unwrap_or("somebody"))
+        }
+        (_, None) => format!("{name}: undecided"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command_line::CommandLine;
+    use crate::test_support::{config, meta, partition, start, way};
+    use chrono::TimeDelta;
+    use journal::GateName;
+
+    fn at(phase: Phase, partitions: &[PartitionProgress]) -> Status {
+        let gate = (phase == Phase::DrainReady).then(|| Gate {
+            name: GateName::Cutover,
+            attempt: 1,
+            state: GateState::Open,
+            decision: None,
+            decided_by: None,
+            decided_at: None,
+            opened_at: start(),
+            deadline: None,
+        });
+        let snapshot = Snapshot { meta: meta(phase), gate };
+        let id: MigrationId = "m1".parse().unwrap();
+        let line = CommandLine { migration_id: id.clone(), config: None, journal_dir: None };
+        let next = advice::next(&snapshot, &config(), &line);
+        let now = start() + TimeDelta::seconds(5 + 723);
+        status(&id, snapshot, next, way(phase), partitions, None, now, &config())
+    }
+
+    #[test]
+    fn a_status_is_read_from_top_to_bottom() {
+        let mut stopped = partition("b", 0, 4, 10);
+        stopped.stopped = Some("foreign record".to_owned());
+        let partitions = [partition("a", 0, 10, 10), stopped];
+        let text = text(&at(Phase::DrainReady, &partitions), &partitions, 20, start());
+        let expected = "migration  m1
+phase      drain_ready for 12m 03s
+next       prepare the clients, then start the cutover
+           msk-kraft cutover --migration-id m1
+gate       cutover is open since 2026-04-25T06:15:06Z
+producers  never frozen
+note       1 partitions stopped and are not copied any further: see the reasons
+copied     2 partitions, 1 seeded; max lag 6, total lag 6; 14 records, 1.37 KiB copied
+STOPPED    b/0: foreign record
+
+ PARTITION  LAG  SOURCE NEXT  SOURCE END  COPIED  BYTES  SEEDED
+ b/0          6            4          10       4    400  no
+ a/0          0           10          10      10   1000  yes";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_status_without_progress_is_short() {
+        let text = text(&at(Phase::Precheck, &[]), &[], 20, start());
+        assert!(text.ends_with("copied     nothing known"), "{text}");
+    }
+
+    #[test]
+    fn json_holds_every_partition() {
+        let partitions: Vec<_> = (0..30).map(|number| partition("a", number, 1, 3)).collect();
+        let json = serde_json::to_value(at(Phase::Tail, &partitions)).unwrap();
+        assert_eq!(json["phase"], "tail");
+        assert_eq!(json["partitions"].as_array().unwrap().len(), 30);
+        assert_eq!(json["partitions"][3]["lag"], 2);
+        assert_eq!(json["totals"]["total_lag"], 60);
+        assert_eq!(json["seconds_in_phase"], 724);
+        assert_eq!(json["next"]["command"], "msk-kraft resume --migration-id m1");
+    }
+
+    #[test]
+    fn a_lag_that_is_too_large_is_noted() {
+        let noted = |lag| !at(Phase::Tail, &[partition("a", 0, 0, lag)]).notes.is_empty();
+        assert!(noted(101) && !noted(100));
+    }
+}

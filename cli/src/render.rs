@@ -1,0 +1,221 @@
+//! Data in the form people read.
+
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{HumanBytes, HumanCount};
+use migration::progress::PartitionProgress;
+use migration::report::{Finding, Plan, PlannedCluster, PlannedTopic, PrecheckReport, Severity};
+
+use crate::progress::Totals;
+
+/// Topics that a plan's summary shows: the largest.
+const SAMPLE_TOPICS: usize = 10;
+
+/// A length of time: `45s`, `12m 03s`, `5h 07m`, `3d 04h`.
+pub(crate) fn span(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m {:02}s", seconds % 60),
+        3600..86_400 => format!("{hours}h {:02}m", minutes % 60),
+        _ => format!("{days}d {:02}h", hours % 24),
+    }
+}
+
+/// A plan's clusters, totals and largest topics.
+pub(crate) fn plan_summary(plan: &Plan) -> String {
+    let cluster = |side: &str, cluster: &PlannedCluster| {
+        let PlannedCluster { name, metadata, kafka, brokers, .. } = cluster;
+        format!("{side}={name} metadata={metadata} kafka={kafka} brokers={brokers}")
+    };
+    let skipped = plan.skipped_internal.iter().map(|topic| format!("{topic:?}")).collect::<Vec<_>>().join(",");
+    let mut lines = vec![
+        cluster("source", &plan.source),
+        cluster("target", &plan.target),
+        format!("topics_to_create={}", plan.topics.len()),
+        format!("partitions_to_create={}", plan.partitions_to_create),
+        format!("estimated_seed_bytes={}", plan.estimated_seed_bytes),
+        format!("skipped_internal=[{skipped}]"),
+    ];
+    let mut topics: Vec<&PlannedTopic> = plan.topics.iter().collect();
+    topics.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+    if !topics.is_empty() {
+        lines.push("sample topics:".to_owned());
+    }
+    let sample = topics.iter().take(SAMPLE_TOPICS);
+    lines.extend(sample.map(|PlannedTopic { name, partitions, replication_factor, .. }| {
+        format!("  {name} partitions={partitions} rf={replication_factor}")
+    }));
+    if let Some(more) = topics.len().checked_sub(SAMPLE_TOPICS + 1) {
+        lines.push(format!("  and {} more", more + 1));
+    }
+    lines.join("\n")
+}
+
+/// Findings as a table, blockers first.
+pub(crate) fn findings(report: &PrecheckReport) -> String {
+    let mut sorted: Vec<&Finding> = report.findings.iter().collect();
+    sorted.sort_by(|a, b| a.severity.cmp(&b.severity).then_with(|| a.code.cmp(&b.code)));
+    let mut table = table(["CODE", "SEVERITY", "FOUND", "WHAT TO DO"]);
+    for Finding { code, severity, message, fix } in sorted {
+        table.add_row([code, &severity.to_string(), message, fix]);
+    }
+    let count = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
+    let counts = format!(
+        "blockers={} warnings={} infos={}",
+        count(Severity::Blocker),
+        count(Severity::Warning),
+        count(Severity::Info)
+    );
+    if report.findings.is_empty() { counts } else { format!("{}\n{counts}", table.trim_fmt()) }
+}
+
+/// Findings that keep a migration from beginning, one paragraph each.
+pub(crate) fn blockers(report: &PrecheckReport) -> String {
+    let lines = report.blockers().map(|Finding { code, message, fix, .. }| format!("{code}: {message}\n     {fix}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Partitions with the largest lag first, at most `limit`.
+pub(crate) fn lags(partitions: &[PartitionProgress], limit: usize) -> String {
+    let mut sorted: Vec<&PartitionProgress> = partitions.iter().collect();
+    sorted.sort_by(|a, b| b.lag().cmp(&a.lag()).then_with(|| a.partition.cmp(&b.partition)));
+    let mut table = table(["PARTITION", "LAG", "SOURCE NEXT", "SOURCE END", "COPIED", "BYTES", "SEEDED"]);
+    for column in 1..=5 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for progress in sorted.iter().take(limit) {
+        table.add_row([
+            progress.partition.to_string(),
+            progress.lag().to_string(),
+            progress.source_next.to_string(),
+            progress.source_end.to_string(),
+            progress.target_next.to_string(),
+            progress.bytes.to_string(),
+            if progress.is_seeded() { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    let rest = sorted.len().saturating_sub(limit);
+    let rest = if rest > 0 { format!("\nand {rest} more: --all shows them") } else { String::new() };
+    format!("{}{rest}", table.trim_fmt())
+}
+
+/// Sums over all partitions, on one line.
+pub(crate) fn totals(totals: &Totals) -> String {
+    let Totals { partitions, seeded, records, bytes, max_lag, total_lag, .. } = totals;
+    format!(
+        "{partitions} partitions, {seeded} seeded; max lag {}, total lag {}; {} records, {} copied",
+        HumanCount(max_lag.unsigned_abs()),
+        HumanCount(total_lag.unsigned_abs()),
+        HumanCount(records.unsigned_abs()),
+        HumanBytes(bytes.unsigned_abs())
+    )
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::partition;
+
+    fn topic(name: &str, bytes: i64) -> PlannedTopic {
+        PlannedTopic { name: name.to_owned(), partitions: 6, replication_factor: 3, bytes }
+    }
+
+    fn plan(topics: Vec<PlannedTopic>) -> Plan {
+        let cluster = |name: &str, metadata: &str, kafka: &str| PlannedCluster {
+            name: name.to_owned(),
+            arn: String::new(),
+            metadata: metadata.to_owned(),
+            kafka: kafka.to_owned(),
+            brokers: 3,
+        };
+        Plan {
+            source: cluster("orders", "ZOOKEEPER", "3.9.x"),
+            target: cluster("orders-kraft", "KRAFT", "3.9.x.kraft"),
+            partitions_to_create: topics.len() * 6,
+            estimated_seed_bytes: topics.iter().map(|topic| topic.bytes).sum(),
+            topics,
+            skipped_internal: vec!["__amazon_msk_canary".to_owned(), "__consumer_offsets".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_plan_is_summed_up() {
+        let summary = plan_summary(&plan(vec![topic("small", 5), topic("large", 10)]));
+        let expected = r#"source=orders metadata=ZOOKEEPER kafka=3.9.x brokers=3
+target=orders-kraft metadata=KRAFT kafka=3.9.x.kraft brokers=3
+topics_to_create=2
+partitions_to_create=12
+estimated_seed_bytes=15
+skipped_internal=["__amazon_msk_canary","__consumer_offsets"]
+sample topics:
+  large partitions=6 rf=3
+  small partitions=6 rf=3"#;
+        assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn a_long_plan_shows_a_sample_and_says_so() {
+        let with = |count: i64| plan_summary(&plan((0..count).map(|n| topic(&format!("t{n}"), n)).collect()));
+        assert!(with(12).ends_with("  and 2 more"));
+        assert!(!with(10).contains("more"));
+        assert!(!with(0).contains("sample"));
+    }
+
+    fn finding(code: &str, severity: Severity) -> Finding {
+        Finding { code: code.to_owned(), severity, message: format!("found {code}"), fix: format!("fix {code}") }
+    }
+
+    #[test]
+    fn findings_are_a_table_with_blockers_first() {
+        let findings_of = |found| findings(&PrecheckReport { findings: found });
+        let text = findings_of(vec![finding("W04", Severity::Warning), finding("B03", Severity::Blocker)]);
+        let expected = " CODE  SEVERITY  FOUND      WHAT TO DO
+ B03   blocker   found B03  fix B03
+ W04   warning   found W04  fix W04
+blockers=1 warnings=1 infos=0";
+        assert_eq!(text, expected);
+        assert_eq!(findings_of(Vec::new()), "blockers=0 warnings=0 infos=0");
+    }
+
+    #[test]
+    fn blockers_come_with_their_fix() {
+        let report =
+            PrecheckReport { findings: vec![finding("B03", Severity::Blocker), finding("W04", Severity::Warning)] };
+        assert_eq!(blockers(&report), "B03: found B03\n     fix B03");
+    }
+
+    #[test]
+    fn lags_are_sorted_and_cut() {
+        let partitions = [partition("a", 0, 10, 10), partition("b", 1, 4, 10), partition("b", 0, 4, 10)];
+        let expected = " PARTITION  LAG  SOURCE NEXT  SOURCE END  COPIED  BYTES  SEEDED
+ b/0          6            4          10       4    400  no
+ b/1          6            4          10       4    400  no
+and 1 more: --all shows them";
+        assert_eq!(lags(&partitions, 2), expected);
+        assert!(!lags(&partitions, 3).contains("more"));
+    }
+
+    #[test]
+    fn totals_are_one_line() {
+        let totals = totals(&Totals::of(&[partition("a", 0, 2000, 2000), partition("a", 1, 4, 10)]));
+        assert_eq!(totals, "2 partitions, 1 seeded; max lag 6, total lag 6; 2,004 records, 195.70 KiB copied");
+    }
+
+    #[test]
+    fn spans_have_two_units() {
+        let of = |seconds| span(Duration::from_secs(seconds));
+        assert_eq!([of(0), of(59), of(723), of(18_420)], ["0s", "59s", "12m 03s", "5h 07m"]);
+        assert_eq!(of(3 * 86_400 + 4 * 3600 + 59), "3d 04h");
+    }
+}

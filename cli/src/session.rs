@@ -1,0 +1,299 @@
+//! What a verb works with: AWS, the console, and one migration's journal.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use journal::{Event, Gate, GateName, Journal, Meta};
+use migration::progress::PartitionProgress;
+use migration::{BatchId, Config, Error, ErrorKind, MigrationId, Result};
+use runtime::{Host, Store};
+use serde::Deserialize;
+
+use crate::args::{Output, RunArgs};
+use crate::command_line::CommandLine;
+use crate::console::Console;
+use crate::executions::Executions;
+use crate::lambda::Functions;
+use crate::mirror::Mirror;
+
+/// How long a verb that only looks keeps trying; one that follows a migration does so until it is interrupted.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// First and longest pause between attempts of a call that failed in passing.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// The migration that goes on in AWS when this program is interrupted.
+pub(crate) static UNDER_WAY: OnceLock<CommandLine> = OnceLock::new();
+
+/// Reads and checks the configuration file `path`.
+///
+/// # Errors
+/// Invalid with everything that is wrong about it.
+pub(crate) fn load_config(path: &Path) -> Result<Config> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::invalid(format_args!("cannot read {}: {error}", path.display())))?;
+    Config::from_yaml(&text, |name| std::env::var(name).ok())
+        .map_err(|error| Error::invalid(format_args!("{} cannot be used:\n{error}", path.display())))
+}
+
+/// One migration, seen from here.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// AWS.
+    pub(crate) host: Host,
+    /// Where to print.
+    pub(crate) console: Console,
+    /// How to call this program about the same migration again.
+    pub(crate) line: CommandLine,
+    /// The configuration that was given, when it fits the migration.
+    given: Option<Config>,
+    journal: Journal,
+    mirror: Option<Mirror>,
+    batches: OnceLock<u32>,
+}
+
+/// The phase and the gate that belongs to it, read together.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    /// The run.
+    pub(crate) meta: Meta,
+    /// The gate of its phase, if it was ever armed.
+    pub(crate) gate: Option<Gate>,
+}
+
+impl Session {
+    /// A session about `line`'s migration, with a copy of the journal where `line` wants one.
+    pub(crate) async fn new(line: CommandLine, output: Output) -> Self {
+        let host = Host::from_env().await;
+        let journal = host.journal(&line.migration_id);
+        let mirror = line.journal_dir.as_deref().map(|dir| Mirror::new(dir, &line.migration_id));
+        let console = Console::new(output);
+        Self { host, console, line, given: None, journal, mirror, batches: OnceLock::new() }
+    }
+
+    /// The same session about a migration to start with `config`.
+    pub(crate) fn with_config(self, config: Config) -> Self {
+        Self { given: Some(config), ..self }
+    }
+
+    /// The session of a verb about an existing migration: checks the given configuration against the journal.
+    ///
+    /// # Errors
+    /// Invalid when there is no such migration, or when it was started with other clusters or buckets.
+    pub(crate) async fn open(args: &RunArgs) -> Result<(Self, Snapshot)> {
+        let given = args.config.as_deref().map(load_config).transpose()?;
+        let mut session = Self::new(CommandLine::from(args), args.output).await;
+        let snapshot = session.snapshot().await?;
+        if let Some(given) = &given {
+            session.check_fingerprint(&snapshot.meta, given)?;
+        }
+        session.given = given;
+        Ok((session, snapshot))
+    }
+
+    /// The migration's id.
+    pub(crate) fn id(&self) -> &MigrationId {
+        &self.line.migration_id
+    }
+
+    /// What a further execution is started with: the given configuration, else the one the migration has.
+    pub(crate) fn config_to_start(&self, meta: Option<&Meta>) -> serde_json::Value {
+        let stored = || meta.map(|meta| meta.config.clone()).unwrap_or_default();
+        self.given.as_ref().map_or_else(stored, Config::to_json)
+    }
+
+    /// Its journal.
+    pub(crate) const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Its executions.
+    ///
+    /// # Errors
+    /// Invalid when the environment names no state machine.
+    pub(crate) fn executions(&self) -> Result<Executions> {
+        Executions::from_env(self.host.aws.sfn.clone())
+    }
+
+    /// The functions.
+    pub(crate) fn functions(&self) -> Functions {
+        Functions::new(&self.host.aws)
+    }
+
+    /// From now on an interrupt says that the migration goes on.
+    pub(crate) fn mark_under_way(&self) {
+        // Set already by the same verb: it is the same migration.
+        let _ = UNDER_WAY.set(self.line.clone());
+    }
+
+    /// The run and the gate of its phase.
+    ///
+    /// # Errors
+    /// Invalid when there is no such migration.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot> {
+        self.patiently("read the journal", || async {
+            let meta = self.journal.meta().await?;
+            let name = GateName::ALL.into_iter().find(|gate| gate.phase() == meta.phase);
+            let gate = match name {
+                Some(name) => self.journal.gate(name).await?,
+                None => None,
+            };
+            Ok(Snapshot { meta, gate })
+        })
+        .await
+    }
+
+    /// Every transition so far, copied to the journal folder if there is one.
+    ///
+    /// # Errors
+    /// Blocked when the copy cannot be written.
+    pub(crate) async fn events(&self) -> Result<Vec<Event>> {
+        let events = self.patiently("read the journal", || self.journal.events()).await?;
+        if let Some(mirror) = self.mirror.as_ref().filter(|_| !events.is_empty()) {
+            mirror.write(&events)?;
+        }
+        Ok(events)
+    }
+
+    /// Progress of every partition, as far as they are known yet.
+    ///
+    /// # Errors
+    /// Those of the journal and of S3.
+    pub(crate) async fn partitions(&self, meta: &Meta) -> Result<Vec<PartitionProgress>> {
+        let batches = self.batches(meta).await?;
+        let progress = self.patiently("read the progress", || self.journal.progress((0..batches).map(BatchId))).await?;
+        Ok(progress.into_iter().flat_map(|(_, partitions)| partitions).collect())
+    }
+
+    /// Number of batches: a fact of the run, else the manifest's length, 0 before there is one.
+    async fn batches(&self, meta: &Meta) -> Result<u32> {
+        #[derive(Deserialize)]
+        struct Listed {}
+        if let Some(known) = self.batches.get() {
+            return Ok(*known);
+        }
+        let fact = meta.facts.get("batches").and_then(serde_json::Value::as_u64);
+        let number = match fact {
+            Some(number) => number,
+            None => {
+                let store = self.backup(&Config::from_json(&meta.config)?);
+                let Some(object) = store.get("manifests/batches.json").await? else { return Ok(0) };
+                let listed: Vec<Listed> = serde_json::from_slice(&object.body)
+                    .map_err(|error| Error::internal(format_args!("manifests/batches.json: {error}")))?;
+                listed.len() as u64
+            }
+        };
+        let number = u32::try_from(number)
+            .map_err(|_| Error::internal(format_args!("{number} batches are more than there can be")))?;
+        Ok(*self.batches.get_or_init(|| number))
+    }
+
+    /// The migration's working data.
+    pub(crate) fn backup(&self, config: &Config) -> Store {
+        self.host.backup(config, self.id())
+    }
+
+    /// Calls `call` until it does something other than fail in passing, with growing pauses; says so once.
+    ///
+    /// # Errors
+    /// Every error of `call` that repeating does not help against, and Transient when nothing is followed yet and it does
+    /// not help for a minute.
+    pub(crate) async fn patiently<T, F: Future<Output = Result<T>>>(
+        &self,
+        what: &str,
+        call: impl Fn() -> F,
+    ) -> Result<T> {
+        let mut pause = PAUSES.0;
+        let begun = Instant::now();
+        loop {
+            let patient = begun.elapsed() < PATIENCE || UNDER_WAY.get().is_some();
+            match call().await {
+                Err(error) if error.kind == ErrorKind::Transient && patient => {
+                    if pause == PAUSES.0 {
+                        self.console.say(format!("cannot {what} at the moment, trying on: {error}"));
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+                other => {
+                    if pause > PAUSES.0 && other.is_ok() {
+                        self.console.say(format!("could {what} again"));
+                    }
+                    return other;
+                }
+            }
+        }
+    }
+
+    /// Refuses a configuration with other clusters or buckets than the migration was started with.
+    ///
+    /// # Errors
+    /// Invalid, naming what differs.
+    pub(crate) fn check_fingerprint(&self, meta: &Meta, given: &Config) -> Result<()> {
+        if meta.fingerprint == given.fingerprint() {
+            return Ok(());
+        }
+        let path = self.line.config.as_deref().unwrap_or(Path::new("the configuration")).display().to_string();
+        Err(mismatch(meta, given, &path).in_run(self.id()))
+    }
+}
+
+fn mismatch(meta: &Meta, given: &Config, path: &str) -> Error {
+    let stored = Config::from_json(&meta.config).ok();
+    let fields = |config: &Config| {
+        [
+            ("source.cluster_arn", config.source.cluster_arn.clone()),
+            ("target.cluster_arn", config.target.cluster_arn.clone()),
+            ("backup.s3_bucket", config.backup.s3_bucket.clone()),
+            ("backup.s3_prefix", config.backup.s3_prefix.clone()),
+            ("evidence.s3_bucket", config.evidence.s3_bucket.clone()),
+            ("evidence.s3_prefix", config.evidence.s3_prefix.clone()),
+        ]
+    };
+    let differs = stored.map(|stored| {
+        let pairs = fields(&stored).into_iter().zip(fields(given)).filter(|(was, is)| was != is);
+        pairs
+            .map(|((field, was), (_, is))| format!("\n  {field}: started with {was:?}, now {is:?}"))
+            .collect::<String>()
+    });
+    Error::invalid(format_args!(
+        "resume fingerprint mismatch: {path} is not the configuration this migration was started with{}\n\
+         Use the configuration it was started with, leave --config out, or start another migration with an id of its own",
+        differs.unwrap_or_default()
+    ))
+}
+
+impl From<&RunArgs> for CommandLine {
+    fn from(args: &RunArgs) -> Self {
+        Self {
+            migration_id: args.migration_id.clone(),
+            config: args.config.clone(),
+            journal_dir: args.journal_dir.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{config, meta};
+    use migration::Phase;
+
+    #[test]
+    fn a_mismatch_names_what_differs_and_the_way_out() {
+        let mut other = config();
+        other.backup.s3_bucket = "elsewhere".to_owned();
+        let error = mismatch(&meta(Phase::Seed), &other, "m.yaml");
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        assert!(error.message.starts_with("resume fingerprint mismatch"), "{error}");
+        assert!(error.message.contains("backup.s3_bucket: started with \"segments\", now \"elsewhere\""), "{error}");
+        assert!(!error.message.contains("cluster_arn") && error.message.contains("--config"), "{error}");
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_named() {
+        let error = load_config(Path::new("/nowhere/m.yaml")).unwrap_err();
+        assert!(error.message.contains("/nowhere/m.yaml"), "{error}");
+    }
+}
