@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::ObjectLockMode;
 use bytes::Bytes;
@@ -78,16 +79,15 @@ impl Store {
     /// See [`Store::put`]; Blocked, with the way out, when the bucket has no Object Lock.
     pub async fn put_locked(&self, name: &str, body: Bytes, until: SystemTime) -> Result<()> {
         let request = self.client.put_object().bucket(&self.bucket).key(self.key(name)).body(ByteStream::from(body));
-        let request = request
-            .object_lock_mode(ObjectLockMode::Compliance)
-            .object_lock_retain_until_date(DateTime::from(until));
+        let request =
+            request.object_lock_mode(ObjectLockMode::Compliance).object_lock_retain_until_date(DateTime::from(until));
         let Err(error) = request.send().await else { return Ok(()) };
+        // What S3 says of a bucket without Object Lock.
+        let cannot_lock = error.code() == Some("InvalidRequest");
         let mut error = sdk_error(&format!("store {} with Object Lock", self.url(name)), &error);
-        // S3 says `InvalidRequest` for a bucket without Object Lock, and for nothing else that is asked here.
-        if error.message.contains("InvalidRequest") {
+        if cannot_lock {
             error.message.push_str(&format!(
-                "; create a bucket with Object Lock in place of {}, which cannot get it any more, or remove \
-                 evidence.retention",
+                "; switch Object Lock on for {}, name a bucket that has it, or remove evidence.retention",
                 self.bucket
             ));
         }
@@ -152,7 +152,8 @@ impl Store {
     /// # Errors
     /// See [`Store::put`].
     pub async fn put_json(&self, name: &str, value: &(impl Serialize + Sync)) -> Result<()> {
-        let body = serde_json::to_vec(value).map_err(|error| Error::internal(format_args!("encode {name}: {error}")))?;
+        let body =
+            serde_json::to_vec(value).map_err(|error| Error::internal(format_args!("encode {name}: {error}")))?;
         self.put(name, body.into()).await
     }
 
@@ -162,7 +163,8 @@ impl Store {
     /// See [`Store::put`]; a missing object is Blocked, one that cannot be read is Internal.
     pub async fn get_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let object = self.get(name).await?;
-        let object = object.ok_or_else(|| Error::blocked(format_args!("{} is missing; was it deleted?", self.url(name))))?;
+        let object =
+            object.ok_or_else(|| Error::blocked(format_args!("{} is missing; was it deleted?", self.url(name))))?;
         serde_json::from_slice(&object.body)
             .map_err(|error| Error::internal(format_args!("{} cannot be read: {error}", self.url(name))))
     }
