@@ -112,11 +112,13 @@ async fn bounded<F: Future>(what: &str, question: F) -> Result<F::Output> {
     answer.map_err(|_| Error::transient(format_args!("rskafka: {what}: no answer for {} s", GIVE_UP_AFTER.as_secs())))
 }
 
-/// Whether the answer came and this client could not make sense of it.
+/// Whether the answer came and this client could not make sense of it. It fetches with version 4, for which brokers refuse
+/// topics whose `compression.type` is `zstd` (KIP-110).
 const fn is_unreadable(error: &ClientError) -> bool {
     matches!(
         error,
         ClientError::InvalidResponse(_)
+            | ClientError::ServerError { protocol_error: ProtocolError::UnsupportedCompressionType, .. }
             | ClientError::Request(
                 RequestError::ReadError(_) | RequestError::ReadVersionedError(_) | RequestError::TooMuchData { .. }
             )
@@ -124,5 +126,12 @@ const fn is_unreadable(error: &ClientError) -> bool {
 }
 
 fn failed(what: &str, error: &ClientError) -> Error {
-    Error::transient(format_args!("rskafka: {what}: {error}"))
+    let message = format!("rskafka: {what}: {error}");
+    match error {
+        ClientError::ServerError {
+            protocol_error: ProtocolError::TopicAuthorizationFailed | ProtocolError::ClusterAuthorizationFailed,
+            ..
+        } => Error::blocked(message),
+        _ => Error::transient(message),
+    }
 }

@@ -116,8 +116,8 @@ fn judge_source(partition: &TopicPartition, next: i64, end: i64, stable: i64, la
         problems.push(Problem::failed(
             partition,
             format_args!(
-                "{count}{} records from source offset {first} on were written after the copy had ended and are not on the \
-                 target: a producer ignored the freeze; bring them over by hand",
+                "{count}{} record(s) from source offset {first} on were written after the copy had ended and are not on \
+                 the target: a producer ignored the freeze; bring them over by hand",
                 late.records
             ),
         ));
