@@ -7,6 +7,9 @@
 //! ```text
 //! openssl pkeyutl -verify -pubin -inkey public_key.pem -rawin -in bundle.json -sigfile bundle.sig
 //! ```
+//!
+//! `bundle_sha256` is over the same bytes, so that the string has to be taken out without a line feed behind it:
+//! `jq -j .bundle_json evidence.json | sha256sum`.
 
 mod envelope;
 mod key;
