@@ -1,1 +1,14 @@
-//! e2e
+//! A rehearsal of a whole migration on the local stack: a realistic source, live clients, the operator's CLI, and a judge
+//! that shares no code with the project. The demonstration and the end-to-end tests are made of these.
+
+pub mod cli;
+pub mod config;
+pub mod evidence;
+pub mod java;
+pub mod live;
+pub mod rehearsal;
+
+pub use cli::{Cli, Output};
+pub use java::Java;
+pub use live::Live;
+pub use rehearsal::{Rehearsal, Verdict};

@@ -156,6 +156,16 @@ impl Stack {
         deploy::create_state_machine(&moto, name, &asl.to_string(), &self.options.functions).await
     }
 
+    /// The content of an object in one of the stack's buckets.
+    ///
+    /// # Errors
+    /// When there is no such object.
+    pub async fn get_object(&self, bucket: &str, key: &str) -> anyhow::Result<Vec<u8>> {
+        let object = crate::aws::s3(&self.endpoint()).get_object().bucket(bucket).key(key).send().await;
+        let object = object.with_context(|| format!("no object {key} in {bucket}"))?;
+        Ok(object.body.collect().await?.to_vec())
+    }
+
     /// Saves the AWS side for a start with `keep` (unless the data is to be discarded) and stops everything.
     ///
     /// # Errors

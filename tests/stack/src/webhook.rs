@@ -4,9 +4,8 @@
 //!   and answers 200 once every registered producer acknowledged, or 504 naming those that did not.
 //! - `GET /` answers the current state and the history.
 //!
-//! The state is the file `freeze-state`: its first line is `running source`, `frozen` or `running target`, its second
-//! the number of the change. A producer registers by creating `producers/<name>` and acknowledges by writing that
-//! number into `acks/<name>`.
+//! The state is the file `freeze-state`: the number of the change, then `running source`, `frozen` or `running target`.
+//! A producer registers by creating `producers/<name>` and acknowledges by writing that number into `acks/<name>`.
 
 use std::{
     path::{Path, PathBuf},
@@ -96,8 +95,8 @@ impl Webhook {
             std::fs::create_dir_all(dir.join(sub)).with_context(|| format!("creating {}", dir.join(sub).display()))?;
         }
         let found = std::fs::read_to_string(dir.join("freeze-state")).ok();
-        let state = found.as_deref().and_then(|text| text.lines().next()).unwrap_or("running source").to_owned();
-        let sequence = found.as_deref().and_then(|text| text.lines().nth(1)?.parse().ok()).unwrap_or(0);
+        let (sequence, state) = found.as_deref().and_then(read_state).unwrap_or((0, "running source"));
+        let state = state.to_owned();
         let first = Change { sequence, state, at: Utc::now(), request: Value::Null };
         write_state(dir, &first)?;
         let history = Mutex::new(vec![first]);
@@ -200,9 +199,15 @@ async fn change(State(webhook): State<Webhook>, Json(request): Json<Value>) -> R
 fn write_state(dir: &Path, change: &Change) -> anyhow::Result<()> {
     let path = dir.join("freeze-state");
     let fresh = dir.join("freeze-state.new");
-    std::fs::write(&fresh, format!("{}\n{}\n", change.state, change.sequence))
+    std::fs::write(&fresh, format!("{} {}\n", change.sequence, change.state))
         .and_then(|()| std::fs::rename(&fresh, &path))
         .with_context(|| format!("writing {}", path.display()))
+}
+
+/// The number and the state of a `freeze-state` file.
+fn read_state(text: &str) -> Option<(usize, &str)> {
+    let (sequence, state) = text.trim_end().split_once(' ')?;
+    Some((sequence.parse().ok()?, state))
 }
 
 #[cfg(test)]
@@ -231,7 +236,7 @@ mod tests {
         webhook.register("p1").unwrap();
         let asked = tokio::spawn(async move { post(&url, r#"{"action":"freeze","reason":"cutover"}"#).await });
         let state = dir.path().join("freeze-state");
-        while !std::fs::read_to_string(&state).unwrap().starts_with("frozen\n1\n") {
+        while !std::fs::read_to_string(&state).unwrap().starts_with("1 frozen") {
             tokio::time::sleep(POLL).await;
         }
         assert!(!asked.is_finished());

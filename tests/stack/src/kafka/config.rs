@@ -84,6 +84,7 @@ fn common(broker: &BrokerConfig<'_>) -> String {
          transaction.state.log.num.partitions=4\ntransaction.state.log.replication.factor={replicas}\n\
          transaction.state.log.min.isr={in_sync}\n\
          group.initial.rebalance.delay.ms=0\n\
+         message.max.bytes=4194304\nreplica.fetch.max.bytes=4194304\n\
          log.cleaner.backoff.ms=500\nlog.cleaner.dedupe.buffer.size=8388608\nlog.retention.check.interval.ms=1000\n\
          log.initial.task.delay.ms=500\nlog.segment.delete.delay.ms=1000\n\
          num.network.threads=2\nnum.io.threads=4\n",

@@ -1,0 +1,38 @@
+.DEFAULT_GOAL := help
+SHELL := bash
+
+.PHONY: help
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the functions, the CLI and the local stack
+	cargo build --workspace --locked
+
+.PHONY: demo
+demo: build ## Run a whole migration on this machine, with live clients (ARGS="--help" shows options)
+	target/debug/demo $(ARGS)
+
+.PHONY: demo-resume
+demo-resume: build ## Go on with the migration that an interrupted demo left behind
+	target/debug/demo --resume $(ARGS)
+
+.PHONY: stack
+stack: build ## Keep the local stack up for playing, until Ctrl-C (ARGS="--help" shows options)
+	target/debug/stack up $(ARGS)
+
+.PHONY: test
+test: build ## Set everything up and run all tests, the end-to-end migration among them
+	scripts/test
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need no stack
+	cargo test --workspace --locked --lib --bins
+
+.PHONY: lint
+lint: ## Formatting, clippy, documentation, dependency rules
+	scripts/lint
+
+.PHONY: clean-stack
+clean-stack: ## Delete the data of every local stack (what was fetched stays)
+	find target/stack -mindepth 1 -maxdepth 1 -exec rm -rf {} +

@@ -1,0 +1,118 @@
+//! The operator's CLI as an operator runs it: the real binary, in a process of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use stack::{Stack, layout};
+use tokio::process::Command;
+
+/// `msk-kraft` with the environment and configuration of one rehearsal.
+#[derive(Debug, Clone)]
+pub struct Cli {
+    env: Vec<(String, String)>,
+    config: PathBuf,
+    migration_id: String,
+    /// Where the journal is mirrored.
+    journal_dir: PathBuf,
+    /// Whether what it prints on stderr is passed on as it comes.
+    show: bool,
+}
+
+/// How a run of the CLI ended.
+#[derive(Debug)]
+pub struct Output {
+    /// Exit code.
+    pub code: i32,
+    /// Data.
+    pub stdout: String,
+    /// Narrative; empty when it was passed on.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Fails unless the exit code is 0.
+    ///
+    /// # Errors
+    /// With everything the CLI printed.
+    pub fn ok(self) -> anyhow::Result<Self> {
+        ensure!(self.code == 0, "msk-kraft ended with exit code {}:\n{}\n{}", self.code, self.stdout, self.stderr);
+        Ok(self)
+    }
+
+    /// Standard output as JSON.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn json(&self) -> anyhow::Result<Value> {
+        serde_json::from_str(&self.stdout).with_context(|| format!("not JSON:\n{}\n{}", self.stdout, self.stderr))
+    }
+}
+
+impl Cli {
+    /// The CLI for the migration `migration_id` on `stack` with the configuration file `config`.
+    pub fn new(stack: &Stack, config: &Path, migration_id: &str, journal_dir: &Path) -> Self {
+        Self {
+            env: stack.env(),
+            config: config.to_owned(),
+            migration_id: migration_id.to_owned(),
+            journal_dir: journal_dir.to_owned(),
+            show: false,
+        }
+    }
+
+    /// Passes on what the CLI prints on stderr.
+    #[must_use]
+    pub fn shown(mut self) -> Self {
+        self.show = true;
+        self
+    }
+
+    /// The same for another migration or configuration.
+    #[must_use]
+    pub fn with(mut self, config: &Path, migration_id: &str) -> Self {
+        self.config = config.to_owned();
+        self.migration_id = migration_id.to_owned();
+        self
+    }
+
+    /// Runs a verb that is about the migration, to its end.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub async fn run(&self, verb: &str, flags: &[&str]) -> anyhow::Result<Output> {
+        let id = ["--migration-id", &self.migration_id];
+        self.start(verb, &[id.as_slice(), flags].concat(), true).await
+    }
+
+    /// Runs a verb that is about a configuration only.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub async fn ask(&self, verb: &str, flags: &[&str]) -> anyhow::Result<Output> {
+        self.start(verb, flags, false).await
+    }
+
+    async fn start(&self, verb: &str, flags: &[&str], journal: bool) -> anyhow::Result<Output> {
+        let mut command = Command::new(binary());
+        command.arg(verb).arg("--config").arg(&self.config).args(flags).envs(self.env.iter().cloned());
+        command.env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        if journal {
+            command.arg("--journal-dir").arg(&self.journal_dir);
+        }
+        command.stderr(if self.show { Stdio::inherit() } else { Stdio::piped() });
+        let child = command.spawn().with_context(|| format!("starting {}", binary().display()))?;
+        let output = child.wait_with_output().await?;
+        Ok(Output {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+/// Where cargo puts the CLI.
+fn binary() -> PathBuf {
+    layout::workspace().join("target/debug/msk-kraft")
+}

@@ -1,0 +1,150 @@
+//! The programs in `tests/stack/java`: compiled once, run as child processes.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+use stack::process::{Process, Spec};
+use stack::{Side, Stack, layout};
+use tokio::process::Command;
+
+const PACKAGE: &str = "io.mskkraft.rehearsal";
+
+/// A way to run the programs against one stack.
+#[derive(Debug, Clone)]
+pub struct Java {
+    classpath: String,
+    source: String,
+    target: String,
+    source_logs: String,
+    target_logs: String,
+    logs: PathBuf,
+}
+
+impl Java {
+    /// Compiles what is newer than its classes.
+    ///
+    /// # Errors
+    /// With the compiler's output when it does not compile.
+    pub async fn ready(stack: &Stack) -> anyhow::Result<Self> {
+        let libs = stack.java_classpath(Side::Source);
+        let classes = layout::cache().join("java-classes");
+        compile(&classes, &libs).await?;
+        Ok(Self {
+            classpath: format!("{}:{libs}", classes.display()),
+            source: stack.source_bootstrap(),
+            target: stack.target_bootstrap(),
+            source_logs: joined(stack.cluster(Side::Source).log_dirs()),
+            target_logs: joined(stack.cluster(Side::Target).log_dirs()),
+            logs: stack.logs(),
+        })
+    }
+
+    /// Creates and fills the realistic source: 36 topics, 306 partitions. Returns the loader's summary.
+    ///
+    /// # Errors
+    /// When the loader fails, with its output.
+    pub async fn load_source(&self, seed: u64, scale: &str) -> anyhow::Result<Value> {
+        let args = ["--bootstrap", &self.source, "--seed", &seed.to_string(), "--scale", scale];
+        self.json("LoadSource", &args).await.map(|(summary, _)| summary)
+    }
+
+    /// Compares both clusters completely; `options` are further ones of the judge. Returns the verdict and whether they
+    /// are equal.
+    ///
+    /// # Errors
+    /// When the judge does not come to a verdict.
+    pub async fn judge(&self, options: &[&str]) -> anyhow::Result<(Value, bool)> {
+        let mut args = vec!["--source", &self.source, "--target", &self.target];
+        args.extend(["--source-logs", &self.source_logs, "--target-logs", &self.target_logs]);
+        args.extend(options);
+        self.json("Judge", &args).await
+    }
+
+    /// Checks the logs of live clients in `dir`: each acknowledged record read exactly once and in order, across a switch
+    /// to the target. Returns the verdict and whether it is so.
+    ///
+    /// # Errors
+    /// When the check does not come to a verdict.
+    pub async fn check_live(&self, dir: &Path) -> anyhow::Result<(Value, bool)> {
+        self.json("CheckLive", &["--dir", &dir.display().to_string(), "--expect-switch"]).await
+    }
+
+    /// Starts a live client `program` that uses both clusters; it logs to `<name>.log` in the stack's logs.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn client(&self, program: &str, name: &str, args: &[&str]) -> anyhow::Result<Process> {
+        let mut all: Vec<String> = vec!["-Xmx192m".into(), "-cp".into(), self.classpath.clone(), class(program)];
+        all.extend(["--bootstrap", &self.source, "--target", &self.target, "--name", name].map(str::to_owned));
+        all.extend(args.iter().map(|arg| (*arg).to_owned()));
+        Process::spawn(Spec {
+            name: name.to_owned(),
+            program: "java".into(),
+            args: all,
+            env: Vec::new(),
+            clean_env: false,
+            log: self.logs.join(format!("{name}.log")),
+            dir: self.logs.clone(),
+        })
+    }
+
+    /// Runs `program` to its end; its standard output is JSON.
+    async fn json(&self, program: &str, args: &[&str]) -> anyhow::Result<(Value, bool)> {
+        let mut command = Command::new("java");
+        command.args(["-Xmx384m", "-cp", &self.classpath, &class(program)]).args(args).kill_on_drop(true);
+        let output = command.output().await.with_context(|| format!("starting java for {program}"))?;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let Some(json) = out.find('{').and_then(|start| serde_json::from_str(&out[start..]).ok()) else {
+            bail!("{program} ended with {} and no verdict:\n{out}\n{err}", output.status);
+        };
+        if !output.status.success() {
+            // The differences are in front of the summary.
+            eprint_lines(&out, &err);
+        }
+        Ok((json, output.status.success()))
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what the judge objects to has to be seen beside the failed test")]
+fn eprint_lines(out: &str, err: &str) {
+    eprintln!("{out}\n{err}");
+}
+
+fn class(program: &str) -> String {
+    format!("{PACKAGE}.{program}")
+}
+
+fn joined(dirs: Vec<PathBuf>) -> String {
+    let dirs: Vec<_> = dirs.into_iter().map(|dir| dir.display().to_string()).collect();
+    dirs.join(",")
+}
+
+/// Compiles the sources into `classes` when one is newer than the stamp there.
+async fn compile(classes: &Path, libs: &str) -> anyhow::Result<()> {
+    let folder = layout::crate_dir().join("java/io/mskkraft/rehearsal");
+    let mut sources = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "java") {
+            sources.push(path);
+        }
+    }
+    let stamp = classes.join("compiled");
+    let compiled = modified(&stamp).unwrap_or(SystemTime::UNIX_EPOCH);
+    if sources.iter().all(|source| modified(source).is_some_and(|at| at <= compiled)) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(classes)?;
+    let mut javac = Command::new("javac");
+    let output = javac.arg("-d").arg(classes).args(["-cp", libs]).args(&sources).output().await;
+    let output = output.context("starting javac; install a JDK (Debian: openjdk-17-jdk-headless)")?;
+    ensure!(output.status.success(), "javac failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(&stamp, "")?;
+    Ok(())
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
+}

@@ -1,0 +1,67 @@
+//! The whole migration with live clients, judged by tools that share no code with it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use e2e::{Live, Rehearsal};
+use migration::Phase;
+use serde_json::Value;
+use stack::{Options, Side};
+
+fn options(name: &str) -> Options {
+    Options { name: name.to_owned(), discard: true, quiet: true, ..Options::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_cluster_is_migrated_and_every_judge_agrees() {
+    let rehearsal = Rehearsal::start(options("e2e-migration"), "e2e").await.unwrap();
+    rehearsal.java.load_source(7, "0.3").await.unwrap();
+    let live = Live::start(&rehearsal.stack, &rehearsal.java).await.unwrap();
+    let cli = &rehearsal.cli;
+
+    let plan = cli.ask("plan", &["--format", "json"]).await.unwrap().ok().unwrap().json().unwrap();
+    assert_eq!(plan["topics"].as_array().unwrap().len(), 36);
+    assert_eq!(plan["partitions_to_create"], 306);
+    cli.ask("precheck", &[]).await.unwrap().ok().unwrap();
+    cli.run("execute", &[]).await.unwrap().ok().unwrap();
+
+    // The operator is awaited, and the tail goes on meanwhile.
+    let waiting = cli.run("resume", &[]).await.unwrap();
+    assert_eq!(waiting.code, 10, "{}", waiting.stderr);
+    assert!(waiting.stderr.contains("next_command: msk-kraft cutover"), "{}", waiting.stderr);
+    let early = cli.run("finalize", &[]).await.unwrap();
+    assert_eq!(early.code, 1, "{}", early.stderr);
+
+    rehearsal.cut_over(cli, &live).await.unwrap();
+    let status = cli.run("status", &["--output", "json"]).await.unwrap().ok().unwrap().json().unwrap();
+    assert_eq!(status["phase"], "finalized");
+    group_is_where_kafkas_own_tool_sees_it(&rehearsal).await;
+
+    let verdict = rehearsal.judge(live, true).await.unwrap();
+    assert_eq!(verdict.bundle["validation"]["overall"].as_str().unwrap().split('_').next(), Some("PASSED"));
+    let journal = &verdict.bundle["journal"];
+    let expected: Vec<_> = Phase::ALL[..phases(journal).len()].iter().map(|phase| phase.name()).collect();
+    assert_eq!(phases(journal), expected);
+    mirrored_journal_has_the_documented_lines(&rehearsal);
+    rehearsal.stack.stop().await.unwrap();
+}
+
+fn phases(journal: &Value) -> Vec<&str> {
+    journal.as_array().unwrap().iter().map(|event| event["to"].as_str().unwrap()).collect()
+}
+
+/// Kafka's own command line tool reads the group on the target.
+async fn group_is_where_kafkas_own_tool_sees_it(rehearsal: &Rehearsal) {
+    let target = rehearsal.stack.target_bootstrap();
+    let args = ["--bootstrap-server", &target, "--describe", "--group", e2e::live::GROUP];
+    let described = rehearsal.stack.kafka_tool(Side::Target, "ConsumerGroupCommand", &args).await.unwrap();
+    assert!(described.contains(" orders "), "{described}");
+}
+
+fn mirrored_journal_has_the_documented_lines(rehearsal: &Rehearsal) {
+    let path = rehearsal.dir.join("journal").join(rehearsal.id()).join("journal.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["from"], Value::Null);
+    assert_eq!(lines.last().unwrap()["to"], "finalized");
+    assert!(lines.iter().all(|line| line["at"].is_string() && line["reason"].is_string()));
+}
