@@ -182,9 +182,15 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    /// Takes the progress bar away, before something is asked.
+    /// Shows no progress until [`Follower::resume_progress`], so that a question can stand on the terminal.
     pub(crate) fn pause_progress(&mut self) {
+        self.progress.pause();
         self.progress.hide(&self.session.console);
+    }
+
+    /// Shows progress again.
+    pub(crate) fn resume_progress(&mut self) {
+        self.progress.go_on();
     }
 
     /// Asks Step Functions, when it is time, whether the execution goes on. Asked before the journal is read: whatever
@@ -258,7 +264,7 @@ impl<'a> Follower<'a> {
                 self.progress.show(&self.session.console, snapshot.meta.phase, &Totals::of(&partitions));
             }
             Err(error) => {
-                self.progress.give_up();
+                self.progress.pause();
                 self.session.console.say(format!("progress is not shown: {error}"));
             }
         }

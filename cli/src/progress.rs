@@ -121,7 +121,6 @@ impl Progress {
         }
         let bar = self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::new(0).with_finish(ProgressFinish::AndClear);
-            bar.enable_steady_tick(Duration::from_millis(200));
             console.set_bar(&bar);
             bar
         });
@@ -130,11 +129,17 @@ impl Progress {
         bar.set_length(totals.seed_offsets.unsigned_abs());
         bar.set_position(totals.seed_offsets_done.unsigned_abs());
         bar.set_message(totals.message(phase));
+        bar.enable_steady_tick(Duration::from_millis(200));
     }
 
-    /// Is never due again.
-    pub(crate) const fn give_up(&mut self) {
+    /// Is not due any more.
+    pub(crate) const fn pause(&mut self) {
         self.next = None;
+    }
+
+    /// Is due again after [`Progress::pause`].
+    pub(crate) fn go_on(&mut self) {
+        self.next = Some(Instant::now());
     }
 
     /// Takes the bar away.

@@ -54,14 +54,11 @@ pub(crate) fn plan_summary(plan: &Plan) -> String {
     lines.join("\n")
 }
 
-/// Findings as a table, blockers first.
-pub(crate) fn findings(report: &PrecheckReport) -> String {
+/// Findings, blockers first: a table for a terminal, whose width it fits, and one line each for anything else.
+pub(crate) fn findings(report: &PrecheckReport, terminal: bool) -> String {
     let mut sorted: Vec<&Finding> = report.findings.iter().collect();
     sorted.sort_by(|a, b| a.severity.cmp(&b.severity).then_with(|| a.code.cmp(&b.code)));
-    let mut table = table(["CODE", "SEVERITY", "FOUND", "WHAT TO DO"]);
-    for Finding { code, severity, message, fix } in sorted {
-        table.add_row([code, &severity.to_string(), message, fix]);
-    }
+    let lines = if terminal { finding_table(&sorted) } else { finding_lines(&sorted) };
     let count = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
     let counts = format!(
         "blockers={} warnings={} infos={}",
@@ -69,13 +66,23 @@ pub(crate) fn findings(report: &PrecheckReport) -> String {
         count(Severity::Warning),
         count(Severity::Info)
     );
-    if report.findings.is_empty() { counts } else { format!("{}\n{counts}", table.trim_fmt()) }
+    if report.findings.is_empty() { counts } else { format!("{lines}\n{counts}") }
 }
 
-/// Findings that keep a migration from beginning, one paragraph each.
-pub(crate) fn blockers(report: &PrecheckReport) -> String {
-    let lines = report.blockers().map(|Finding { code, message, fix, .. }| format!("{code}: {message}\n     {fix}"));
-    lines.collect::<Vec<_>>().join("\n")
+fn finding_table(findings: &[&Finding]) -> String {
+    let mut table = table(["CODE", "SEVERITY", "FOUND", "WHAT TO DO"]);
+    for Finding { code, severity, message, fix } in findings {
+        table.add_row([code, &severity.to_string(), message, fix]);
+    }
+    table.trim_fmt()
+}
+
+fn finding_lines(findings: &[&Finding]) -> String {
+    let line = |finding: &&Finding| {
+        let Finding { code, severity, message, fix } = finding;
+        format!("{code} {severity}: {message} -- {fix}")
+    };
+    findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Partitions with the largest lag first, at most `limit`.
@@ -177,22 +184,19 @@ sample topics:
     }
 
     #[test]
-    fn findings_are_a_table_with_blockers_first() {
-        let findings_of = |found| findings(&PrecheckReport { findings: found });
-        let text = findings_of(vec![finding("W04", Severity::Warning), finding("B03", Severity::Blocker)]);
+    fn findings_are_shown_with_blockers_first() {
+        let report =
+            PrecheckReport { findings: vec![finding("W04", Severity::Warning), finding("B03", Severity::Blocker)] };
         let expected = " CODE  SEVERITY  FOUND      WHAT TO DO
  B03   blocker   found B03  fix B03
  W04   warning   found W04  fix W04
 blockers=1 warnings=1 infos=0";
-        assert_eq!(text, expected);
-        assert_eq!(findings_of(Vec::new()), "blockers=0 warnings=0 infos=0");
-    }
-
-    #[test]
-    fn blockers_come_with_their_fix() {
-        let report =
-            PrecheckReport { findings: vec![finding("B03", Severity::Blocker), finding("W04", Severity::Warning)] };
-        assert_eq!(blockers(&report), "B03: found B03\n     fix B03");
+        assert_eq!(findings(&report, true), expected);
+        let expected = "B03 blocker: found B03 -- fix B03
+W04 warning: found W04 -- fix W04
+blockers=1 warnings=1 infos=0";
+        assert_eq!(findings(&report, false), expected);
+        assert_eq!(findings(&PrecheckReport::default(), true), "blockers=0 warnings=0 infos=0");
     }
 
     #[test]

@@ -235,7 +235,7 @@ impl Session {
             return Ok(());
         }
         let path = self.line.config.as_deref().unwrap_or(Path::new("the configuration")).display().to_string();
-        Err(mismatch(meta, given, &path).in_run(self.id()))
+        Err(mismatch(meta, given, &path))
     }
 }
 

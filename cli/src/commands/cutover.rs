@@ -94,6 +94,7 @@ async fn settle(
             Err(TryRecvError::Empty) => Question::Asked(answer),
             Ok(text) if text.eq_ignore_ascii_case(FROZEN) => {
                 answer_freeze(session, &Decision::approve("producers are frozen")).await;
+                follower.resume_progress();
                 Question::Answered
             }
             Ok(_) | Err(TryRecvError::Closed) => {
@@ -142,7 +143,6 @@ fn no_terminal(session: &Session) -> Error {
         session.line.ack("cutover"),
         session.line.ack("freeze")
     ))
-    .in_run(session.id())
 }
 
 /// Runs `cutover-ack`.

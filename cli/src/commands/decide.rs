@@ -20,11 +20,11 @@ const ARMING: Duration = Duration::from_secs(120);
 pub(super) async fn joined<'a>(session: &'a Session, snapshot: &Snapshot) -> Result<Follower<'a>> {
     Follower::join(session, snapshot).await?.ok_or_else(|| {
         Error::blocked(format_args!(
-            "the migration is in phase {}, but no execution of it is running: resume it first\nnext_command: {}",
+            "{} is in phase {}, but no execution of it is running: resume it first\nnext_command: {}",
+            session.id(),
             snapshot.meta.phase,
             session.line.command("resume")
         ))
-        .in_run(session.id())
     })
 }
 

@@ -42,15 +42,10 @@ pub(super) async fn run(args: &ExecuteArgs) -> Result<Exit> {
 async fn is_clear(session: &Session, config: &Config) -> Result<bool> {
     session.console.say("precheck ...");
     let report = session.functions().precheck(config).await?;
-    if report.blockers().next().is_some() {
-        session.console.say(render::findings(&report));
-        session.console.say(format!("nothing was started, there are blockers:\n{}", render::blockers(&report)));
-        return Ok(false);
+    session.console.say(render::findings(&report, false));
+    let blocked = report.blockers().next().is_some();
+    if blocked {
+        session.console.say("nothing was started: there are blockers");
     }
-    if report.findings.is_empty() {
-        session.console.say("precheck: nothing found");
-    } else {
-        session.console.say(render::findings(&report));
-    }
-    Ok(true)
+    Ok(!blocked)
 }

@@ -1,5 +1,7 @@
 //! `precheck`: what stands in the way of a migration.
 
+use std::io::IsTerminal as _;
+
 use migration::Result;
 use runtime::Aws;
 
@@ -17,7 +19,7 @@ pub(super) async fn run(args: &PrecheckArgs) -> Result<Exit> {
     if console.is_json() {
         console.json(&report)?;
     } else {
-        console.data(render::findings(&report));
+        console.data(render::findings(&report, std::io::stdout().is_terminal()));
     }
     let blocked = report.blockers().next().is_some();
     Ok(if blocked { Exit::Failed } else { Exit::Done })

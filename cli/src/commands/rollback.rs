@@ -1,7 +1,5 @@
 //! `rollback`: giving a migration up before its cutover.
 
-use std::time::Duration;
-
 use journal::{Decision, GateName};
 use migration::{Config, Error, Phase, Result};
 use serde_json::Value;
@@ -15,8 +13,6 @@ use crate::session::{Session, Snapshot};
 
 /// What the operator types to confirm.
 const CONFIRMATION: &str = "rollback";
-/// Questions to Step Functions until a stopped execution must have ended, and the pause between them.
-const STOPPING: (u32, Duration) = (20, Duration::from_secs(2));
 /// Topics that are named when it is told what stays.
 const TOPICS_SHOWN: usize = 10;
 
@@ -34,6 +30,9 @@ pub(super) async fn run(args: &RollbackArgs) -> Result<Exit> {
         session.console.say("not confirmed: nothing was changed");
         return Ok(Exit::Failed);
     }
+    // It has gone on while somebody thought about the question.
+    let snapshot = session.snapshot().await?;
+    check(&session, &snapshot)?;
     let reason = args.reason.as_deref().unwrap_or("rolled back by the operator");
     let running = Follower::join(&session, &snapshot).await?;
     let after = match running {
@@ -69,7 +68,7 @@ fn check(session: &Session, snapshot: &Snapshot) -> Result<()> {
                 .to_owned()
         }
     };
-    Err(Error::blocked(format_args!("{}\nrollback is not available: {way_out}", error.message)).in_run(session.id()))
+    Err(Error::blocked(format_args!("{}\nrollback is not available: {way_out}", error.message)))
 }
 
 async fn confirmed(session: &Session, snapshot: &Snapshot, yes: bool) -> Result<bool> {
@@ -104,20 +103,12 @@ async fn reject(session: &Session, follower: &mut Follower<'_>, reason: &str) ->
     Ok(None)
 }
 
-/// Stops an execution, and waits for its end within reason: what it still does, the journal refuses.
+/// Stops an execution. Its end is not waited for: functions in flight go on for a while, and stop when they find the
+/// migration rolled back, after which the journal refuses whatever they would record.
 async fn stop(session: &Session, execution: &Execution) -> Result<()> {
     let executions = session.executions()?;
     session.console.say(format!("stopping {}", execution.arn));
-    session.patiently("stop the execution", || executions.stop(&execution.arn, "msk-kraft rollback")).await?;
-    for _ in 0..STOPPING.0 {
-        let found = session.patiently("ask Step Functions", || executions.describe(&execution.arn)).await?;
-        if !found.is_some_and(|found| found.running) {
-            return Ok(());
-        }
-        tokio::time::sleep(STOPPING.1).await;
-    }
-    session.console.say("it has not ended yet; going on, since the journal refuses what it would still do");
-    Ok(())
+    session.patiently("stop the execution", || executions.stop(&execution.arn, "msk-kraft rollback")).await
 }
 
 async fn invoke(session: &Session, before: &Snapshot, reason: &str) -> Result<Option<Snapshot>> {
