@@ -103,7 +103,8 @@ impl Progress {
 
     /// Whether it is time to read progress in `phase` again.
     pub(crate) fn is_due(&mut self, phase: Phase) -> bool {
-        let copies = matches!(phase, Phase::Seed | Phase::Tail | Phase::Cutover);
+        // Not in the cutover: while producers are frozen the journal is left to what ends the freeze.
+        let copies = matches!(phase, Phase::Seed | Phase::Tail);
         let due = copies && self.next.is_some_and(|next| Instant::now() >= next);
         if due {
             self.next = Some(Instant::now() + if self.terminal { EVERY.0 } else { EVERY.1 });

@@ -1,12 +1,39 @@
 //! How long producers have been frozen, and how long they may still be.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use journal::{FreezeState, Journal};
 use migration::config::Span;
 use migration::{Error, Result};
 use runtime::Run;
+use serde::Serialize;
+
+/// How long each step of a cutover took, for the report: the freeze is made of these.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Steps(Vec<Step>);
+
+#[derive(Debug, Serialize)]
+struct Step {
+    step: &'static str,
+    ms: u128,
+}
+
+impl Steps {
+    /// Runs `work` and notes its time under `step`.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub(crate) async fn time<T>(&mut self, step: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let began = Instant::now();
+        let outcome = work.await;
+        let ms = began.elapsed().as_millis();
+        tracing::info!(step, ms, ok = outcome.is_ok(), "cutover step");
+        self.0.push(Step { step, ms });
+        outcome
+    }
+}
 
 /// The clock of one freeze.
 pub(crate) struct FreezeClock<'a> {

@@ -15,7 +15,8 @@ use crate::sentinels::Sentinel;
 /// Pause between two looks at the journal.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Waits until the tail has copied every sentinel, and returns where every partition ends.
+/// Waits until the tail has copied every sentinel, and returns where every partition ends. A batch that is drained is
+/// not looked at again, so that the journal is left to those that are not.
 ///
 /// # Errors
 /// Unsafe when a partition stopped, Deadline when the freeze would last too long.
@@ -25,15 +26,22 @@ pub(crate) async fn to_sentinels(
     clock: &FreezeClock<'_>,
 ) -> Result<BTreeMap<TopicPartition, PartitionProgress>> {
     let goals: BTreeMap<_, _> = sentinels.iter().map(|sentinel| (&sentinel.partition, sentinel.source_offset + 1)).collect();
+    let is_behind = |progress: &PartitionProgress| progress.source_next < goals.get(&progress.partition).copied().unwrap_or(0);
+    let mut waiting = run.batches()?;
+    let mut drained = BTreeMap::new();
     loop {
-        let partitions = run.all_partitions().await?;
-        refuse_stopped(&partitions)?;
-        let behind = |progress: &&PartitionProgress| goals.get(&progress.partition).is_some_and(|goal| progress.source_next < *goal);
-        let behind: Vec<_> = partitions.iter().filter(behind).collect();
-        let Some(first) = behind.first() else {
-            return Ok(partitions.into_iter().map(|progress| (progress.partition.clone(), progress)).collect());
-        };
-        clock.check(&format!("{} partitions were drained, {} among them", behind.len(), first.partition))?;
+        let mut behind = Vec::new();
+        for (batch, partitions) in run.journal.progress(std::mem::take(&mut waiting)).await? {
+            refuse_stopped(&partitions)?;
+            if let Some(first) = partitions.iter().find(|progress| is_behind(progress)) {
+                behind.push(first.partition.clone());
+                waiting.push(batch);
+            } else {
+                drained.extend(partitions.into_iter().map(|progress| (progress.partition.clone(), progress)));
+            }
+        }
+        let Some(first) = behind.first() else { return Ok(drained) };
+        clock.check(&format!("{} of the batches were drained, that of {first} among them", behind.len()))?;
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

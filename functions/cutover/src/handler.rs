@@ -10,7 +10,7 @@ use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
 use telemetry::metrics;
 
-use crate::clock::FreezeClock;
+use crate::clock::{FreezeClock, Steps};
 use crate::{commit, configs, drain, fence, groups, sentinels};
 
 /// Where the cutover's account is kept in the run's store.
@@ -34,39 +34,40 @@ async fn cutover(host: &Host, id: &MigrationId) -> Result<Value> {
     if run.meta.phase != Phase::Cutover {
         return Err(Error::blocked(format_args!("the migration is in phase {}, not in cutover", run.meta.phase)));
     }
+    let mut steps = Steps::default();
     if !run.meta.committed {
-        prepare(&run).await?;
+        prepare(&run, &mut steps).await?;
         // The point of no return.
         run.journal.mark_committed().await?;
     }
-    complete(&run).await
+    complete(&run, steps).await
 }
 
 /// Everything that can still be given up: proves the fence, drains to the sentinels and translates every offset.
-async fn prepare(run: &Run<'_>) -> Result<()> {
+async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     let clock = FreezeClock::start(run).await?;
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let partitions = run.all_partitions().await?;
     runtime::run::refuse_stopped(&partitions)?;
     let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
 
-    fence::prove(&source, &names, &clock).await?;
-    let sentinels = sentinels::publish(run, &source, &names).await?;
-    let drained = drain::to_sentinels(run, &sentinels, &clock).await?;
+    steps.time("prove the fence", fence::prove(&source, &names, &clock)).await?;
+    let sentinels = steps.time("publish sentinels", sentinels::publish(run, &source, &names)).await?;
+    let drained = steps.time("drain", drain::to_sentinels(run, &sentinels, &clock)).await?;
     run.journal.set_tail_wanted(TailWanted::Stop).await?;
-    fence::holds(&source, &sentinels).await?;
-    drain::log_start_guard(&target, &drained).await?;
-    let groups = groups::translate(run, &source, &target, &drained).await?;
+    steps.time("fence still holds", fence::holds(&source, &sentinels)).await?;
+    steps.time("log start guard", drain::log_start_guard(&target, &drained)).await?;
+    let groups = steps.time("translate groups", groups::translate(run, &source, &target, &drained)).await?;
     run.store.put_json(groups::STORED, &groups).await?;
     clock.check("the first commit on the target")
 }
 
 /// Commits what was translated, reads it back, and gives the topics their own configs.
-async fn complete(run: &Run<'_>) -> Result<Value> {
+async fn complete(run: &Run<'_>, mut steps: Steps) -> Result<Value> {
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let groups: Vec<groups::Group> = run.store.get_json(groups::STORED).await?;
-    let committed = commit::commit(&target, &groups).await?;
-    let configured = configs::restore(&source, &target).await?;
+    let committed = steps.time("commit and read back", commit::commit(&target, &groups)).await?;
+    let configured = steps.time("restore topic configs", configs::restore(&source, &target)).await?;
     run.journal.set_fact("configs_restored_at", &json!(run.journal.now())).await?;
 
     let ready_at = run.journal.now();
@@ -93,6 +94,7 @@ async fn complete(run: &Run<'_>) -> Result<Value> {
         "frozen_at": frozen_at,
         "ready_at": ready_at,
         "freeze_ms": freeze_ms,
+        "steps": steps,
         "ends": ends,
     });
     run.store.put_json(REPORT, &report).await?;

@@ -35,7 +35,7 @@ async fn create(host: &Host, id: &MigrationId, config: &Config) -> Result<()> {
     let new = NewRun { config: config.to_json(), fingerprint: config.fingerprint() };
     match host.journal(id).create(&new).await? {
         Created::New(_) => Ok(()),
-        Created::Exists(meta) if meta.fingerprint == new.fingerprint => Ok(()),
+        Created::Exists(meta) if meta.fingerprint == new.fingerprint => host.journal(id).set_config(&new.config).await,
         Created::Exists(meta) => Err(handler::fingerprint_mismatch(id, &meta.fingerprint, &new.fingerprint)),
     }
 }

@@ -243,6 +243,17 @@ impl Journal {
         Ok(())
     }
 
+    /// Replaces the configuration by one of the same fingerprint, so that a resumed run goes by what the operator changed,
+    /// such as a longer timeout.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](migration::ErrorKind::Invalid) when the run does not exist.
+    pub async fn set_config(&self, config: &Value) -> Result<()> {
+        let text = config.to_string();
+        self.update_meta("store the configuration", |write| write.set("config", text.as_str())).await?;
+        Ok(())
+    }
+
     /// Offers the producer id to write with. The first offer stands; what stands is returned.
     ///
     /// # Errors

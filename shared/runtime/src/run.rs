@@ -85,15 +85,23 @@ impl Run<'_> {
         self.host.clusters.connect(&self.host.aws, &self.config.target).await
     }
 
+    /// The batches its partitions were dealt into.
+    ///
+    /// # Errors
+    /// Internal before the topology was copied.
+    pub fn batches(&self) -> Result<Vec<BatchId>> {
+        let count = self.meta.facts.get("batches").and_then(serde_json::Value::as_u64);
+        let count = count.ok_or_else(|| Error::internal("the migration has no batches yet"))?;
+        Ok((0..count).map(|batch| BatchId(batch as u32)).collect())
+    }
+
     /// Progress of every partition of the migration.
     ///
     /// # Errors
     /// Internal before the topology was copied; otherwise those of the journal.
     pub async fn all_partitions(&self) -> Result<Vec<PartitionProgress>> {
-        let batches = self.meta.facts.get("batches").and_then(serde_json::Value::as_u64);
-        let batches = batches.ok_or_else(|| Error::internal("the migration has no batches yet"))?;
-        let ids = (0..batches).map(|batch| BatchId(batch as u32));
-        Ok(self.journal.progress(ids).await?.into_iter().flat_map(|(_, partitions)| partitions).collect())
+        let batches = self.journal.progress(self.batches()?).await?;
+        Ok(batches.into_iter().flat_map(|(_, partitions)| partitions).collect())
     }
 
     /// The process this run is seen from.
