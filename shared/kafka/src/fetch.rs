@@ -10,12 +10,12 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{BrokerId, FetchRequest};
 use migration::TopicPartition;
 
-use crate::Api;
 use crate::batch::AbortedTransaction;
 use crate::cluster::Cluster;
 use crate::error::{Each, Place, Result, check};
 use crate::pool::Purpose;
 use crate::spread::{Outcomes, Partitioned, topic_name};
+use crate::{Api, Code};
 
 /// Session epoch of a request that neither uses nor opens a fetch session (KIP-227).
 const NO_SESSION: i32 = -1;
@@ -90,7 +90,8 @@ impl Cluster {
     ///
     /// # Errors
     /// A position that the log does not have (any more) has the code
-    /// [`OffsetOutOfRange`](crate::Code::OffsetOutOfRange).
+    /// [`OffsetOutOfRange`](crate::Code::OffsetOutOfRange). A broker whose quota this client has used up sends no partition
+    /// at all; each then has the code [`ThrottlingQuotaExceeded`](crate::Code::ThrottlingQuotaExceeded), which passes.
     pub async fn fetch(&self, positions: &[FetchPosition], options: &FetchOptions) -> Each<TopicPartition, Fetched> {
         if let Err(error) = crate::spread::distinct(positions) {
             return positions.iter().map(|position| (position.partition.clone(), Err(error.clone()))).collect();
@@ -115,6 +116,13 @@ impl Cluster {
             .with_topics(topics(positions));
         let answer = self.call(leader, Purpose::Fetch, &request, options.max_wait).await?;
         check(Api::Fetch, answer.error_code, || Place::Broker(leader), None)?;
+        // `FetchContext.getThrottledResponse`: without an error, and without what was asked for. The broker reads nothing
+        // more from the connection until the time is over.
+        if answer.throttle_time_ms > 0 && answer.responses.is_empty() {
+            let message = format!("no data for {} ms", answer.throttle_time_ms);
+            let code = Code::ThrottlingQuotaExceeded.code();
+            check(Api::Fetch, code, || Place::Broker(leader), Some(&message))?;
+        }
         let mut outcomes = Outcomes::new();
         for topic in answer.responses {
             let name: Arc<str> = topic.topic.as_str().into();

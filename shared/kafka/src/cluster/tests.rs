@@ -3,12 +3,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use kafka_protocol::messages::{ApiKey, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{
+    ApiKey, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse,
+};
 
 use super::*;
 use crate::fake::{Asked, FakeBroker, Reaction, hasty, metadata};
 use crate::spread::topic_name;
-use crate::{Code, OffsetSpec, Place, all_ok};
+use crate::{Code, FetchOptions, FetchPosition, Isolation, OffsetSpec, Place, all_ok};
 
 fn partitions(count: i32) -> Vec<TopicPartition> {
     (0..count).map(|partition| TopicPartition::new("t", partition)).collect()
@@ -59,6 +61,16 @@ async fn single(leaders: &'static [i32], script: impl Fn(&Asked) -> Reaction + S
 
 async fn connect(broker: &FakeBroker) -> Cluster {
     Cluster::connect(hasty(&[broker.address()])).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_fetch_beyond_the_quota_passes() {
+    let broker = single(&[1], |asked| asked.answer(&FetchResponse::default().with_throttle_time_ms(300))).await;
+    let position = FetchPosition { partition: TopicPartition::new("t", 0), offset: 0, max_bytes: 1 };
+    let options =
+        FetchOptions { max_wait: Duration::ZERO, min_bytes: 1, max_bytes: 1, isolation: Isolation::ReadCommitted };
+    let error = all_ok(connect(&broker).await.fetch(&[position], &options).await).unwrap_err();
+    assert!(error.is_retryable(), "the copy of the partition would end: {error}");
 }
 
 #[tokio::test]
