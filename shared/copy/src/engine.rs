@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use journal::{Checkpoint, Lease, Position};
 use migration::progress::PartitionProgress;
-use migration::{BatchId, Error, Result, TopicPartition};
+use migration::{BatchId, Error, Phase, Result, TopicPartition};
 use runtime::store::PutOnce;
 use runtime::{Budget, Run};
 use telemetry::metrics;
@@ -33,6 +33,17 @@ pub enum Work {
     Tail,
 }
 
+impl Work {
+    /// Whether this work belongs to `phase`. An invocation that comes late must not touch a migration that has moved on:
+    /// its claim would fence those that work on it, and it would take what clients write on the target for a fault.
+    const fn belongs_to(self, phase: Phase) -> bool {
+        match self {
+            Self::Seed { .. } => matches!(phase, Phase::Seed),
+            Self::Tail => matches!(phase, Phase::Tail | Phase::DrainReady | Phase::Cutover),
+        }
+    }
+}
+
 /// How a copy ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -40,7 +51,7 @@ pub enum Outcome {
     Done,
     /// The time is up with work left.
     OutOfTime,
-    /// The migration was told to stop.
+    /// The migration was told to stop, or has moved on to another phase.
     Stopped,
 }
 
@@ -57,6 +68,9 @@ pub struct Engine<'a> {
     writer: Writer,
     /// Number of the next tail object.
     tail_next: u64,
+    /// Tail object that the journal must not pass: a partition was refused in the middle of its slice of it, and can only
+    /// go on from there.
+    held: Option<u64>,
     /// Partitions that cannot go on; the reader leaves them out.
     stopped: Mutex<BTreeSet<TopicPartition>>,
 }
@@ -74,16 +88,30 @@ enum Attempt {
 /// Copies `batch` until its work is done, the budget is spent, or the migration is told to stop.
 ///
 /// # Errors
-/// Fenced when a newer invocation works on the batch; Transient when a fault lasted too long. A fault of one partition is
-/// no error: the partition is marked as stopped in the journal and the others go on.
+/// Fenced when a newer invocation works on the batch; Transient when a fault lasted too long; Blocked when a seed did not
+/// come any further in all its time. A fault of one partition is no error: the partition is marked as stopped in the
+/// journal and the others go on.
 pub async fn copy_batch(run: &Run<'_>, batch: BatchId, work: Work, budget: Budget) -> Result<Outcome> {
+    let mut began = None;
     loop {
+        let phase = run.journal.meta().await?.phase;
+        if !work.belongs_to(phase) {
+            tracing::info!(%batch, %phase, "the migration has moved on");
+            return Ok(Outcome::Stopped);
+        }
         let mut engine = Engine::open(run, batch, work, budget).await?;
+        let began = *began.get_or_insert_with(|| engine.source_position());
         engine.recover().await?;
         match engine.pipeline().await? {
+            Attempt::Ended(Outcome::OutOfTime) if engine.source_position() == began => engine.refuse_standstill()?,
             Attempt::Ended(outcome) => return Ok(outcome),
-            Attempt::Overtaken => tracing::info!(%batch, "a segment was stored by an earlier invocation; taking it over"),
+            // A newer invocation that stored first is left alone; what an older one stored is taken over.
+            Attempt::Overtaken => run.journal.check_lease(&engine.lease).await?,
         }
+        if budget.is_spent() {
+            return Ok(Outcome::OutOfTime);
+        }
+        tracing::info!(%batch, "a segment was stored by an earlier invocation; taking it over");
     }
 }
 
@@ -105,8 +133,30 @@ impl<'a> Engine<'a> {
             lease,
             progress: partitions.into_iter().map(|progress| (progress.partition.clone(), progress)).collect(),
             writer,
+            held: None,
             stopped: Mutex::default(),
         })
+    }
+
+    /// How far the batch is on the source, over all its partitions.
+    fn source_position(&self) -> i64 {
+        self.progress.values().map(|progress| progress.source_next).sum()
+    }
+
+    /// A seed that stands still would be called again for ever.
+    ///
+    /// # Errors
+    /// Blocked, naming a partition of which nothing could be read.
+    fn refuse_standstill(&self) -> Result<()> {
+        let waiting = |progress: &&PartitionProgress| !progress.is_seeded() && progress.stopped.is_none();
+        match self.progress.values().find(waiting) {
+            Some(first) if self.work != Work::Tail => {
+                let message = "nothing could be read in the whole time of an invocation; check that every partition of the \
+                               source has a leader, then resume";
+                Err(Error::blocked(message).at(&first.partition).at_offset(first.source_next))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Runs the stages at the same time: the reader is up to two rounds ahead of the writer.
@@ -123,10 +173,10 @@ impl<'a> Engine<'a> {
         let (to_store, stored_from) = mpsc::channel(1);
         let (to_write, written_from) = mpsc::channel(1);
         let tail_next = self.tail_next;
-        let Self { run, work, budget, objects, lease, progress, writer, stopped, .. } = self;
+        let Self { run, work, budget, objects, lease, progress, writer, held, stopped, .. } = self;
         let reading = rounds::read(run, *work, *budget, &mut reader, goals, stopped, to_store);
         let storing = store_rounds(*work, objects, lease, tail_next, stored_from, to_write);
-        let writing = write_rounds(run, lease, objects, progress, writer, stopped, written_from);
+        let writing = write_rounds(run, lease, objects, progress, writer, held, stopped, written_from);
         let (outcome, overtaken, ()) = tokio::try_join!(reading, storing, writing)?;
         Ok(if overtaken { Attempt::Overtaken } else { Attempt::Ended(outcome) })
     }
@@ -143,7 +193,7 @@ async fn store_rounds(
 ) -> Result<bool> {
     while let Some(round) = rounds.recv().await {
         let put = match work {
-            _ if round.iter().all(|slice| slice.batches.is_empty()) => PutOnce::Stored,
+            Work::Tail if round.iter().all(|slice| slice.batches.is_empty()) => PutOnce::Stored,
             Work::Tail => {
                 tail_next += 1;
                 objects.put_tail(lease.batch, tail_next - 1, &round).await?
@@ -161,25 +211,30 @@ async fn store_rounds(
     Ok(false)
 }
 
+/// Stores a segment for each slice, also for one that only passes offsets with nothing to copy: names are source offsets,
+/// so a step that left no name would let two invocations store the records behind it under different names, each with
+/// batches of its own.
 async fn put_segments(objects: &Objects, lease: &Lease, round: &Round) -> Result<PutOnce> {
-    let filled = round.iter().filter(|slice| !slice.batches.is_empty());
-    let puts = futures::future::try_join_all(filled.map(|slice| objects.put_segment(slice, lease.epoch))).await?;
+    let moving = round.iter().filter(|slice| slice.to != slice.from);
+    let puts = futures::future::try_join_all(moving.map(|slice| objects.put_segment(slice, lease.epoch))).await?;
     Ok(if puts.contains(&PutOnce::Taken) { PutOnce::Taken } else { PutOnce::Stored })
 }
 
 /// Produces and checkpoints each stored round.
+#[expect(clippy::too_many_arguments, reason = "the parts of one engine, borrowed apart so that the stages can overlap")]
 async fn write_rounds(
     run: &Run<'_>,
     lease: &Lease,
     objects: &Objects,
     progress: &mut BTreeMap<TopicPartition, PartitionProgress>,
     writer: &mut Writer,
+    held: &mut Option<u64>,
     stopped: &Mutex<BTreeSet<TopicPartition>>,
     mut rounds: mpsc::Receiver<(Round, Option<u64>)>,
 ) -> Result<()> {
     while let Some((mut round, tail_next)) = rounds.recv().await {
         round.retain(|slice| !is_stopped(stopped, &slice.partition));
-        write_round(run, lease, objects, progress, writer, stopped, &round, tail_next).await?;
+        write_round(run, lease, objects, progress, writer, held, stopped, &round, tail_next).await?;
     }
     Ok(())
 }
@@ -192,6 +247,7 @@ async fn write_round(
     objects: &Objects,
     progress: &mut BTreeMap<TopicPartition, PartitionProgress>,
     writer: &mut Writer,
+    held: &mut Option<u64>,
     stopped: &Mutex<BTreeSet<TopicPartition>>,
     round: &[Slice],
     tail_next: Option<u64>,
@@ -212,14 +268,24 @@ async fn write_round(
         }
         checkpoints.push(Checkpoint { previous, next: current.clone() });
     }
+    let tail_next = tail_next.map(|next| hold(held, next, !failed.is_empty()));
     run.journal.checkpoint_many(lease, &checkpoints, tail_next).await?;
     report(run, round, &failed);
     Ok(())
 }
 
+/// The tail object that the journal may name as the next: `next`, unless a partition was refused in the one before it now,
+/// or in an earlier one. Part of its slice may be on the target, so the rest has to be found again.
+fn hold(held: &mut Option<u64>, next: u64, refused: bool) -> u64 {
+    if refused {
+        held.get_or_insert(next.saturating_sub(1));
+    }
+    held.unwrap_or(next)
+}
+
 async fn advance(objects: &Objects, progress: &mut PartitionProgress, slice: &Slice, epoch: u64) -> Result<()> {
     runs_store::append(objects.store(), progress, &slice.runs, epoch).await?;
-    progress.source_next = slice.to.source_next;
+    progress.source_next = progress.source_next.max(slice.to.source_next);
     progress.target_next = slice.to.target_next;
     progress.source_end = slice.source_end;
     progress.bytes += slice.bytes() as i64;
@@ -250,4 +316,30 @@ fn stop(stopped: &Mutex<BTreeSet<TopicPartition>>, partition: &TopicPartition) {
 
 fn is_stopped(stopped: &Mutex<BTreeSet<TopicPartition>>, partition: &TopicPartition) -> bool {
     stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invocation_that_comes_late_leaves_the_migration_alone() {
+        let seed = Work::Seed { window: 1 };
+        assert!(seed.belongs_to(Phase::Seed) && !seed.belongs_to(Phase::Tail));
+        assert!([Phase::Tail, Phase::DrainReady, Phase::Cutover].into_iter().all(|phase| Work::Tail.belongs_to(phase)));
+        for phase in
+            [Phase::AwaitingClientSwitch, Phase::Validating, Phase::Finalized, Phase::Failed, Phase::RolledBack]
+        {
+            assert!(!seed.belongs_to(phase) && !Work::Tail.belongs_to(phase), "{phase}");
+        }
+    }
+
+    #[test]
+    fn the_journal_never_passes_an_object_in_which_a_partition_was_refused() {
+        let mut held = None;
+        assert_eq!(hold(&mut held, 5, false), 5);
+        assert_eq!(hold(&mut held, 6, true), 5, "object 5 is needed again");
+        assert_eq!(hold(&mut held, 7, false), 5);
+        assert_eq!(hold(&mut held, 8, true), 5, "the first one counts");
+    }
 }

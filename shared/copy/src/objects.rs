@@ -230,7 +230,10 @@ mod tests {
         let read = unpack(pack(&slices).unwrap()).unwrap();
         assert_eq!(read.len(), slices.len());
         for (read, stored) in read.iter().zip(&slices) {
-            assert_eq!((read.from, read.to, &read.batches, &read.runs), (stored.from, stored.to, &stored.batches, &stored.runs));
+            assert_eq!(
+                (read.from, read.to, &read.batches, &read.runs),
+                (stored.from, stored.to, &stored.batches, &stored.runs)
+            );
         }
     }
 

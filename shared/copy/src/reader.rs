@@ -15,8 +15,14 @@ const PARTITION_MAX_BYTES: i32 = 4 * 1024 * 1024;
 /// Most bytes of one fetch response.
 const FETCH_MAX_BYTES: i32 = 24 * 1024 * 1024;
 
+/// Most bytes of one fetch from all brokers together, since all of them answer at once and several fetches are in memory.
+const FETCH_TOTAL_BYTES: i32 = 72 * 1024 * 1024;
+
 /// How long the source holds a fetch that finds nothing new.
 const MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// Pause after a fetch that failed everywhere: such failures may come at once, and would be repeated without end.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Partitions of one fetch that are asked for alone when they came back empty although records are there.
 const PROBES: usize = 8;
@@ -51,14 +57,17 @@ impl Reader {
             wanted.rotate_left(front);
             self.turn += 1;
         }
-        let fetched = self.source.fetch(&wanted, &options(MAX_WAIT)).await;
+        let brokers = self.source.brokers().await.map_or(1, |brokers| brokers.len());
+        let fetched = self.source.fetch(&wanted, &options(MAX_WAIT, brokers)).await;
+        if fetched.iter().all(|(_, result)| result.is_err()) {
+            tokio::time::sleep(PAUSE).await;
+        }
         let mut slices = Vec::with_capacity(fetched.len());
         let mut probes = PROBES;
         for (partition, mut result) in fetched {
             let Some(position) = self.position(&partition) else { continue };
-            let starved = |fetched: &Fetched| {
-                fetched.records.is_empty() && fetched.last_stable_offset > position.source_next
-            };
+            let starved =
+                |fetched: &Fetched| fetched.records.is_empty() && fetched.last_stable_offset > position.source_next;
             let mut alone = false;
             if result.as_ref().is_ok_and(starved) && probes > 0 {
                 probes -= 1;
@@ -84,7 +93,7 @@ impl Reader {
     /// Fetches `partition` alone, so that an empty answer means that there is nothing up to the last stable offset.
     async fn probe(&self, partition: &TopicPartition) -> kafka::Result<Fetched> {
         let wanted: Vec<_> = self.wanted(partition).into_iter().collect();
-        let answer: Each<_, _> = self.source.fetch(&wanted, &options(Duration::ZERO)).await;
+        let answer: Each<_, _> = self.source.fetch(&wanted, &options(Duration::ZERO, 1)).await;
         let none = || kafka::Error::NoLeader { partition: partition.clone() };
         answer.into_iter().next().map_or_else(|| Err(none()), |(_, result)| result)
     }
@@ -148,6 +157,23 @@ fn faulted(partition: &TopicPartition, from: Position, fault: Error) -> Slice {
     slice
 }
 
-const fn options(max_wait: Duration) -> FetchOptions {
-    FetchOptions { max_wait, min_bytes: 1, max_bytes: FETCH_MAX_BYTES, isolation: Isolation::ReadCommitted }
+/// Options of a fetch that up to `brokers` brokers answer.
+fn options(max_wait: Duration, brokers: usize) -> FetchOptions {
+    let share = FETCH_TOTAL_BYTES / i32::try_from(brokers.max(1)).unwrap_or(i32::MAX);
+    // Never 0: a broker sends a first whole batch of any size, but only if it may send something.
+    let max_bytes = share.clamp(1024 * 1024, FETCH_MAX_BYTES);
+    FetchOptions { max_wait, min_bytes: 1, max_bytes, isolation: Isolation::ReadCommitted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_brokers_send_at_once_is_bounded() {
+        let max_bytes = |brokers| options(MAX_WAIT, brokers).max_bytes;
+        assert_eq!((max_bytes(1), max_bytes(3)), (FETCH_MAX_BYTES, FETCH_MAX_BYTES));
+        assert!((1..=FETCH_TOTAL_BYTES / 30).contains(&max_bytes(30)));
+        assert!(max_bytes(500) > 0);
+    }
 }

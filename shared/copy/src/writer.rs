@@ -4,8 +4,12 @@
 //! The broker accepts only the next sequence number of our producer id and answers a repeat of one of the last five
 //! batches with its first offset (`ProducerStateManager`, KIP-98), so at most five batches of a partition are in flight
 //! and every answer is compared with the offset the batch must have.
+//!
+//! A leader that knows nothing of a producer id in a partition takes any sequence number (KIP-360): on a new partition,
+//! and where the id was idle for a day. Batches behind one that is refused would be appended in its place. So a batch is
+//! sent alone until one of the partition was acknowledged, and again after every fault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -37,6 +41,8 @@ pub struct Writer {
     target: Cluster,
     /// End offset of each partition on the target, as far as this writer knows it.
     ends: BTreeMap<TopicPartition, i64>,
+    /// Partitions whose leader is known to check our sequence numbers.
+    checked: BTreeSet<TopicPartition>,
 }
 
 impl Writer {
@@ -51,7 +57,7 @@ impl Writer {
             return Err(Error::data_unsafe(message).at(&partition));
         }
         let ends = kafka::all_ok(target.list_offsets(partitions, OffsetSpec::Latest).await)?;
-        Ok(Self { target, ends })
+        Ok(Self { target, ends, checked: BTreeSet::new() })
     }
 
     /// Where `partition` ends on the target.
@@ -68,7 +74,7 @@ impl Writer {
         let mut failed = Vec::new();
         let mut open = Vec::with_capacity(slices.len());
         for slice in slices {
-            match Sending::new(slice, self.end(&slice.partition)) {
+            match Sending::new(slice, self.end(&slice.partition), self.checked.contains(&slice.partition)) {
                 Ok(sending) => open.push(sending),
                 Err(error) => failed.push((slice.partition.clone(), error)),
             }
@@ -78,6 +84,10 @@ impl Writer {
             self.pass(&mut open).await;
             for sending in &open {
                 self.ends.insert(sending.slice.partition.clone(), sending.acknowledged_end());
+                match sending.checked {
+                    true => self.checked.insert(sending.slice.partition.clone()),
+                    false => self.checked.remove(&sending.slice.partition),
+                };
             }
             open.retain(|sending| !sending.is_done());
             if open.is_empty() {
@@ -185,7 +195,10 @@ struct Sending<'a> {
     /// Batches sent in the current pass, or acknowledged.
     sent: usize,
     fault: Option<Fault>,
+    /// Times in a row that the target refused the next sequence number although it ends where it should.
     realigned: u32,
+    /// Whether the leader is known to check our sequence numbers; until then one batch is in flight at a time.
+    checked: bool,
 }
 
 enum Fault {
@@ -196,14 +209,14 @@ enum Fault {
 
 impl<'a> Sending<'a> {
     /// Skips the batches below the target's `end`.
-    fn new(slice: &'a Slice, end: i64) -> Result<Self> {
+    fn new(slice: &'a Slice, end: i64, checked: bool) -> Result<Self> {
         let mut next = slice.from.target_next;
         let mut offsets = vec![next];
         for batch in &slice.batches {
             next += i64::from(batch.header().records_count);
             offsets.push(next);
         }
-        let mut sending = Self { slice, offsets, acknowledged: 0, sent: 0, fault: None, realigned: 0 };
+        let mut sending = Self { slice, offsets, acknowledged: 0, sent: 0, fault: None, realigned: 0, checked };
         sending.align(end)?;
         sending.sent = sending.acknowledged;
         Ok(sending)
@@ -219,7 +232,8 @@ impl<'a> Sending<'a> {
         let found = self.offsets.binary_search(&end);
         self.acknowledged = found.map_err(|_| {
             let expected = self.offsets[self.acknowledged];
-            let problem = if end < self.offsets[0] { "lost records it had acknowledged" } else { "was written by somebody else" };
+            let problem =
+                if end < self.offsets[0] { "lost records it had acknowledged" } else { "was written by somebody else" };
             Error::data_unsafe(format_args!("the target {problem}: it ends at {end}, expected {expected}"))
                 .at(&self.slice.partition)
                 .at_offset(self.slice.from.source_next)
@@ -240,7 +254,7 @@ impl<'a> Sending<'a> {
     }
 
     fn next_batch(&mut self) -> Option<Bytes> {
-        if self.fault.is_some() {
+        if self.fault.is_some() || (!self.checked && self.sent > self.acknowledged) {
             return None;
         }
         let batch = self.slice.batches.get(self.sent)?;
@@ -254,7 +268,11 @@ impl<'a> Sending<'a> {
         }
         let expected = self.acknowledged_end();
         match answer {
-            Ok(produced) if produced.base_offset == expected => self.acknowledged += 1,
+            Ok(produced) if produced.base_offset == expected => {
+                self.acknowledged += 1;
+                self.realigned = 0;
+                self.checked = true;
+            }
             Ok(produced) => {
                 let message = format!(
                     "the target appended at {}, expected {expected}: somebody else writes to it; stop that writer, \
@@ -264,7 +282,10 @@ impl<'a> Sending<'a> {
                 let error = Error::data_unsafe(message).at(&self.slice.partition).at_offset(self.source_offset());
                 self.fault = Some(Fault::Misplaced(error));
             }
-            Err(error) => self.fault = Some(Fault::Kafka(error)),
+            Err(error) => {
+                self.fault = Some(Fault::Kafka(error));
+                self.checked = false;
+            }
         }
     }
 }
@@ -295,5 +316,86 @@ fn note_answers(open: &mut [Sending<'_>], sent: &[usize], answers: Each<TopicPar
 }
 
 fn is_sequence_fault(error: &kafka::Error) -> bool {
-    matches!(error.code(), Some(Code::OutOfOrderSequenceNumber | Code::DuplicateSequenceNumber | Code::UnknownProducerId))
+    matches!(
+        error.code(),
+        Some(Code::OutOfOrderSequenceNumber | Code::DuplicateSequenceNumber | Code::UnknownProducerId)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use journal::Position;
+    use kafka::batch::{Codec, Record, Stamp, encode};
+
+    const BATCHES: i64 = 8;
+
+    /// Eight batches of two records each, on the target from offset 10 on.
+    fn slice() -> Slice {
+        let from = Position { source_next: 100, target_next: 10 };
+        let mut slice = Slice::at(TopicPartition::new("orders", 0), from, 200);
+        for batch in 0..BATCHES {
+            let records = [Record::default(), Record::default()];
+            let batch = encode(&records, Codec::None, Stamp::nth(7, 0, 10 + 2 * batch), 100 + 2 * batch).unwrap();
+            slice.batches.push(batch);
+        }
+        slice.to = Position { source_next: 116, target_next: 26 };
+        slice
+    }
+
+    fn appended(base_offset: i64) -> kafka::Result<Produced> {
+        Ok(Produced { base_offset, log_append_time: None, log_start: 0 })
+    }
+
+    fn refused() -> kafka::Result<Produced> {
+        Err(kafka::Error::Unreachable { message: String::new() })
+    }
+
+    /// Requests that can be sent before an answer comes.
+    fn in_flight(open: &mut [Sending<'_>]) -> usize {
+        let mut front = 0;
+        (0..WINDOW).take_while(|_| !next_request(open, &mut front).is_empty()).count()
+    }
+
+    #[test]
+    fn nothing_follows_the_first_batch_until_the_leader_has_taken_it() {
+        let slice = slice();
+        let mut open = [Sending::new(&slice, 10, false).unwrap()];
+        assert_eq!(in_flight(&mut open), 1, "a leader that does not know the producer would take any other batch too");
+        open[0].note(appended(10));
+        assert_eq!(in_flight(&mut open), WINDOW);
+    }
+
+    #[test]
+    fn after_a_fault_the_batch_goes_alone_again() {
+        let slice = slice();
+        let mut open = [Sending::new(&slice, 10, true).unwrap()];
+        assert_eq!(in_flight(&mut open), WINDOW);
+        open[0].note(appended(10));
+        open[0].note(refused());
+        open[0].note(appended(14));
+        assert_eq!((open[0].acknowledged, open[0].checked), (1, false), "what came behind a fault does not count");
+        open[0].fault = None;
+        open[0].sent = open[0].acknowledged;
+        assert_eq!(in_flight(&mut open), 1);
+    }
+
+    #[test]
+    fn a_batch_at_another_place_is_a_foreign_writer() {
+        let slice = slice();
+        let mut sending = Sending::new(&slice, 12, true).unwrap();
+        assert_eq!(sending.acknowledged, 1);
+        sending.note(appended(13));
+        assert!(matches!(sending.fault, Some(Fault::Misplaced(_))));
+    }
+
+    #[test]
+    fn an_end_within_a_batch_or_before_the_slice_is_unsafe() {
+        let slice = slice();
+        for end in [9, 11, 25] {
+            let error = Sending::new(&slice, end, true).err().unwrap();
+            assert_eq!(error.kind, migration::ErrorKind::Unsafe, "{end}");
+        }
+        assert!(Sending::new(&slice, 30, true).unwrap().is_done());
+    }
 }

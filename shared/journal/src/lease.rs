@@ -78,9 +78,11 @@ impl Journal {
         Ok(items.into_iter().filter_map(key_of).collect())
     }
 
+    /// Checks that no newer claim of the batch was made.
+    ///
     /// # Errors
     /// [`ErrorKind::Fenced`](migration::ErrorKind::Fenced) when the batch was claimed again after `lease`.
-    pub(crate) async fn check_lease(&self, lease: &Lease) -> Result<()> {
+    pub async fn check_lease(&self, lease: &Lease) -> Result<()> {
         let item = self.get("read a lease", &self.lease_key(lease.batch)).await?;
         let stored = item.map(|item| self.read::<LeaseItem>(item)).transpose()?;
         match stored {

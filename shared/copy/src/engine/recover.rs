@@ -37,25 +37,28 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Takes stored slices as if they had just been read. A slice has to begin at the journal's position on the target;
-    /// on the source it may begin later, past offsets that hold nothing to copy.
+    /// Takes stored slices as if they had just been read, apart from those of partitions that stopped on the way.
     async fn replay(&mut self, mut slices: Vec<Slice>, tail_next: Option<u64>) -> Result<()> {
-        slices.retain(|slice| self.progress.get(&slice.partition).is_some_and(|p| slice.to.target_next > p.target_next));
+        let stopped = |slice: &Slice| super::is_stopped(&self.stopped, &slice.partition);
+        slices.retain(|slice| {
+            !stopped(slice) && self.progress.get(&slice.partition).is_some_and(|p| is_ahead(slice, Position::from(p)))
+        });
         for slice in &slices {
             let at = Position::from(&self.progress[&slice.partition]);
-            if slice.from.target_next != at.target_next || slice.from.source_next < at.source_next {
+            if !joins(slice, at) {
                 let message = "a stored segment does not join the journal's position";
                 return Err(Error::internal(message).at(&slice.partition).at_offset(slice.from.source_next));
             }
         }
         tracing::info!(slices = slices.len(), "producing what an earlier invocation stored");
-        let Self { run, lease, objects, progress, writer, stopped, .. } = self;
-        write_round(run, lease, objects, progress, writer, stopped, &slices, tail_next).await
+        let Self { run, lease, objects, progress, writer, held, stopped, .. } = self;
+        write_round(run, lease, objects, progress, writer, held, stopped, &slices, tail_next).await
     }
 
     async fn stop_foreign(&mut self) -> Result<()> {
         let ends = |partition: &TopicPartition| self.writer.end(partition);
-        let off: Vec<_> = self.progress.values().filter(|p| p.stopped.is_none() && ends(&p.partition) != p.target_next).collect();
+        let off: Vec<_> =
+            self.progress.values().filter(|p| p.stopped.is_none() && ends(&p.partition) != p.target_next).collect();
         let mut checkpoints = Vec::new();
         for progress in off {
             let end = ends(&progress.partition);
@@ -74,5 +77,52 @@ impl Engine<'_> {
             self.progress.insert(checkpoint.next.partition.clone(), checkpoint.next);
         }
         Ok(())
+    }
+}
+
+/// Whether `slice` brings its partition further than `at`.
+const fn is_ahead(slice: &Slice, at: Position) -> bool {
+    slice.to.target_next > at.target_next || slice.to.source_next > at.source_next
+}
+
+/// Whether `slice` goes on at `at`: on the target it begins there; on the source it may begin elsewhere, as long as its
+/// records do not. Between two copied records there may be offsets with nothing to copy, and invocations stop at different
+/// ones of them.
+fn joins(slice: &Slice, at: Position) -> bool {
+    let first = slice.runs.as_slice().first();
+    slice.from.target_next == at.target_next && first.is_none_or(|first| first.source >= at.source_next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(source_next: i64, target_next: i64) -> Position {
+        Position { source_next, target_next }
+    }
+
+    /// From source offset 100 and target offset 7: nothing until 104, then `records` records, then nothing until 120.
+    fn slice(records: i64) -> Slice {
+        let mut slice = Slice::at(TopicPartition::new("orders", 0), at(100, 7), 120);
+        if records > 0 {
+            slice.runs.push(104, records).unwrap();
+        }
+        slice.to = at(120, 7 + records);
+        slice
+    }
+
+    #[test]
+    fn a_slice_joins_wherever_the_copy_stopped_before_its_first_record() {
+        for source_next in [98, 100, 102, 104] {
+            assert!(joins(&slice(3), at(source_next, 7)), "{source_next}");
+        }
+        assert!(!joins(&slice(3), at(105, 7)), "a record of it would be copied a second time");
+        assert!(!joins(&slice(3), at(100, 6)) && !joins(&slice(3), at(100, 8)));
+    }
+
+    #[test]
+    fn a_slice_without_records_still_brings_the_copy_further() {
+        assert!(is_ahead(&slice(0), at(100, 7)) && joins(&slice(0), at(110, 7)));
+        assert!(!is_ahead(&slice(0), at(120, 7)) && !is_ahead(&slice(3), at(120, 10)));
     }
 }

@@ -31,6 +31,10 @@ pub(super) async fn read(
 ) -> Result<Outcome> {
     let mut asked = None::<Instant>;
     loop {
+        // Sending would tell as well, but a source on which nothing happens gives nothing to send.
+        if rounds.is_closed() {
+            return Ok(Outcome::Done);
+        }
         if asked.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
             asked = Some(Instant::now());
             if run.journal.tail_wanted().await? == TailWanted::Stop {
