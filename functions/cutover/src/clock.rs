@@ -50,7 +50,8 @@ impl<'a> FreezeClock<'a> {
     pub(crate) async fn start(run: &'a Run<'_>) -> Result<Self> {
         let freeze = run.journal.freeze_state().await?;
         let frozen = freeze.filter(|freeze| freeze.state() == FreezeState::Frozen);
-        let frozen = frozen.ok_or_else(|| Error::blocked("producers are not frozen; resume, then run cutover again"))?;
+        let frozen =
+            frozen.ok_or_else(|| Error::blocked("producers are not frozen; resume, then run cutover again"))?;
         let longest = run.config.cutover.max_producer_freeze;
         Ok(Self { journal: &run.journal, frozen_at: frozen.current().frozen_at, longest })
     }

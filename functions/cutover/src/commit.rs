@@ -47,7 +47,8 @@ async fn commit_group(target: &Cluster, group: &Group) -> Result<usize> {
         })?;
     }
     let stored = target.committed_offsets(&group.group).await?;
-    let stored: BTreeMap<_, _> = stored.into_iter().map(|offset| (offset.partition, (offset.offset, offset.metadata))).collect();
+    let stored: BTreeMap<_, _> =
+        stored.into_iter().map(|offset| (offset.partition, (offset.offset, offset.metadata))).collect();
     for NewOffset { partition, offset, metadata } in &placed {
         if stored.get(partition) != Some(&(*offset, metadata.clone())) {
             let message = format!(

@@ -25,8 +25,10 @@ pub(crate) async fn to_sentinels(
     sentinels: &[Sentinel],
     clock: &FreezeClock<'_>,
 ) -> Result<BTreeMap<TopicPartition, PartitionProgress>> {
-    let goals: BTreeMap<_, _> = sentinels.iter().map(|sentinel| (&sentinel.partition, sentinel.source_offset + 1)).collect();
-    let is_behind = |progress: &PartitionProgress| progress.source_next < goals.get(&progress.partition).copied().unwrap_or(0);
+    let goals: BTreeMap<_, _> =
+        sentinels.iter().map(|sentinel| (&sentinel.partition, sentinel.source_offset + 1)).collect();
+    let is_behind =
+        |progress: &PartitionProgress| progress.source_next < goals.get(&progress.partition).copied().unwrap_or(0);
     let mut waiting = run.batches()?;
     let mut drained = BTreeMap::new();
     loop {
@@ -51,7 +53,10 @@ pub(crate) async fn to_sentinels(
 ///
 /// # Errors
 /// Unsafe, naming the first partition where it does not.
-pub(crate) async fn log_start_guard(target: &Cluster, drained: &BTreeMap<TopicPartition, PartitionProgress>) -> Result<()> {
+pub(crate) async fn log_start_guard(
+    target: &Cluster,
+    drained: &BTreeMap<TopicPartition, PartitionProgress>,
+) -> Result<()> {
     let names: Vec<_> = drained.keys().cloned().collect();
     let starts = kafka::all_ok(target.list_offsets(&names, OffsetSpec::Earliest).await)?;
     let ends = kafka::all_ok(target.list_offsets(&names, OffsetSpec::Latest).await)?;

@@ -65,7 +65,10 @@ async fn high_watermarks(source: &Cluster, partitions: &[TopicPartition]) -> Res
 /// Partitions whose end is not what it was, with both ends.
 fn moved(before: &Ends, now: &Ends) -> Vec<(TopicPartition, i64, i64)> {
     let pairs = before.iter().filter_map(|(partition, before)| Some((partition, *before, *now.get(partition)?)));
-    pairs.filter(|(_, before, now)| before != now).map(|(partition, before, now)| (partition.clone(), before, now)).collect()
+    pairs
+        .filter(|(_, before, now)| before != now)
+        .map(|(partition, before, now)| (partition.clone(), before, now))
+        .collect()
 }
 
 async fn still_writing(source: &Cluster, moved: &[(TopicPartition, i64, i64)]) -> Error {
@@ -75,7 +78,8 @@ async fn still_writing(source: &Cluster, moved: &[(TopicPartition, i64, i64)]) -
     for (partition, before, now) in moved.iter().take(NAMED) {
         let states = producers.next().and_then(|(_, states)| states.ok()).unwrap_or_default();
         let newest = states.iter().max_by_key(|state| state.last_timestamp);
-        let by = newest.map_or_else(String::new, |state| format!(" (newest idempotent producer id {})", state.producer_id));
+        let by =
+            newest.map_or_else(String::new, |state| format!(" (newest idempotent producer id {})", state.producer_id));
         lines.push(format!("{partition} from {before} to {now}{by}"));
     }
     if moved.len() > NAMED {
@@ -97,7 +101,9 @@ mod tests {
 
     #[test]
     fn only_ends_that_differ_have_moved() {
-        let ends = |values: &[i64]| -> Ends { (0..).zip(values).map(|(n, end)| (TopicPartition::new("t", n), *end)).collect() };
+        let ends = |values: &[i64]| -> Ends {
+            (0..).zip(values).map(|(n, end)| (TopicPartition::new("t", n), *end)).collect()
+        };
         assert!(moved(&ends(&[1, 2]), &ends(&[1, 2])).is_empty());
         assert_eq!(moved(&ends(&[1, 2]), &ends(&[1, 5])), [(TopicPartition::new("t", 1), 2, 5)]);
     }

@@ -73,14 +73,16 @@ pub(crate) async fn translate(
 ) -> Result<Vec<Group>> {
     let listed = source.list_groups().await?;
     let (consumers, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(|group| not_ours(group).is_none());
-    let mut groups: Vec<_> = others.iter().map(|group| skipped(&group.id, not_ours(group).unwrap_or_default())).collect();
+    let mut groups: Vec<_> =
+        others.iter().map(|group| skipped(&group.id, not_ours(group).unwrap_or_default())).collect();
     let snapshots = stream::iter(consumers).map(|group| async {
         let offsets = source.committed_offsets(&group.id).await?;
         Ok::<_, Error>((group.id, offsets))
     });
     let snapshots: Vec<(String, Vec<CommittedOffset>)> = snapshots.buffer_unordered(AT_ONCE).try_collect().await?;
     let active = active_on(target, &snapshots).await?;
-    let needed: BTreeSet<_> = snapshots.iter().flat_map(|(_, offsets)| offsets).map(|offset| &offset.partition).collect();
+    let needed: BTreeSet<_> =
+        snapshots.iter().flat_map(|(_, offsets)| offsets).map(|offset| &offset.partition).collect();
     let runs = load_runs(run, &needed, drained).await?;
     for (id, offsets) in snapshots {
         groups.push(if active.contains(&id) {

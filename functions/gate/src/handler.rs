@@ -43,7 +43,9 @@ pub(crate) async fn handle(host: &Host, input: GateInput, _: Budget) -> Result<V
 /// Asks the webhook to freeze the producers and opens the gate when it says they are. Without a webhook, and when it
 /// promises to acknowledge later, somebody else decides the gate.
 async fn freeze(run: &Run<'_>) -> Result<Value> {
-    let Some(webhook) = &run.config.cutover.producer_freeze_webhook else { return Ok(json!({"frozen": "by operator"})) };
+    let Some(webhook) = &run.config.cutover.producer_freeze_webhook else {
+        return Ok(json!({"frozen": "by operator"}));
+    };
     // Producers may stop from the moment they are asked, so the freeze is measured from here.
     let asked = run.journal.now();
     run.journal.set_frozen(asked, FreezeHow::Webhook, "webhook").await?;
@@ -64,7 +66,10 @@ async fn switched(run: &Run<'_>) -> Result<Value> {
 
 /// Gives up: the target keeps what was copied, the source goes on as before.
 async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Value> {
-    let reason = reason.unwrap_or_else(|| "rolled back by the operator".to_owned());
+    let reason = match reason {
+        Some(reason) => reason,
+        None => rejection(run).await?,
+    };
     run.journal.transition(Phase::RolledBack, &reason).await?;
     run.journal.set_tail_wanted(TailWanted::Stop).await?;
     producers::unfreeze(run, Side::Source).await?;
@@ -78,6 +83,14 @@ async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Value> {
     });
     evidence.put_json("rollback.json", &report).await?;
     Ok(json!({"report": evidence.url("rollback.json")}))
+}
+
+/// Why the operator rejected the cutover, as said there.
+async fn rejection(run: &Run<'_>) -> Result<String> {
+    let gate = run.journal.gate(GateName::Cutover).await?;
+    let said = gate.and_then(|gate| gate.decision).filter(|decision| decision.verdict == Verdict::Reject);
+    let said = said.map(|decision| decision.reason).filter(|reason| !reason.is_empty());
+    Ok(said.unwrap_or_else(|| "rolled back by the operator".to_owned()))
 }
 
 /// The execution failed. Before the first commit on the target the source is still the truth, so producers go on there;

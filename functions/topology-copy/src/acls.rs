@@ -56,7 +56,8 @@ pub(crate) async fn copy(run: &Run<'_>, source: &Cluster, target: &Cluster) -> R
     for (binding, outcome) in target.create_acls(&missing).await {
         outcome.map_err(|error| {
             let mut error = Error::from(error);
-            error.message = format!("ACL of {} on {:?} {}: {}", binding.principal, binding.resource, binding.name, error.message);
+            error.message =
+                format!("ACL of {} on {:?} {}: {}", binding.principal, binding.resource, binding.name, error.message);
             error
         })?;
     }

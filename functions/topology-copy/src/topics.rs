@@ -59,7 +59,8 @@ async fn check_existing(run: &Run<'_>, target: &Cluster, existing: &[&Topic], th
     for topic in existing {
         let (wanted, found) = (topic.info.partitions.len(), there[&topic.info.name].info.partitions.len());
         if wanted != found {
-            let message = format!("the target has this topic with {found} partitions, the source with {wanted}; delete it there");
+            let message =
+                format!("the target has this topic with {found} partitions, the source with {wanted}; delete it there");
             return Err(Error::blocked(message).at_topic(&topic.info.name));
         }
     }
@@ -71,7 +72,8 @@ async fn check_existing(run: &Run<'_>, target: &Cluster, existing: &[&Topic], th
     let ends = kafka::all_ok(target.list_offsets(&partitions, OffsetSpec::Latest).await)?;
     let filled: BTreeSet<_> = ends.into_iter().filter(|(_, end)| *end > 0).map(|(p, _)| p.topic).collect();
     let Some(first) = filled.first() else { return Ok(()) };
-    let message = format!("{} topics on the target already hold records; delete them there or leave them out", filled.len());
+    let message =
+        format!("{} topics on the target already hold records; delete them there or leave them out", filled.len());
     Err(Error::blocked(message).at_topic(first))
 }
 

@@ -35,15 +35,8 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 7] = [
-        Self::Transient,
-        Self::Fenced,
-        Self::Invalid,
-        Self::Blocked,
-        Self::Unsafe,
-        Self::Deadline,
-        Self::Internal,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Transient, Self::Fenced, Self::Invalid, Self::Blocked, Self::Unsafe, Self::Deadline, Self::Internal];
 
     /// The name under which Lambda and the state machine know the kind.
     pub const fn name(self) -> &'static str {

@@ -37,15 +37,25 @@ pub enum Phase {
 }
 
 use Phase::{
-    AwaitingClientSwitch, Cutover, DrainReady, Failed, Finalized, Planned, Precheck, RolledBack, Seed, Tail, TopologyCopy,
-    Validating,
+    AwaitingClientSwitch, Cutover, DrainReady, Failed, Finalized, Planned, Precheck, RolledBack, Seed, Tail,
+    TopologyCopy, Validating,
 };
 
 impl Phase {
     /// Every phase, in the order of a migration without trouble.
     pub const ALL: [Self; 12] = [
-        Planned, Precheck, TopologyCopy, Seed, Tail, DrainReady, Cutover, AwaitingClientSwitch, Validating, Finalized,
-        Failed, RolledBack,
+        Planned,
+        Precheck,
+        TopologyCopy,
+        Seed,
+        Tail,
+        DrainReady,
+        Cutover,
+        AwaitingClientSwitch,
+        Validating,
+        Finalized,
+        Failed,
+        RolledBack,
     ];
 
     /// The phases that may follow this one without a failure; `Failed` is left through [`Phase::resumes_at`].

@@ -48,8 +48,7 @@ pub fn copying(max_message_bytes: i64) -> TopicConfigs {
 pub fn restore(source: &TopicConfigs, now: &TopicConfigs) -> Vec<ConfigOp> {
     let wanted = source.iter().filter(|(name, _)| !RETIRED.contains(&name.as_str()));
     let set = wanted.filter(|(name, value)| now.get(*name) != Some(value));
-    let mut ops: Vec<_> =
-        set.map(|(name, value)| ConfigOp::Set { name: name.clone(), value: value.clone() }).collect();
+    let mut ops: Vec<_> = set.map(|(name, value)| ConfigOp::Set { name: name.clone(), value: value.clone() }).collect();
     let superfluous = now.keys().filter(|name| !source.contains_key(*name) || RETIRED.contains(&name.as_str()));
     ops.extend(superfluous.map(|name| ConfigOp::Delete { name: name.clone() }));
     ops

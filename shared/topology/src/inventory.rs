@@ -36,11 +36,8 @@ impl Topic {
 /// # Errors
 /// When the cluster cannot be asked.
 pub async fn topics(cluster: &Cluster) -> Result<(BTreeMap<Arc<str>, Topic>, Vec<String>)> {
-    let (internal, own): (Vec<_>, Vec<_>) = cluster
-        .topics()
-        .await?
-        .into_iter()
-        .partition(|topic| topic.internal || scope::is_internal_topic(&topic.name));
+    let (internal, own): (Vec<_>, Vec<_>) =
+        cluster.topics().await?.into_iter().partition(|topic| topic.internal || scope::is_internal_topic(&topic.name));
     let names: Vec<_> = own.iter().map(|topic| topic.name.clone()).collect();
     let mut entries = kafka::all_ok(cluster.topic_configs(&names).await)?;
     let mut topics = BTreeMap::new();

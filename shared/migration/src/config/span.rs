@@ -41,7 +41,8 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let unusable = || format!("{text:?} is not a duration: write a whole number and one of s, m, h, d, y, as in 30m");
+        let unusable =
+            || format!("{text:?} is not a duration: write a whole number and one of s, m, h, d, y, as in 30m");
         let unit = text.chars().last().ok_or_else(unusable)?;
         let (_, seconds) = UNITS.iter().find(|(suffix, _)| *suffix == unit).ok_or_else(unusable)?;
         let count: u64 = text[..text.len() - 1].parse().map_err(|_| unusable())?;
