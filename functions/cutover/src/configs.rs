@@ -5,20 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka::{Cluster, ConfigChange};
+use migration::config::ConfigDrift;
 use migration::{Error, Result};
+use runtime::Run;
 use topology::Topic;
+use topology::configs::{KEPT_CONFIGS, KeptConfigs};
 
 /// Pause between two looks at the configs, and how many there are.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 100;
 
-/// Gives every topic of `target` exactly the configs it has on `source`, and checks that they are in place. Returns how
+/// Gives every topic of `target` exactly the configs it has on `source`, or the ones it had before where it is to keep
+/// them, and checks that they are in place. Returns how
 /// many topics were changed.
 ///
 /// # Errors
 /// When a topic's configs cannot be changed, naming it; Transient when they are not in place afterwards.
-pub(crate) async fn restore(source: &Cluster, target: &Cluster) -> Result<usize> {
-    let (wanted, _) = topology::topics(source).await?;
+pub(crate) async fn restore(run: &Run<'_>, source: &Cluster, target: &Cluster) -> Result<usize> {
+    let (mut wanted, _) = topology::topics(source).await?;
+    if run.config.topology.on_config_drift == ConfigDrift::KeepTarget {
+        let kept: KeptConfigs = run.store.get_json(KEPT_CONFIGS).await?;
+        for (name, configs) in kept {
+            wanted.entry(name).and_modify(|topic| topic.configs = configs);
+        }
+    }
     let changes = changes(&wanted, target).await?;
     for (topic, outcome) in target.alter_topic_configs(&changes).await {
         outcome.map_err(|error| Error::from(error).at_topic(&topic))?;

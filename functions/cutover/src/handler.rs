@@ -67,7 +67,7 @@ async fn complete(run: &Run<'_>, mut steps: Steps) -> Result<Value> {
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let groups: Vec<groups::Group> = run.store.get_json(groups::STORED).await?;
     let committed = steps.time("commit and read back", commit::commit(&target, &groups)).await?;
-    let configured = steps.time("restore topic configs", configs::restore(&source, &target)).await?;
+    let configured = steps.time("restore topic configs", configs::restore(run, &source, &target)).await?;
     run.journal.set_fact("configs_restored_at", &json!(run.journal.now())).await?;
 
     let ready_at = run.journal.now();

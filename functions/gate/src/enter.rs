@@ -1,7 +1,8 @@
 //! Letting an execution in.
 
-use journal::{Created, FreezeState, Meta, NewRun, Side, TailWanted};
+use journal::{Checkpoint, Created, FreezeState, Meta, NewRun, Position, Side, TailWanted};
 use migration::message::Entered;
+use migration::progress::PartitionProgress;
 use migration::{Config, Error, MigrationId, Phase, Result};
 use runtime::{Host, Run};
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ pub(crate) async fn enter(host: &Host, id: &MigrationId, config: Option<Value>) 
     let run = host.load(id).await?;
     let execution = run.journal.begin_execution().await?;
     let phase = go_on(&run).await?;
+    clear_stops(&run).await?;
     tracing::info!(%id, execution, %phase, "execution entered");
     run.journal.set_tail_wanted(TailWanted::Run).await?;
     Ok(json!(Entered {
@@ -38,6 +40,28 @@ async fn create(host: &Host, id: &MigrationId, config: &Config) -> Result<()> {
         Created::Exists(meta) if meta.fingerprint == new.fingerprint => host.journal(id).set_config(&new.config).await,
         Created::Exists(meta) => Err(handler::fingerprint_mismatch(id, &meta.fingerprint, &new.fingerprint)),
     }
+}
+
+/// Forgets why partitions stopped: a new execution tries them again. Taking their batch over also ends whatever an
+/// earlier execution left running there.
+async fn clear_stops(run: &Run<'_>) -> Result<()> {
+    if !run.meta.facts.contains_key("batches") {
+        return Ok(());
+    }
+    for (batch, partitions) in run.journal.progress(run.batches()?).await? {
+        if partitions.iter().all(|progress| progress.stopped.is_none()) {
+            continue;
+        }
+        let lease = run.journal.claim(batch, "enter").await?;
+        let partitions = run.journal.partitions(batch).await?;
+        let stopped = partitions.into_iter().filter(|progress| progress.stopped.is_some());
+        let cleared = stopped.map(|progress| Checkpoint {
+            previous: Position::from(&progress),
+            next: PartitionProgress { stopped: None, ..progress },
+        });
+        run.journal.checkpoint_many(&lease, &cleared.collect::<Vec<_>>(), None).await?;
+    }
+    Ok(())
 }
 
 /// The phase to go on with. Lag and fence are proven again: what stopped behind the seed and before the first commit

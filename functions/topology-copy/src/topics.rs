@@ -1,10 +1,12 @@
 //! Topics on the target.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use kafka::{Cluster, Code, ConfigChange, NewTopic, OffsetSpec, TopicPartition};
+use migration::config::ConfigDrift;
 use migration::{Error, Result};
 use runtime::Run;
+use topology::configs::{KEPT_CONFIGS, KeptConfigs};
 use topology::{Topic, copying, restore};
 
 use crate::handler::Topics;
@@ -41,6 +43,9 @@ pub(crate) async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics) -> 
             }
         }
     }
+    if !run.meta.facts.contains_key("batches") {
+        settle_drift(run, &existing, &there).await?;
+    }
     take_every_batch(target, &existing, &there).await?;
     let names = |topics: &[&Topic]| topics.iter().map(|topic| topic.info.name.to_string()).collect();
     Ok(Created { created: names(&missing), existing: names(&existing) })
@@ -75,6 +80,37 @@ async fn check_existing(run: &Run<'_>, target: &Cluster, existing: &[&Topic], th
     let message =
         format!("{} topics on the target already hold records; delete them there or leave them out", filled.len());
     Err(Error::blocked(message).at_topic(first))
+}
+
+/// Does what `topology.on_config_drift` says about topics that were there with other configs than the source's. What the
+/// target is to keep is stored before the copy-time configs replace it.
+async fn settle_drift(run: &Run<'_>, existing: &[&Topic], there: &Topics) -> Result<()> {
+    let differing: Vec<_> =
+        existing.iter().filter(|topic| !restore(&topic.configs, &there[&topic.info.name].configs).is_empty()).collect();
+    match run.config.topology.on_config_drift {
+        ConfigDrift::OverwriteWithSource => Ok(()),
+        ConfigDrift::Fail => match differing.first() {
+            None => Ok(()),
+            Some(first) => {
+                let message = format!(
+                    "{} topics on the target have other configs than on the source and topology.on_config_drift is fail; \
+                     make them equal, or set it to overwrite_with_source or keep_target",
+                    differing.len()
+                );
+                Err(Error::blocked(message).at_topic(&first.info.name))
+            }
+        },
+        ConfigDrift::KeepTarget => {
+            let kept: KeptConfigs = existing
+                .iter()
+                .map(|topic| (topic.info.name.clone(), there[&topic.info.name].configs.clone()))
+                .collect();
+            let body =
+                serde_json::to_vec(&kept).map_err(|error| Error::internal(format_args!("kept configs: {error}")))?;
+            // A second run would find the copy-time configs: what the first one stored stands.
+            run.store.put_once(KEPT_CONFIGS, body.into(), HashMap::new()).await.map(drop)
+        }
+    }
 }
 
 /// Gives topics that were there the copy-time configs.

@@ -32,7 +32,8 @@ pub(crate) struct Recorded {
 struct RecordedOffset {
     topic: Arc<str>,
     partition: i32,
-    target_offset: i64,
+    /// Nothing was committed for a partition that is not part of the migration.
+    target_offset: Option<i64>,
 }
 
 /// The reconciliation over all groups.
@@ -92,24 +93,23 @@ impl Groups {
             committed.into_iter().map(|committed| (committed.partition, committed.offset)).collect();
         let mut problems = Vec::new();
         for wanted in &group.offsets {
+            let Some(target_offset) = wanted.target_offset else { continue };
             let partition = TopicPartition::new(wanted.topic.clone(), wanted.partition);
             self.offsets_checked += 1;
             match committed.get(&partition) {
-                Some(offset) if *offset > wanted.target_offset => self.offsets_ahead += 1,
-                Some(offset) if *offset == wanted.target_offset => {}
+                Some(offset) if *offset > target_offset => self.offsets_ahead += 1,
+                Some(offset) if *offset == target_offset => {}
                 Some(offset) => problems.push(Problem::failed(
                     &group.group,
                     format_args!(
-                        "{partition}: offset {offset} is committed on the target, before {} to which the cutover \
-                         translated it: records would be consumed again",
-                        wanted.target_offset
+                        "{partition}: offset {offset} is committed on the target, before {target_offset} to which the \
+                         cutover translated it: records would be consumed again"
                     ),
                 )),
                 None => problems.push(Problem::failed(
                     &group.group,
                     format_args!(
-                        "{partition}: no offset is committed on the target, the cutover committed {}",
-                        wanted.target_offset
+                        "{partition}: no offset is committed on the target, the cutover committed {target_offset}"
                     ),
                 )),
             }
@@ -130,6 +130,7 @@ mod tests {
             "offsets": [
                 {"topic": "orders", "partition": 0, "source_offset": 70, "target_offset": 7, "metadata": "", "note": null},
                 {"topic": "orders", "partition": 1, "source_offset": 0, "target_offset": 0, "metadata": "", "note": "x"},
+                {"topic": "made-later", "partition": 0, "source_offset": 3, "target_offset": null, "metadata": "", "note": "x"},
             ],
         });
         serde_json::from_value(json).unwrap()

@@ -1,7 +1,7 @@
 //! Answering a gate: the journal records who decided what, then Step Functions hears of it.
 
 use journal::{Decided, Decision, FreezeHow, Gate, GateName, Journal, Verdict};
-use migration::Result;
+use migration::{Error, Result};
 use serde_json::json;
 
 use crate::aws::{Aws, sdk_error};
@@ -10,8 +10,13 @@ use crate::aws::{Aws, sdk_error};
 /// recorded but not sent is sent, one that was sent is left alone.
 ///
 /// # Errors
-/// Blocked when nothing waits at the gate; Transient when Step Functions could not be told, with the decision kept.
+/// Invalid for a rejection where nothing can be given up any more; Blocked when nothing waits at the gate; Transient when Step Functions could not be told, with the decision kept.
 pub async fn decide(aws: &Aws, journal: &Journal, name: GateName, decision: &Decision, by: &str) -> Result<Gate> {
+    if decision.verdict == Verdict::Reject && matches!(name, GateName::ClientSwitch | GateName::Finalize) {
+        return Err(Error::invalid(format_args!(
+            "the gate {name} can only be approved: offsets are committed on the target; leave it open instead"
+        )));
+    }
     if name == GateName::Freeze && decision.verdict == Verdict::Approve {
         // A webhook's freeze is on record since it was asked; that one stands.
         journal.set_frozen(journal.now(), FreezeHow::Operator, by).await?;

@@ -5,11 +5,18 @@
 //! before clients switch.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kafka::ConfigOp;
 
 /// Configs by name.
 pub type TopicConfigs = BTreeMap<String, String>;
+
+/// Configs by topic that the target keeps, under `topology.on_config_drift: keep_target`.
+pub type KeptConfigs = BTreeMap<Arc<str>, TopicConfigs>;
+
+/// Where [`KeptConfigs`] are in the run's store; not there under another policy.
+pub const KEPT_CONFIGS: &str = "topology/kept.json";
 
 /// The largest value of a Kafka `long` config, which means no bound.
 const UNBOUNDED: &str = "9223372036854775807";

@@ -14,6 +14,7 @@ async fn refused(rehearsal: &Rehearsal, id: &str, yaml: &str, expected: &[&str])
     for part in expected {
         assert!(format!("{stdout}\n{stderr}").contains(part), "{id}: {part} is missing in:\n{stdout}\n{stderr}");
     }
+    assert!(!format!("{stdout}{stderr}").contains("hunter2"), "{id}: a password was printed");
     assert_eq!(topics(rehearsal, Side::Target).await, "", "{id}: the target was changed");
 }
 
@@ -49,7 +50,8 @@ async fn wrong_configurations_are_refused_before_the_target_is_touched() {
     let swapped = good.replace(source, "SOURCE").replace(target, source).replace("SOURCE", target);
     refused(&rehearsal, "kraft-source", &swapped, &["B03", "B04"]).await;
 
-    let literal = good.replacen("mode: plaintext", "mode: scram-sha-512\n        username: u\n        password: hunter2", 1);
+    let literal =
+        good.replacen("mode: plaintext", "mode: scram-sha-512\n        username: u\n        password: hunter2", 1);
     refused(&rehearsal, "literal-password", &literal, &["${NAME}"]).await;
 
     rehearsal.stack.stop().await.unwrap();
