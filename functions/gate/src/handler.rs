@@ -95,19 +95,20 @@ async fn rejection(run: &Run<'_>) -> Result<String> {
 
 /// The execution failed. Before the first commit on the target the source is still the truth, so producers go on there;
 /// after it they stay frozen until somebody decides.
+///
+/// The phase changes first. A cutover function may still run although its state has failed, and once the migration is not
+/// in cutover it can no longer pass the point of no return. The other way round it could commit offsets on the target while
+/// producers, let go, write records to the source that nobody copies.
 async fn fail(run: &Run<'_>, cause: &Caught) -> Result<Value> {
     run.journal.set_tail_wanted(TailWanted::Stop).await?;
-    let mut reason = cause.reason();
-    let meta = run.journal.meta().await?;
-    if meta.phase.is_terminal() {
-        return Err(Error::blocked(format_args!("the migration is {}: it cannot fail any more", meta.phase)));
+    run.journal.fail(&cause.reason()).await?;
+    // Read behind the change of phase, which fixes it.
+    if !run.journal.meta().await?.committed {
+        producers::unfreeze(run, Side::Source).await.map_err(|error| Error {
+            message: format!("producers could NOT be unfrozen, do it by hand: {}", error.message),
+            ..error
+        })?;
     }
-    if !meta.committed
-        && let Err(error) = producers::unfreeze(run, Side::Source).await
-    {
-        reason.push_str(&format!("; producers could NOT be unfrozen, do it by hand: {error}"));
-    }
-    run.journal.fail(&reason).await?;
     Ok(json!({}))
 }
 

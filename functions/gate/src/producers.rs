@@ -7,6 +7,12 @@ use migration::{Error, Result};
 use runtime::{Run, clusters};
 use serde_json::{Value, json};
 
+/// Longest wait for one answer to an unfreeze: all tries have to fit into one invocation, which may last 15 minutes.
+const UNFREEZE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Pauses before an unfreeze is tried again. Producers stay frozen if it fails, so one lost request must not decide.
+const UNFREEZE_PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(9)];
+
 /// What the webhook answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -58,10 +64,23 @@ pub(crate) async fn unfreeze(run: &Run<'_>, towards: Side) -> Result<()> {
             "towards": towards.name(),
             "bootstrap_servers": servers,
         });
-        post(webhook, &body, run.config.cutover.max_producer_freeze.into()).await?;
+        let timeout = Duration::from(run.config.cutover.max_producer_freeze).min(UNFREEZE_TIMEOUT);
+        post_repeatedly(webhook, &body, timeout, &UNFREEZE_PAUSES).await?;
     }
     run.journal.set_unfrozen(towards, run.journal.now()).await?;
     Ok(())
+}
+
+/// Posts until the webhook agrees; a webhook has to take a repeated request as one.
+async fn post_repeatedly(webhook: &str, body: &Value, timeout: Duration, pauses: &[Duration]) -> Result<u16> {
+    for pause in pauses {
+        match post(webhook, body, timeout).await {
+            Ok(status) => return Ok(status),
+            Err(error) => tracing::warn!(%error, "the webhook is asked again"),
+        }
+        tokio::time::sleep(*pause).await;
+    }
+    post(webhook, body, timeout).await
 }
 
 async fn post(webhook: &str, body: &Value, timeout: Duration) -> Result<u16> {
@@ -82,4 +101,37 @@ async fn post(webhook: &str, body: &Value, timeout: Duration) -> Result<u16> {
     let text = response.text().await.unwrap_or_default();
     let text: String = text.chars().take(300).collect();
     Err(Error::blocked(format_args!("producer freeze webhook returned HTTP {} ({action}): {text}", status.as_u16())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A webhook that gives these answers, one for each request.
+    async fn webhook(statuses: &'static [&'static str]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for status in statuses {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let _ = socket.read(&mut [0; 4096]).await.unwrap();
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn one_refusal_does_not_leave_producers_frozen() {
+        let pauses = [Duration::from_millis(1); 2];
+        let unfreeze = json!({"action": "unfreeze"});
+        let url = webhook(&["503 Unavailable", "500 Broken", "200 OK"]).await;
+        assert_eq!(post_repeatedly(&url, &unfreeze, Duration::from_secs(5), &pauses).await.unwrap(), 200);
+        let url = webhook(&["503 Unavailable", "500 Broken", "502 Bad Gateway"]).await;
+        let error = post_repeatedly(&url, &unfreeze, Duration::from_secs(5), &pauses).await.unwrap_err();
+        assert!(error.message.contains("502"), "{error}");
+    }
 }
