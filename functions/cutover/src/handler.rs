@@ -38,7 +38,7 @@ async fn cutover(host: &Host, id: &MigrationId) -> Result<Value> {
     if !run.meta.committed {
         prepare(&run, &mut steps).await?;
         // The point of no return.
-        run.journal.mark_committed().await?;
+        run.journal.mark_committed(run.meta.version).await?;
     }
     complete(&run, steps).await
 }
@@ -49,12 +49,13 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let partitions = run.all_partitions().await?;
     runtime::run::refuse_stopped(&partitions)?;
+    topology::refuse_uncopied(&source, &partitions).await?;
     let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
 
     steps.time("prove the fence", fence::prove(&source, &names, &clock)).await?;
     let sentinels = steps.time("publish sentinels", sentinels::publish(run, &source, &names)).await?;
     let drained = steps.time("drain", drain::to_sentinels(run, &sentinels, &clock)).await?;
-    run.journal.set_tail_wanted(TailWanted::Stop).await?;
+    // The tail copies on, so that a repeat of all this finds its own sentinels copied too.
     steps.time("fence still holds", fence::holds(&source, &sentinels)).await?;
     steps.time("log start guard", drain::log_start_guard(&target, &drained)).await?;
     let groups = steps.time("translate groups", groups::translate(run, &source, &target, &drained)).await?;
@@ -64,6 +65,7 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
 
 /// Commits what was translated, reads it back, and gives the topics their own configs.
 async fn complete(run: &Run<'_>, mut steps: Steps) -> Result<Value> {
+    run.journal.set_tail_wanted(TailWanted::Stop).await?;
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let groups: Vec<groups::Group> = run.store.get_json(groups::STORED).await?;
     let committed = steps.time("commit and read back", commit::commit(&target, &groups)).await?;

@@ -25,7 +25,7 @@ struct Lag {
 /// `drain_ready`; returns not ready when the budget is spent first.
 ///
 /// # Errors
-/// Unsafe when a partition has stopped, Deadline when `drain_timeout` passed since the tail began.
+/// Unsafe when a partition has stopped, Blocked when topics were added that are not copied, Deadline when `drain_timeout` passed since the tail began.
 pub(crate) async fn drain(host: &Host, migration_id: &MigrationId, budget: Budget) -> Result<Drained> {
     let run = host.load(migration_id).await?;
     if run.meta.phase == Phase::DrainReady {
@@ -43,6 +43,8 @@ pub(crate) async fn drain(host: &Host, migration_id: &MigrationId, budget: Budge
             tracing::info!(partition = %worst.partition, lag = worst.records, "not drained yet");
             stable_since = None;
         } else if stable_since.get_or_insert_with(Instant::now).elapsed() >= stable_window {
+            // Told before anybody freezes producers for a cutover that would refuse it.
+            topology::refuse_uncopied(&source, &partitions).await?;
             run.journal.transition(Phase::DrainReady, &summary(&worst, &partitions, &began)).await?;
             return Ok(Drained { ready: true });
         }

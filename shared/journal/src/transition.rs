@@ -84,12 +84,18 @@ impl Journal {
     }
 
     /// Marks the point of no return. To be called before the first offset is committed on the target, so that a crash in
-    /// between errs on the safe side. Repeating it is fine, in a later phase too.
+    /// between errs on the safe side. Repeating it is fine, in a later phase too. `version` is the run's
+    /// [`Meta::version`](crate::Meta) when the cutover began: one that was given up, and perhaps begun anew by another
+    /// invocation, must not commit what it had prepared.
     ///
     /// # Errors
-    /// [`ErrorKind::Blocked`](migration::ErrorKind::Blocked) when the run is not in `cutover`.
-    pub async fn mark_committed(&self) -> Result<()> {
-        let write = Write::to(self.key("meta")).set("committed", true).if_equal("phase", Phase::Cutover.name());
+    /// [`ErrorKind::Blocked`](migration::ErrorKind::Blocked) when the run is not in `cutover`, or not in the one that
+    /// `version` names.
+    pub async fn mark_committed(&self, version: u64) -> Result<()> {
+        let write = Write::to(self.key("meta"))
+            .set("committed", true)
+            .if_equal("phase", Phase::Cutover.name())
+            .if_equal("version", version);
         if self.update("mark the point of no return", write).await?.is_some() {
             return Ok(());
         }
@@ -97,12 +103,11 @@ impl Journal {
         if meta.committed {
             return Ok(());
         }
-        Err(Error::blocked(format_args!(
-            "offsets are committed in phase {} only; the migration is in {}",
-            Phase::Cutover,
-            meta.phase
-        ))
-        .in_run(&self.run))
+        let message = match meta.phase {
+            Phase::Cutover => "this cutover was given up and another one began".to_owned(),
+            other => format!("offsets are committed in phase {} only; the migration is in {other}", Phase::Cutover),
+        };
+        Err(Error::blocked(message).in_run(&self.run))
     }
 
     /// Plans a step on the run as it stands and writes it, until no other writer came in between.

@@ -3,6 +3,8 @@
 
 pub mod configs;
 pub mod inventory;
+pub mod latecomers;
 
 pub use configs::{TopicConfigs, copying, restore};
 pub use inventory::{Topic, topics};
+pub use latecomers::refuse_uncopied;

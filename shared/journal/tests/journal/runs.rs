@@ -40,7 +40,7 @@ async fn a_run_that_does_not_exist_is_named() {
         bench.journal.begin_execution().await.unwrap_err(),
         bench.journal.set_fact("a", &json!(1)).await.unwrap_err(),
         bench.journal.set_producer(ProducerId { id: 1, epoch: 0 }).await.unwrap_err(),
-        bench.journal.mark_committed().await.unwrap_err(),
+        bench.journal.mark_committed(1).await.unwrap_err(),
     ] {
         assert_eq!(error.kind, ErrorKind::Invalid);
         assert!(error.message.contains("prod-1") && error.message.contains(bench.journal.table()), "{error}");
@@ -109,18 +109,38 @@ async fn a_failed_run_is_resumed_where_it_failed() {
 #[tokio::test]
 async fn after_the_point_of_no_return_there_is_no_way_back() {
     let Some(bench) = Bench::in_phase(Phase::DrainReady).await else { return };
-    assert_eq!(bench.journal.mark_committed().await.unwrap_err().kind, ErrorKind::Blocked);
+    assert_eq!(mark(&bench).await.unwrap_err().kind, ErrorKind::Blocked);
     bench.journal.transition(Phase::Cutover, "").await.unwrap();
-    bench.journal.mark_committed().await.unwrap();
-    bench.journal.mark_committed().await.unwrap();
+    mark(&bench).await.unwrap();
+    mark(&bench).await.unwrap();
     assert_eq!(bench.journal.transition(Phase::Tail, "").await.unwrap_err().kind, ErrorKind::Blocked);
     bench.journal.fail("lost a broker").await.unwrap();
     let error = bench.journal.transition(Phase::RolledBack, "").await.unwrap_err();
     assert!(error.message.contains("committed on the target"), "{error}");
     assert_eq!(bench.journal.resume_from_failed().await.unwrap().phase(), Phase::Cutover);
     bench.journal.transition(Phase::AwaitingClientSwitch, "").await.unwrap();
-    bench.journal.mark_committed().await.unwrap();
+    mark(&bench).await.unwrap();
     assert!(bench.journal.meta().await.unwrap().committed);
+}
+
+/// Marks the point of no return in the cutover as it is.
+async fn mark(bench: &Bench) -> migration::Result<()> {
+    bench.journal.mark_committed(bench.journal.meta().await?.version).await
+}
+
+#[tokio::test]
+async fn a_cutover_that_was_given_up_cannot_commit_in_the_next_one() {
+    let Some(bench) = Bench::in_phase(Phase::Cutover).await else { return };
+    let first = bench.journal.meta().await.unwrap().version;
+    bench.journal.fail("too slow").await.unwrap();
+    assert_eq!(bench.journal.mark_committed(first).await.unwrap_err().kind, ErrorKind::Blocked);
+    bench.journal.resume_from_failed().await.unwrap();
+    bench.journal.transition(Phase::DrainReady, "").await.unwrap();
+    bench.journal.transition(Phase::Cutover, "").await.unwrap();
+    let error = bench.journal.mark_committed(first).await.unwrap_err();
+    assert!(error.message.contains("another one began"), "{error}");
+    assert!(!bench.journal.meta().await.unwrap().committed);
+    mark(&bench).await.unwrap();
 }
 
 #[tokio::test]
@@ -131,7 +151,7 @@ async fn the_point_of_no_return_and_the_way_back_exclude_each_other() {
             tokio::time::sleep(std::time::Duration::from_millis(round * 2)).await;
             bench.journal.transition(Phase::Tail, "not drained").await
         };
-        let (committed, back) = tokio::join!(bench.journal.mark_committed(), back);
+        let (committed, back) = tokio::join!(mark(&bench), back);
         let meta = bench.journal.meta().await.unwrap();
         let expected = if meta.committed { Phase::Cutover } else { Phase::Tail };
         assert_eq!(meta.phase, expected);
@@ -142,7 +162,10 @@ async fn the_point_of_no_return_and_the_way_back_exclude_each_other() {
 #[tokio::test]
 async fn what_changes_between_reading_and_writing_a_transition_is_noticed() {
     let Some(bench) = Bench::in_phase(Phase::Cutover).await else { return };
-    let late = bench.with_interruption(|journal| async move { journal.mark_committed().await.unwrap() });
+    let late = bench.with_interruption(|journal| async move {
+        let version = journal.meta().await.unwrap().version;
+        journal.mark_committed(version).await.unwrap();
+    });
     assert_eq!(late.transition(Phase::Tail, "not drained").await.unwrap_err().kind, ErrorKind::Blocked);
     let late = bench.with_interruption(|journal| async move {
         journal.transition(Phase::AwaitingClientSwitch, "").await.unwrap();

@@ -1,0 +1,61 @@
+//! Topics and partitions that appeared on the source after a migration had begun. What is copied is fixed at the beginning,
+//! so their records would stay behind.
+
+use std::collections::BTreeSet;
+
+use kafka::{Cluster, OffsetSpec, TopicInfo};
+use migration::progress::PartitionProgress;
+use migration::{Error, Result, TopicPartition, scope};
+
+/// Partitions that an error names.
+const NAMED: usize = 5;
+
+/// Refuses to go on while `source` has records in partitions that are not among `copied`. Empty ones are let pass.
+///
+/// # Errors
+/// Blocked, naming the first of them; otherwise what the cluster gives.
+pub async fn refuse_uncopied(source: &Cluster, copied: &[PartitionProgress]) -> Result<()> {
+    let uncopied = uncopied(&source.topics().await?, copied);
+    if uncopied.is_empty() {
+        return Ok(());
+    }
+    let starts = kafka::all_ok(source.list_offsets(&uncopied, OffsetSpec::Earliest).await)?;
+    let ends = kafka::all_ok(source.list_offsets(&uncopied, OffsetSpec::Latest).await)?;
+    let filled: Vec<_> = uncopied.iter().filter(|partition| starts[*partition] < ends[*partition]).collect();
+    let Some(first) = filled.first() else { return Ok(()) };
+    let names: Vec<_> = filled.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = filled.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Err(Error::blocked(format_args!(
+        "the source has records in partitions that appeared after the migration had begun and are not copied: {}{more}. \
+         Remove them there, or roll back and start a new migration",
+        names.join(", ")
+    ))
+    .at(first))
+}
+
+fn uncopied(there: &[TopicInfo], copied: &[PartitionProgress]) -> Vec<TopicPartition> {
+    let copied: BTreeSet<_> = copied.iter().map(|progress| &progress.partition).collect();
+    let own = there.iter().filter(|topic| !topic.internal && !scope::is_internal_topic(&topic.name));
+    own.flat_map(TopicInfo::topic_partitions).filter(|partition| !copied.contains(partition)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka::PartitionInfo;
+
+    fn topic(name: &str, partitions: i32) -> TopicInfo {
+        let info = |partition| PartitionInfo { partition, leader: Some(1), replicas: vec![1], isr: vec![1] };
+        TopicInfo { name: name.into(), internal: false, partitions: (0..partitions).map(info).collect() }
+    }
+
+    #[test]
+    fn new_topics_and_added_partitions_are_found() {
+        let copied: Vec<_> =
+            (0..2).map(|number| PartitionProgress::new(TopicPartition::new("orders", number), 0, 0)).collect();
+        assert!(uncopied(&[topic("__consumer_offsets", 50), topic("orders", 2)], &copied).is_empty());
+        let found = uncopied(&[topic("new", 1), topic("orders", 3)], &copied);
+        assert_eq!(found, [TopicPartition::new("new", 0), TopicPartition::new("orders", 2)]);
+    }
+}
