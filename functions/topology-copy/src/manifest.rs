@@ -1,7 +1,8 @@
 //! Which partitions there are to copy, from where, and which invocation copies which.
 //!
-//! Written once: a second run finds the batches as they were dealt and changes nothing, whatever the source looks like
-//! by then.
+//! Dealt once: the first invocation to store the deal decides, in one object. The rest follows from it, so that a second
+//! run, or another at the same time, writes the same whatever the source looks like by then. Were batches stored one by
+//! one, those of two deals could mix, and a partition be in none of them.
 
 use std::collections::HashMap;
 
@@ -10,13 +11,16 @@ use kafka::{Cluster, OffsetSpec, TopicPartition};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, Result};
 use runtime::Run;
-use runtime::store::PutOnce;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::handler::Topics;
 
+/// What the state machine's Map reads: one item for each batch.
 const MANIFEST: &str = "manifests/batches.json";
+
+/// All batches with their partitions, which decides everything else.
+const DEAL: &str = "manifests/deal.json";
 
 /// One partition of a batch.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,22 +39,29 @@ struct Entry {
 /// # Errors
 /// What the source, S3 and the journal give.
 pub(crate) async fn write(run: &Run<'_>, source: &Cluster, topics: &Topics) -> Result<u32> {
-    if run.store.get(MANIFEST).await?.is_none() {
-        deal(run, source, topics).await?;
+    if run.store.get(DEAL).await?.is_none() {
+        let dealt = deal(run, source, topics).await?;
+        let body = serde_json::to_vec(&dealt).map_err(|error| Error::internal(format_args!("manifest: {error}")))?;
+        // Whoever is first, what is stored counts.
+        run.store.put_once(DEAL, body.into(), HashMap::new()).await?;
     }
-    let items: Vec<serde_json::Value> = run.store.get_json(MANIFEST).await?;
-    for number in 0..items.len() as u32 {
+    let dealt: Vec<Vec<Entry>> = run.store.get_json(DEAL).await?;
+    let count = dealt.len() as u32;
+    for (number, entries) in (0..).zip(dealt) {
         let batch = BatchId(number);
-        let entries: Vec<Entry> = run.store.get_json(&batch_name(batch)).await?;
+        run.store.put_json(&batch_name(batch), &entries).await?;
         let new = |entry: Entry| PartitionProgress::new(entry.partition, entry.source_start, entry.seed_end);
         let partitions: Vec<_> = entries.into_iter().map(new).collect();
         run.journal.init_partitions(batch, &partitions).await?;
     }
-    run.journal.set_fact("batches", &json!(items.len())).await?;
-    Ok(items.len() as u32)
+    let items: Vec<_> = (0..count).map(|batch| json!({"migration_id": run.id, "batch": batch})).collect();
+    // Behind the batches, so that it never names one that is not there.
+    run.store.put_json(MANIFEST, &items).await?;
+    run.journal.set_fact("batches", &json!(count)).await?;
+    Ok(count)
 }
 
-async fn deal(run: &Run<'_>, source: &Cluster, topics: &Topics) -> Result<()> {
+async fn deal(run: &Run<'_>, source: &Cluster, topics: &Topics) -> Result<Vec<Vec<Entry>>> {
     let partitions: Vec<_> = topics.values().flat_map(topology::Topic::partitions).collect();
     if partitions.is_empty() {
         return Err(Error::blocked("the source has no topics to migrate"));
@@ -63,22 +74,9 @@ async fn deal(run: &Run<'_>, source: &Cluster, topics: &Topics) -> Result<()> {
         (partition, size)
     });
     let dealt = batches::deal(sized.collect(), run.config.seed.partitions_per_batch as usize);
-    for (number, batch) in (0..).zip(&dealt) {
-        let entry = |partition: &TopicPartition| Entry {
-            source_start: starts[partition],
-            seed_end: ends[partition],
-            partition: partition.clone(),
-        };
-        let entries: Vec<_> = batch.iter().map(entry).collect();
-        run.store.put_json(&batch_name(BatchId(number)), &entries).await?;
-    }
-    let items: Vec<_> = (0..dealt.len()).map(|batch| json!({"migration_id": run.id, "batch": batch})).collect();
-    // Last, so that a manifest never names a batch that is not there.
-    let body = serde_json::to_vec(&items).map_err(|error| Error::internal(format_args!("manifest: {error}")))?;
-    match run.store.put_once(MANIFEST, body.into(), HashMap::new()).await? {
-        PutOnce::Stored => Ok(()),
-        PutOnce::Taken => Err(Error::transient("another invocation has just written the manifest")),
-    }
+    let entry =
+        |partition: TopicPartition| Entry { source_start: starts[&partition], seed_end: ends[&partition], partition };
+    Ok(dealt.into_iter().map(|batch| batch.into_iter().map(entry).collect()).collect())
 }
 
 fn batch_name(batch: BatchId) -> String {
