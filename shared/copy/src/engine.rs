@@ -168,6 +168,9 @@ impl<'a> Engine<'a> {
             positions.insert(progress.partition.clone(), Position::from(progress));
         }
         let mut reader = Reader::new(self.run.source().await?, producer, positions);
+        if self.work == Work::Tail {
+            reader = reader.following();
+        }
         let goals = self.progress.values().map(|progress| (progress.partition.clone(), progress.seed_end)).collect();
 
         let (to_store, stored_from) = mpsc::channel(1);

@@ -18,8 +18,12 @@ const FETCH_MAX_BYTES: i32 = 24 * 1024 * 1024;
 /// Most bytes of one fetch from all brokers together, since all of them answer at once and several fetches are in memory.
 const FETCH_TOTAL_BYTES: i32 = 72 * 1024 * 1024;
 
-/// How long the source holds a fetch that finds nothing new.
-const MAX_WAIT: Duration = Duration::from_millis(500);
+/// How long the source gathers new records before it answers.
+const MAX_WAIT: Duration = Duration::from_millis(250);
+
+/// Bytes that are worth an answer before that while following. Every round costs an object and a write for each of its
+/// partitions, so a trickle is gathered and a stream is not held up.
+const FOLLOW_MIN_BYTES: i32 = 256 * 1024;
 
 /// Pause after a fetch that failed everywhere: such failures may come at once, and would be repeated without end.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -35,12 +39,21 @@ pub struct Reader {
     positions: BTreeMap<TopicPartition, Position>,
     /// Moves the front of the fetch on, so that no partition is always served last.
     turn: usize,
+    /// Bytes that are worth an answer.
+    min_bytes: i32,
 }
 
 impl Reader {
-    /// A reader that goes on at `positions`.
+    /// A reader that goes on at `positions` and takes whatever is there.
     pub fn new(source: Cluster, producer: ProducerId, positions: BTreeMap<TopicPartition, Position>) -> Self {
-        Self { source, producer, positions, turn: 0 }
+        Self { source, producer, positions, turn: 0, min_bytes: 1 }
+    }
+
+    /// A reader that follows new records and has them gathered for a moment.
+    #[must_use]
+    pub const fn following(mut self) -> Self {
+        self.min_bytes = FOLLOW_MIN_BYTES;
+        self
     }
 
     /// Where `partition` stands; nowhere once it met a fault.
@@ -48,8 +61,9 @@ impl Reader {
         self.positions.get(partition).copied()
     }
 
-    /// Fetches once for `partitions` and moves their positions on. Waits up to half a second for something new. A slice
-    /// may be of no length, and may carry the fault that ends its partition.
+    /// Fetches once for `partitions` and moves their positions on. Waits up to a quarter of a
+    /// second for new records. A slice may be of no length, and may carry the fault that ends its
+    /// partition.
     pub async fn read(&mut self, partitions: &[TopicPartition]) -> Vec<Slice> {
         let mut wanted: Vec<_> = partitions.iter().filter_map(|partition| self.wanted(partition)).collect();
         if !wanted.is_empty() {
@@ -58,7 +72,7 @@ impl Reader {
             self.turn += 1;
         }
         let brokers = self.source.brokers().await.map_or(1, |brokers| brokers.len());
-        let fetched = self.source.fetch(&wanted, &options(MAX_WAIT, brokers)).await;
+        let fetched = self.source.fetch(&wanted, &options(MAX_WAIT, self.min_bytes, brokers)).await;
         if fetched.iter().all(|(_, result)| result.is_err()) {
             tokio::time::sleep(PAUSE).await;
         }
@@ -93,7 +107,7 @@ impl Reader {
     /// Fetches `partition` alone, so that an empty answer means that there is nothing up to the last stable offset.
     async fn probe(&self, partition: &TopicPartition) -> kafka::Result<Fetched> {
         let wanted: Vec<_> = self.wanted(partition).into_iter().collect();
-        let answer: Each<_, _> = self.source.fetch(&wanted, &options(Duration::ZERO, 1)).await;
+        let answer: Each<_, _> = self.source.fetch(&wanted, &options(Duration::ZERO, 1, 1)).await;
         let none = || kafka::Error::NoLeader { partition: partition.clone() };
         answer.into_iter().next().map_or_else(|| Err(none()), |(_, result)| result)
     }
@@ -158,11 +172,11 @@ fn faulted(partition: &TopicPartition, from: Position, fault: Error) -> Slice {
 }
 
 /// Options of a fetch that up to `brokers` brokers answer.
-fn options(max_wait: Duration, brokers: usize) -> FetchOptions {
+fn options(max_wait: Duration, min_bytes: i32, brokers: usize) -> FetchOptions {
     let share = FETCH_TOTAL_BYTES / i32::try_from(brokers.max(1)).unwrap_or(i32::MAX);
     // Never 0: a broker sends a first whole batch of any size, but only if it may send something.
     let max_bytes = share.clamp(1024 * 1024, FETCH_MAX_BYTES);
-    FetchOptions { max_wait, min_bytes: 1, max_bytes, isolation: Isolation::ReadCommitted }
+    FetchOptions { max_wait, min_bytes, max_bytes, isolation: Isolation::ReadCommitted }
 }
 
 #[cfg(test)]
@@ -171,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_all_brokers_send_at_once_is_bounded() {
-        let max_bytes = |brokers| options(MAX_WAIT, brokers).max_bytes;
+        let max_bytes = |brokers| options(MAX_WAIT, 1, brokers).max_bytes;
         assert_eq!((max_bytes(1), max_bytes(3)), (FETCH_MAX_BYTES, FETCH_MAX_BYTES));
         assert!((1..=FETCH_TOTAL_BYTES / 30).contains(&max_bytes(30)));
         assert!(max_bytes(500) > 0);

@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 
 use e2e::{Live, Rehearsal};
 use stack::Options;
+use tokio::sync::Mutex;
 
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One stack at a time: two of them on a small machine are too slow to drain.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 fn options(name: &str) -> Options {
     Options { name: name.to_owned(), quiet: true, ..Options::default() }
@@ -29,6 +33,7 @@ async fn kill_repeatedly(rehearsal: &Rehearsal, function: &str, times: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_copy_functions_lose_and_double_nothing() {
+    let _alone = ALONE.lock().await;
     let rehearsal = Rehearsal::start(Options { discard: true, ..options("e2e-kill") }, "killed").await.unwrap();
     rehearsal.java.load_source(11, "0.3").await.unwrap();
     let live = Live::start(&rehearsal.stack, &rehearsal.java).await.unwrap();
@@ -44,6 +49,7 @@ async fn killed_copy_functions_lose_and_double_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_goes_on_after_everything_was_stopped() {
+    let _alone = ALONE.lock().await;
     let name = "e2e-restart";
     let rehearsal = Rehearsal::start(options(name), "restarted").await.unwrap();
     rehearsal.java.load_source(13, "0.3").await.unwrap();
