@@ -1,10 +1,13 @@
 //! Reads slices from the source, many partitions at a time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{Position, ProducerId};
-use kafka::{Cluster, Code, Each, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, TopicPartition};
+use kafka::{
+    Cluster, Code, ConfigEntry, Each, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, TopicPartition,
+};
 use migration::Error;
 
 use crate::slice::Slice;
@@ -28,6 +31,9 @@ const FOLLOW_MIN_BYTES: i32 = 256 * 1024;
 /// Pause after a fetch that failed everywhere: such failures may come at once, and would be repeated without end.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How long the source holds a fetch of what it may have to get from tiered storage.
+const TIERED_WAIT: Duration = Duration::from_secs(5);
+
 /// Partitions of one fetch that are asked for alone when they came back empty although records are there.
 const PROBES: usize = 8;
 
@@ -41,12 +47,14 @@ pub struct Reader {
     turn: usize,
     /// Bytes that are worth an answer.
     min_bytes: i32,
+    /// Topics of which it is known whether they have records in tiered storage.
+    tiered: BTreeMap<Arc<str>, bool>,
 }
 
 impl Reader {
     /// A reader that goes on at `positions` and takes whatever is there.
     pub fn new(source: Cluster, producer: ProducerId, positions: BTreeMap<TopicPartition, Position>) -> Self {
-        Self { source, producer, positions, turn: 0, min_bytes: 1 }
+        Self { source, producer, positions, turn: 0, min_bytes: 1, tiered: BTreeMap::new() }
     }
 
     /// A reader that follows new records and has them gathered for a moment.
@@ -82,13 +90,16 @@ impl Reader {
             let Some(position) = self.position(&partition) else { continue };
             let starved =
                 |fetched: &Fetched| fetched.records.is_empty() && fetched.last_stable_offset > position.source_next;
-            let mut alone = false;
+            let mut proof = false;
             if result.as_ref().is_ok_and(starved) && probes > 0 {
                 probes -= 1;
-                alone = true;
-                result = self.probe(&partition).await;
+                (result, proof) = match self.is_tiered(&partition.topic).await {
+                    Ok(false) => (self.probe(&partition, Duration::ZERO).await, true),
+                    Ok(true) => (self.probe(&partition, TIERED_WAIT).await, false),
+                    Err(error) => (Err(error), false),
+                };
             }
-            if let Some(slice) = self.slice(&partition, position, result, alone).await {
+            if let Some(slice) = self.slice(&partition, position, result, proof).await {
                 match slice.fault {
                     None => self.positions.insert(partition, slice.to),
                     Some(_) => self.positions.remove(&partition),
@@ -104,21 +115,35 @@ impl Reader {
         Some(FetchPosition { partition: partition.clone(), offset, max_bytes: PARTITION_MAX_BYTES })
     }
 
-    /// Fetches `partition` alone, so that an empty answer means that there is nothing up to the last stable offset.
-    async fn probe(&self, partition: &TopicPartition) -> kafka::Result<Fetched> {
+    /// Whether `topic` has records in tiered storage (KIP-405). A broker that did not get them in time answers with none,
+    /// and without an error (`DelayedRemoteFetch.onComplete`); so an empty answer says nothing there.
+    async fn is_tiered(&mut self, topic: &Arc<str>) -> kafka::Result<bool> {
+        if let Some(known) = self.tiered.get(topic) {
+            return Ok(*known);
+        }
+        let configs = kafka::all_ok(self.source.topic_configs(std::slice::from_ref(topic)).await)?;
+        let tiered = configs.values().flatten().any(is_remote_storage);
+        self.tiered.insert(topic.clone(), tiered);
+        Ok(tiered)
+    }
+
+    /// Fetches `partition` alone, so that an empty answer means that there is nothing up to the last stable offset, unless
+    /// its topic is tiered.
+    async fn probe(&self, partition: &TopicPartition, max_wait: Duration) -> kafka::Result<Fetched> {
         let wanted: Vec<_> = self.wanted(partition).into_iter().collect();
-        let answer: Each<_, _> = self.source.fetch(&wanted, &options(Duration::ZERO, 1, 1)).await;
+        let answer: Each<_, _> = self.source.fetch(&wanted, &options(max_wait, 1, 1)).await;
         let none = || kafka::Error::NoLeader { partition: partition.clone() };
         answer.into_iter().next().map_or_else(|| Err(none()), |(_, result)| result)
     }
 
-    /// Makes a slice of a fetch result. `None` when the fault passes: the next read tries again.
+    /// Makes a slice of a fetch result. `None` when the fault passes: the next read tries again. `proof` says that an empty
+    /// result proves that there is nothing up to the last stable offset.
     async fn slice(
         &self,
         partition: &TopicPartition,
         from: Position,
         result: kafka::Result<Fetched>,
-        alone: bool,
+        proof: bool,
     ) -> Option<Slice> {
         let fetched = match result {
             Ok(fetched) => fetched,
@@ -132,7 +157,7 @@ impl Reader {
             }
             Err(error) => return Some(faulted(partition, from, Error::from(error))),
         };
-        let nothing_left = alone && fetched.records.is_empty();
+        let nothing_left = proof && fetched.records.is_empty();
         let mut slice = Slice::at(partition.clone(), from, fetched.last_stable_offset);
         slice.fault = slice.append(fetched, self.producer).err();
         if nothing_left {
@@ -169,6 +194,10 @@ fn faulted(partition: &TopicPartition, from: Position, fault: Error) -> Slice {
     let mut slice = Slice::at(partition.clone(), from, from.source_next);
     slice.fault = Some(fault.at(partition).at_offset(from.source_next));
     slice
+}
+
+fn is_remote_storage(config: &ConfigEntry) -> bool {
+    config.name == "remote.storage.enable" && config.value.as_deref() == Some("true")
 }
 
 /// Options of a fetch that up to `brokers` brokers answer.
