@@ -20,6 +20,8 @@ pub(crate) async fn handle(host: &Host, input: GateInput, _: Budget) -> Result<V
         GateInput::Enter { migration_id, config } => enter::enter(host, &migration_id, config).await,
         GateInput::Open { migration_id, gate: GateName::Freeze, token } => {
             let run = host.load(&migration_id).await?;
+            // A cutover would be refused; better before producers stop than after.
+            runtime::run::refuse_stopped(&run.all_partitions().await?)?;
             run.journal.transition(Phase::Cutover, "the operator started the cutover").await?;
             run.journal.open(GateName::Freeze, &token, None).await?;
             freeze(&run).await
