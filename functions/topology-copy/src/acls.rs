@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use kafka::{AclBinding, AclResource, Cluster};
+use kafka::Cluster;
 use migration::config::AclDrift;
-use migration::{Error, Result, scope};
+use migration::{Error, Result};
 use runtime::Run;
 use serde::Serialize;
+use topology::acls::is_internal;
 
 /// What happened to the ACLs.
 #[derive(Debug, Default, Serialize)]
@@ -63,11 +64,4 @@ pub(crate) async fn copy(run: &Run<'_>, source: &Cluster, target: &Cluster) -> R
     }
     acls.created = missing.len();
     Ok(acls)
-}
-
-/// Bindings that a cluster makes for itself.
-fn is_internal(binding: &AclBinding) -> bool {
-    binding.principal == "User:ANONYMOUS"
-        || (binding.resource == AclResource::Topic && scope::is_internal_topic(&binding.name))
-        || (binding.resource == AclResource::Group && scope::is_internal_group(&binding.name))
 }

@@ -1,6 +1,7 @@
 //! Topics on the target.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use kafka::{Cluster, Code, ConfigChange, NewTopic, OffsetSpec, TopicPartition};
 use migration::config::ConfigDrift;
@@ -33,6 +34,7 @@ pub(crate) async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics) -> 
     let (there, _) = topology::topics(target).await?;
     let (existing, missing): (Vec<_>, Vec<_>) = wanted.values().partition(|topic| there.contains_key(&topic.info.name));
     check_existing(run, target, &existing, &there).await?;
+    settle_drift(run, wanted, &existing, &there).await?;
     let new: Vec<_> = missing.iter().map(|topic| new_topic(topic, brokers)).collect();
     for chunk in new.chunks(AT_ONCE) {
         for (name, outcome) in target.create_topics(chunk).await {
@@ -42,9 +44,6 @@ pub(crate) async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics) -> 
                 outcome => outcome.map_err(|error| Error::from(error).at_topic(&name))?,
             }
         }
-    }
-    if !run.meta.facts.contains_key("batches") {
-        settle_drift(run, &existing, &there).await?;
     }
     take_every_batch(target, &existing, &there).await?;
     let names = |topics: &[&Topic]| topics.iter().map(|topic| topic.info.name.to_string()).collect();
@@ -82,35 +81,41 @@ async fn check_existing(run: &Run<'_>, target: &Cluster, existing: &[&Topic], th
     Err(Error::blocked(message).at_topic(first))
 }
 
-/// Does what `topology.on_config_drift` says about topics that were there with other configs than the source's. What the
-/// target is to keep is stored before the copy-time configs replace it.
-async fn settle_drift(run: &Run<'_>, existing: &[&Topic], there: &Topics) -> Result<()> {
-    let differing: Vec<_> =
-        existing.iter().filter(|topic| !restore(&topic.configs, &there[&topic.info.name].configs).is_empty()).collect();
-    match run.config.topology.on_config_drift {
-        ConfigDrift::OverwriteWithSource => Ok(()),
-        ConfigDrift::Fail => match differing.first() {
-            None => Ok(()),
-            Some(first) => {
-                let message = format!(
-                    "{} topics on the target have other configs than on the source and topology.on_config_drift is fail; \
-                     make them equal, or set it to overwrite_with_source or keep_target",
-                    differing.len()
-                );
-                Err(Error::blocked(message).at_topic(&first.info.name))
-            }
-        },
-        ConfigDrift::KeepTarget => {
-            let kept: KeptConfigs = existing
-                .iter()
-                .map(|topic| (topic.info.name.clone(), there[&topic.info.name].configs.clone()))
-                .collect();
-            let body =
-                serde_json::to_vec(&kept).map_err(|error| Error::internal(format_args!("kept configs: {error}")))?;
-            // A second run would find the copy-time configs: what the first one stored stands.
-            run.store.put_once(KEPT_CONFIGS, body.into(), HashMap::new()).await.map(drop)
-        }
+/// Does what `topology.on_config_drift` says about topics that were on the target before the migration touched it, and
+/// remembers their configs. Once that is done it stands: a second run finds topics that the first one created, and
+/// copy-time configs on those that were there.
+async fn settle_drift(run: &Run<'_>, wanted: &Topics, existing: &[&Topic], there: &Topics) -> Result<()> {
+    if run.store.get(KEPT_CONFIGS).await?.is_some() {
+        return Ok(());
     }
+    let found: KeptConfigs =
+        existing.iter().map(|topic| (topic.info.name.clone(), there[&topic.info.name].configs.clone())).collect();
+    refuse_drift(run, wanted, &found)?;
+    let body = serde_json::to_vec(&found).map_err(|error| Error::internal(format_args!("found configs: {error}")))?;
+    run.store.put_once(KEPT_CONFIGS, body.into(), HashMap::new()).await.map(drop)
+}
+
+/// Refuses topics that were there with other configs than the source's, where `topology.on_config_drift` is `fail`. Under
+/// the other policies the cutover decides which configs a topic gets in the end.
+fn refuse_drift(run: &Run<'_>, wanted: &Topics, found: &KeptConfigs) -> Result<()> {
+    if run.config.topology.on_config_drift != ConfigDrift::Fail {
+        return Ok(());
+    }
+    let differing = differing(wanted, found);
+    let Some(first) = differing.first() else { return Ok(()) };
+    let message = format!(
+        "{} topics on the target have other configs than on the source and topology.on_config_drift is fail; make them \
+         equal, or set it to overwrite_with_source or keep_target",
+        differing.len()
+    );
+    Err(Error::blocked(message).at_topic(first))
+}
+
+/// Topics of `found` that have other configs than in `wanted`.
+fn differing<'a>(wanted: &Topics, found: &'a KeptConfigs) -> Vec<&'a str> {
+    let differs =
+        |name: &Arc<str>, configs| wanted.get(name).is_some_and(|topic| !restore(&topic.configs, configs).is_empty());
+    found.iter().filter(|(name, configs)| differs(name, configs)).map(|(name, _)| &**name).collect()
 }
 
 /// Gives topics that were there the copy-time configs.
@@ -123,4 +128,26 @@ async fn take_every_batch(target: &Cluster, existing: &[&Topic], there: &Topics)
     let changes: Vec<_> = existing.iter().map(change).filter(|change| !change.ops.is_empty()).collect();
     kafka::all_ok(target.alter_topic_configs(&changes).await)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    use kafka::TopicInfo;
+
+    fn topic(name: &str, retention: &str) -> (Arc<str>, Topic) {
+        let info = TopicInfo { name: name.into(), internal: false, partitions: Vec::new() };
+        let configs = BTreeMap::from([("retention.ms".to_owned(), retention.to_owned())]);
+        (name.into(), Topic { info, configs, max_message_bytes: 1 })
+    }
+
+    #[test]
+    fn only_what_was_there_before_can_differ() {
+        let wanted = BTreeMap::from([topic("equal", "5"), topic("other", "5"), topic("created", "5")]);
+        let found = [topic("equal", "5"), topic("other", "6"), topic("gone-from-the-source", "7")];
+        let found: KeptConfigs = found.into_iter().map(|(name, topic)| (name, topic.configs)).collect();
+        assert_eq!(differing(&wanted, &found), ["other"]);
+    }
 }

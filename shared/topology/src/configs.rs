@@ -12,10 +12,11 @@ use kafka::ConfigOp;
 /// Configs by name.
 pub type TopicConfigs = BTreeMap<String, String>;
 
-/// Configs by topic that the target keeps, under `topology.on_config_drift: keep_target`.
+/// Configs by topic that the target had before the migration touched it, which it keeps under
+/// `topology.on_config_drift: keep_target`.
 pub type KeptConfigs = BTreeMap<Arc<str>, TopicConfigs>;
 
-/// Where [`KeptConfigs`] are in the run's store; not there under another policy.
+/// Where [`KeptConfigs`] are in the run's store.
 pub const KEPT_CONFIGS: &str = "topology/kept.json";
 
 /// The largest value of a Kafka `long` config, which means no bound.

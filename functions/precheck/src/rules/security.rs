@@ -1,15 +1,11 @@
 //! Users, ACLs and IAM.
 
-use kafka::{AclBinding, AclResource};
 use migration::config::AuthMode;
 use migration::report::{Finding, Severity};
-use migration::scope;
+use topology::acls::{ANONYMOUS, is_internal};
 
 use super::{count, few, finding, warning};
 use crate::facts::Facts;
-
-/// The principal of whoever has not signed in.
-const ANONYMOUS: &str = "User:ANONYMOUS";
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     [scram(facts), internal_acls(facts), iam(facts)].into_iter().flatten().collect()
@@ -49,16 +45,6 @@ fn internal_acls(facts: &Facts) -> Option<Finding> {
     })
 }
 
-/// Whether an ACL belongs to the cluster rather than to its clients.
-fn is_internal(acl: &AclBinding) -> bool {
-    acl.principal == ANONYMOUS
-        || match acl.resource {
-            AclResource::Topic => scope::is_internal_topic(&acl.name),
-            AclResource::Group => scope::is_internal_group(&acl.name),
-            _ => false,
-        }
-}
-
 fn iam(facts: &Facts) -> Option<Finding> {
     (facts.config.target.auth.mode == AuthMode::Iam).then(|| {
         finding(
@@ -74,6 +60,7 @@ fn iam(facts: &Facts) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kafka::{AclBinding, AclResource};
     use crate::sample::{self, codes, facts};
     use kafka::{AclOperation, AclPermission, PatternType};
 
