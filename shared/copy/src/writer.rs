@@ -203,7 +203,7 @@ struct Sending<'a> {
 
 enum Fault {
     Kafka(kafka::Error),
-    /// The target appended a batch where it must not be.
+    /// The target appended a batch where, or as, it must not be.
     Misplaced(Error),
 }
 
@@ -268,6 +268,12 @@ impl<'a> Sending<'a> {
         }
         let expected = self.acknowledged_end();
         match answer {
+            Ok(Produced { log_append_time: Some(_), .. }) => {
+                let message = "the target replaced the timestamps of the records, message.timestamp.type is not CreateTime \
+                               there any more; delete the topic on the target and start a new migration";
+                let error = Error::data_unsafe(message).at(&self.slice.partition).at_offset(self.source_offset());
+                self.fault = Some(Fault::Misplaced(error));
+            }
             Ok(produced) if produced.base_offset == expected => {
                 self.acknowledged += 1;
                 self.realigned = 0;
@@ -386,6 +392,14 @@ mod tests {
         let mut sending = Sending::new(&slice, 12, true).unwrap();
         assert_eq!(sending.acknowledged, 1);
         sending.note(appended(13));
+        assert!(matches!(sending.fault, Some(Fault::Misplaced(_))));
+    }
+
+    #[test]
+    fn a_target_that_replaces_timestamps_is_unsafe() {
+        let slice = slice();
+        let mut sending = Sending::new(&slice, 10, true).unwrap();
+        sending.note(Ok(Produced { base_offset: 10, log_append_time: Some(1_777_000_000_000), log_start: 0 }));
         assert!(matches!(sending.fault, Some(Fault::Misplaced(_))));
     }
 
