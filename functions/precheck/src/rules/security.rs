@@ -60,9 +60,8 @@ fn iam(facts: &Facts) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka::{AclBinding, AclResource};
     use crate::sample::{self, codes, facts};
-    use kafka::{AclOperation, AclPermission, PatternType};
+    use kafka::{AclBinding, AclOperation, AclPermission, AclResource, PatternType};
 
     fn acl(principal: &str, resource: AclResource, name: &str) -> AclBinding {
         AclBinding {
