@@ -60,7 +60,7 @@ fn every_state_has_exactly_one_way_on() {
 #[test]
 fn only_known_kinds_of_states_are_used() {
     for state in states(&definition().unwrap()) {
-        let known = ["Task", "Map", "Parallel", "Choice", "Pass", "Succeed", "Fail"];
+        let known = ["Task", "Map", "Parallel", "Choice", "Pass", "Wait", "Succeed", "Fail"];
         assert!(known.contains(&state.kind()), "{}: {:?}", state.name, state.kind());
     }
 }
