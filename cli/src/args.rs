@@ -179,7 +179,7 @@ pub(crate) struct ExecuteArgs {
     /// Name of the migration [default: made from the clusters' names and the time]
     #[arg(long, value_name = "ID")]
     pub(crate) migration_id: Option<MigrationId>,
-    /// Folder to keep a copy of the journal in, as <ID>/journal.jsonl
+    /// Folder to keep a copy of the journal in, as ID/journal.jsonl
     #[arg(long, value_name = "PATH")]
     pub(crate) journal_dir: Option<PathBuf>,
     /// Form on stdout
@@ -196,7 +196,7 @@ pub(crate) struct RunArgs {
     /// The migration
     #[arg(long, value_name = "ID")]
     pub(crate) migration_id: MigrationId,
-    /// Folder to keep a copy of the journal in, as <ID>/journal.jsonl
+    /// Folder to keep a copy of the journal in, as ID/journal.jsonl
     #[arg(long, value_name = "PATH")]
     pub(crate) journal_dir: Option<PathBuf>,
     /// Form on stdout
@@ -249,7 +249,7 @@ pub(crate) struct AckArgs {
     /// The migration
     #[arg(long, value_name = "ID")]
     pub(crate) migration_id: MigrationId,
-    /// Who decides, for the journal and the evidence [default: user@host]
+    /// Who decides, for the journal and the evidence; user@host unless given
     #[arg(long, value_name = "NAME")]
     pub(crate) by: Option<String>,
     /// Say no instead of yes
