@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use journal::{GateName, Verdict};
 use serde_json::{Value, json};
+use statemachine::errors::{self, Retry};
 use statemachine::walk::{Place, Scope, State, scopes, states};
 use statemachine::{ASL, definition};
 
@@ -111,6 +112,22 @@ fn a_gate_that_times_out_opens_again() {
             "ErrorEquals": ["States.Timeout", "States.HeartbeatTimeout"], "ResultPath": null, "Next": state.name,
         });
         assert_eq!(timeout, Some(&again), "{gate}");
+    }
+}
+
+/// Opened anew and not retried, for a token of its own; after a pause, since nothing else bounds the attempts.
+#[test]
+fn a_gate_that_could_not_be_opened_tries_again() {
+    let machine = definition().unwrap();
+    let scopes = scopes(&machine);
+    let passing: Vec<_> = errors::kinds(Retry::Backoff).into_iter().chain(errors::LAMBDA).collect();
+    for (gate, state) in gates(&machine).into_iter().filter(|(gate, _)| *gate != GateName::Freeze.name()) {
+        let clause = state.catches().find(|clause| clause["ErrorEquals"] == json!(passing)).unwrap();
+        assert_eq!(clause["ResultPath"], Value::Null, "{gate}");
+        let mut beside = scopes.iter().flat_map(|scope| scope.states.values());
+        let pause = beside.find(|other| clause["Next"] == other.name).unwrap();
+        assert_eq!((pause.kind(), pause.onward()), ("Wait", vec![state.name]), "{gate}");
+        assert!(pause.value["Seconds"].as_u64().unwrap() > 0, "{gate}");
     }
 }
 

@@ -52,6 +52,7 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     topology::refuse_uncopied(&source, &partitions).await?;
     let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
 
+    steps.time("check topic configs", configs::check(run, &source, &target)).await?;
     steps.time("prove the fence", fence::prove(&source, &names, &clock)).await?;
     let sentinels = steps.time("publish sentinels", sentinels::publish(run, &source, &names)).await?;
     let drained = steps.time("drain", drain::to_sentinels(run, &sentinels, &clock)).await?;

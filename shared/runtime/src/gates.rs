@@ -17,14 +17,14 @@ pub async fn decide(aws: &Aws, journal: &Journal, name: GateName, decision: &Dec
             "the gate {name} can only be approved: offsets are committed on the target; leave it open instead"
         )));
     }
-    if name == GateName::Freeze && decision.verdict == Verdict::Approve {
-        // A webhook's freeze is on record since it was asked; that one stands.
-        journal.set_frozen(journal.now(), FreezeHow::Operator, by).await?;
-    }
     let (token, gate) = match journal.decide(name, decision, by).await? {
         Decided::AlreadySent(gate) => return Ok(gate),
         Decided::Send { token, gate } => (token, gate),
     };
+    if name == GateName::Freeze && decision.verdict == Verdict::Approve {
+        // A webhook's freeze is on record since it was asked; that one stands.
+        journal.set_frozen(journal.now(), FreezeHow::Operator, by).await?;
+    }
     let output = json!({"verdict": decision.verdict, "attempt": gate.attempt}).to_string();
     let sent = aws.sfn.send_task_success().task_token(token.expose()).output(output).send().await;
     match sent {

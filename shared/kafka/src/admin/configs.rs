@@ -149,10 +149,15 @@ impl Cluster {
 
     /// Changes single configs of topics and leaves all others as they are.
     pub async fn alter_topic_configs(&self, changes: &[ConfigChange]) -> Each<Arc<str>, ()> {
-        self.settle(changes.to_vec(), |change| change.topic.clone(), |changes| self.alter_once(changes)).await
+        self.settle(changes.to_vec(), |change| change.topic.clone(), |changes| self.alter_once(changes, false)).await
     }
 
-    async fn alter_once(&self, changes: Vec<ConfigChange>) -> Each<Arc<str>, ()> {
+    /// Asks whether [`Self::alter_topic_configs`] would be accepted, and changes nothing.
+    pub async fn check_topic_configs(&self, changes: &[ConfigChange]) -> Each<Arc<str>, ()> {
+        self.settle(changes.to_vec(), |change| change.topic.clone(), |changes| self.alter_once(changes, true)).await
+    }
+
+    async fn alter_once(&self, changes: Vec<ConfigChange>, validate_only: bool) -> Each<Arc<str>, ()> {
         let topics = changes.iter().map(|change| change.topic.clone()).collect();
         let resource = |change: &ConfigChange| {
             AlterConfigsResource::default()
@@ -160,7 +165,9 @@ impl Cluster {
                 .with_resource_name(text(&change.topic))
                 .with_configs(change.ops.iter().map(alterable).collect())
         };
-        let request = IncrementalAlterConfigsRequest::default().with_resources(changes.iter().map(resource).collect());
+        let request = IncrementalAlterConfigsRequest::default()
+            .with_resources(changes.iter().map(resource).collect())
+            .with_validate_only(validate_only);
         let answer = async {
             let answer = self.call(self.controller().await?, Purpose::Admin, &request, Duration::ZERO).await?;
             let outcomes = answer.responses.iter().map(|response| {
