@@ -25,7 +25,8 @@ struct Lag {
 /// `drain_ready`; returns not ready when the budget is spent first.
 ///
 /// # Errors
-/// Unsafe when a partition has stopped, Blocked when topics were added that are not copied, Deadline when `drain_timeout` passed since the tail began.
+/// Unsafe when a partition has stopped, Blocked when topics were added that are not copied, Deadline when `drain_timeout`
+/// passed since the tail began.
 pub(crate) async fn drain(host: &Host, migration_id: &MigrationId, budget: Budget) -> Result<Drained> {
     let run = host.load(migration_id).await?;
     if run.meta.phase == Phase::DrainReady {

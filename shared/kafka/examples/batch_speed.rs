@@ -1,6 +1,6 @@
 //! Prints how fast batches of about 1 MB are stamped, decoded and rebuilt on one core:
 //! `cargo run --release -p kafka --example batch_speed`.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, reason = "its output is what it is run for")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

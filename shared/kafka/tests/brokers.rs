@@ -1,5 +1,5 @@
 //! The client against real brokers: a source in ZooKeeper mode and a target in KRaft mode, from the environment.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
