@@ -1,23 +1,24 @@
 //! One invocation's copy of one batch of partitions: reading, storing, and producing run at the same time, each round
 //! ends with a checkpoint, and at any moment a newer invocation may take over.
 
+mod landing;
 mod recover;
 mod rounds;
+mod stopped;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 
-use journal::{Checkpoint, Lease, Position};
+use journal::{Lease, Position};
 use migration::progress::PartitionProgress;
-use migration::{BatchId, Error, Phase, Result, TopicPartition};
+use migration::{BatchId, Error, Phase, Result};
 use runtime::store::PutOnce;
 use runtime::{Budget, Run};
-use telemetry::metrics;
 use tokio::sync::mpsc;
 
+use self::landing::Landing;
+use self::stopped::Stopped;
 use crate::objects::Objects;
 use crate::reader::Reader;
-use crate::runs_store;
 use crate::slice::Slice;
 use crate::writer::Writer;
 
@@ -63,16 +64,11 @@ pub struct Engine<'a> {
     budget: Budget,
     objects: Objects,
     lease: Lease,
-    /// As checkpointed.
-    progress: BTreeMap<TopicPartition, PartitionProgress>,
-    writer: Writer,
+    landing: Landing<'a>,
     /// Number of the next tail object.
     tail_next: u64,
-    /// Tail object that the journal must not pass: a partition was refused in the middle of its slice of it, and can only
-    /// go on from there.
-    held: Option<u64>,
     /// Partitions that cannot go on; the reader leaves them out.
-    stopped: Mutex<BTreeSet<TopicPartition>>,
+    stopped: Stopped,
 }
 
 /// What the reading side hands to the storing side.
@@ -124,23 +120,22 @@ impl<'a> Engine<'a> {
         partitions.iter_mut().for_each(|partition| partition.stopped = None);
         let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
         let writer = Writer::open(run.target().await?, &names).await?;
+        let stopped = Stopped::default();
         Ok(Self {
             run,
             work,
             budget,
             objects: Objects::new(run.store.clone()),
             tail_next: lease.tail_next.unwrap_or(0),
+            landing: Landing::new(run, lease.clone(), writer, partitions, stopped.clone()),
             lease,
-            progress: partitions.into_iter().map(|progress| (progress.partition.clone(), progress)).collect(),
-            writer,
-            held: None,
-            stopped: Mutex::default(),
+            stopped,
         })
     }
 
     /// How far the batch is on the source, over all its partitions.
     fn source_position(&self) -> i64 {
-        self.progress.values().map(|progress| progress.source_next).sum()
+        self.landing.progress().map(|progress| progress.source_next).sum()
     }
 
     /// A seed that stands still would be called again for ever.
@@ -149,7 +144,7 @@ impl<'a> Engine<'a> {
     /// Blocked, naming a partition of which nothing could be read.
     fn refuse_standstill(&self) -> Result<()> {
         let waiting = |progress: &&PartitionProgress| !progress.is_seeded() && progress.stopped.is_none();
-        match self.progress.values().find(waiting) {
+        match self.landing.progress().find(waiting) {
             Some(first) if self.work != Work::Tail => {
                 let message = "nothing could be read in the whole time of an invocation; check that every partition of the \
                                source has a leader, then resume";
@@ -164,22 +159,22 @@ impl<'a> Engine<'a> {
         let producer = self.run.meta.producer;
         let producer = producer.ok_or_else(|| Error::internal("the migration has no producer id yet"))?;
         let mut positions = BTreeMap::new();
-        for progress in self.progress.values() {
+        for progress in self.landing.progress() {
             positions.insert(progress.partition.clone(), Position::from(progress));
         }
         let mut reader = Reader::new(self.run.source().await?, producer, positions);
         if self.work == Work::Tail {
             reader = reader.following();
         }
-        let goals = self.progress.values().map(|progress| (progress.partition.clone(), progress.seed_end)).collect();
+        let goals = self.landing.progress().map(|progress| (progress.partition.clone(), progress.seed_end)).collect();
 
         let (to_store, stored_from) = mpsc::channel(1);
         let (to_write, written_from) = mpsc::channel(1);
         let tail_next = self.tail_next;
-        let Self { run, work, budget, objects, lease, progress, writer, held, stopped, .. } = self;
+        let Self { run, work, budget, objects, lease, landing, stopped, .. } = self;
         let reading = rounds::read(run, *work, *budget, &mut reader, goals, stopped, to_store);
         let storing = store_rounds(*work, objects, lease, tail_next, stored_from, to_write);
-        let writing = write_rounds(run, lease, objects, progress, writer, held, stopped, written_from);
+        let writing = landing.land_all(written_from);
         let (outcome, overtaken, ()) = tokio::try_join!(reading, storing, writing)?;
         Ok(if overtaken { Attempt::Overtaken } else { Attempt::Ended(outcome) })
     }
@@ -223,104 +218,6 @@ async fn put_segments(objects: &Objects, lease: &Lease, round: &Round) -> Result
     Ok(if puts.contains(&PutOnce::Taken) { PutOnce::Taken } else { PutOnce::Stored })
 }
 
-/// Produces and checkpoints each stored round.
-#[expect(clippy::too_many_arguments, reason = "the parts of one engine, borrowed apart so that the stages can overlap")]
-async fn write_rounds(
-    run: &Run<'_>,
-    lease: &Lease,
-    objects: &Objects,
-    progress: &mut BTreeMap<TopicPartition, PartitionProgress>,
-    writer: &mut Writer,
-    held: &mut Option<u64>,
-    stopped: &Mutex<BTreeSet<TopicPartition>>,
-    mut rounds: mpsc::Receiver<(Round, Option<u64>)>,
-) -> Result<()> {
-    while let Some((mut round, tail_next)) = rounds.recv().await {
-        round.retain(|slice| !is_stopped(stopped, &slice.partition));
-        write_round(run, lease, objects, progress, writer, held, stopped, &round, tail_next).await?;
-    }
-    Ok(())
-}
-
-/// Produces one round and checkpoints it, together with the number of the tail object that follows.
-#[expect(clippy::too_many_arguments, reason = "the parts of one engine, borrowed apart so that the stages can overlap")]
-async fn write_round(
-    run: &Run<'_>,
-    lease: &Lease,
-    objects: &Objects,
-    progress: &mut BTreeMap<TopicPartition, PartitionProgress>,
-    writer: &mut Writer,
-    held: &mut Option<u64>,
-    stopped: &Mutex<BTreeSet<TopicPartition>>,
-    round: &[Slice],
-    tail_next: Option<u64>,
-) -> Result<()> {
-    let failed: BTreeMap<_, _> = writer.write(round).await?.into_iter().collect();
-    let mut checkpoints = Vec::with_capacity(round.len());
-    for slice in round {
-        let Some(current) = progress.get_mut(&slice.partition) else { continue };
-        let previous = Position::from(&*current);
-        let refused = failed.get(&slice.partition);
-        if refused.is_none() {
-            advance(objects, current, slice, lease.epoch).await?;
-        }
-        if let Some(error) = refused.or(slice.fault.as_ref()) {
-            tracing::error!(partition = %slice.partition, kind = error.kind.name(), "{error}");
-            stop(stopped, &slice.partition);
-            current.stopped = Some(error.to_string());
-        }
-        checkpoints.push(Checkpoint { previous, next: current.clone() });
-    }
-    let tail_next = tail_next.map(|next| hold(held, next, !failed.is_empty()));
-    run.journal.checkpoint_many(lease, &checkpoints, tail_next).await?;
-    report(run, round, &failed);
-    Ok(())
-}
-
-/// The tail object that the journal may name as the next: `next`, unless a partition was refused in the one before it now,
-/// or in an earlier one. Part of its slice may be on the target, so the rest has to be found again.
-fn hold(held: &mut Option<u64>, next: u64, refused: bool) -> u64 {
-    if refused {
-        held.get_or_insert(next.saturating_sub(1));
-    }
-    held.unwrap_or(next)
-}
-
-async fn advance(objects: &Objects, progress: &mut PartitionProgress, slice: &Slice, epoch: u64) -> Result<()> {
-    runs_store::append(objects.store(), progress, &slice.runs, epoch).await?;
-    progress.source_next = progress.source_next.max(slice.to.source_next);
-    progress.target_next = slice.to.target_next;
-    progress.source_end = slice.source_end;
-    progress.bytes += slice.bytes() as i64;
-    progress.reencoded += slice.reencoded;
-    Ok(())
-}
-
-fn report(run: &Run<'_>, round: &[Slice], failed: &BTreeMap<TopicPartition, Error>) {
-    let copied = || round.iter().filter(|slice| !failed.contains_key(&slice.partition));
-    let records: i64 = copied().map(|slice| slice.to.target_next - slice.from.target_next).sum();
-    let bytes: usize = copied().map(Slice::bytes).sum();
-    let lag = copied().map(|slice| slice.source_end - slice.to.source_next).max().unwrap_or(0);
-    if records > 0 || !failed.is_empty() {
-        let values = [
-            (metrics::RECORDS_COPIED, records as f64),
-            (metrics::BYTES_COPIED, bytes as f64),
-            (metrics::BATCHES_REENCODED, copied().map(|slice| slice.reencoded).sum::<i64>() as f64),
-            (metrics::MAX_PARTITION_LAG, lag.max(0) as f64),
-            (metrics::PARTITIONS_STOPPED, failed.len() as f64),
-        ];
-        metrics::emit(run.meta.phase.name(), run.id.as_str(), &values);
-    }
-}
-
-fn stop(stopped: &Mutex<BTreeSet<TopicPartition>>, partition: &TopicPartition) {
-    stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(partition.clone());
-}
-
-fn is_stopped(stopped: &Mutex<BTreeSet<TopicPartition>>, partition: &TopicPartition) -> bool {
-    stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(partition)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,14 +232,5 @@ mod tests {
         {
             assert!(!seed.belongs_to(phase) && !Work::Tail.belongs_to(phase), "{phase}");
         }
-    }
-
-    #[test]
-    fn the_journal_never_passes_an_object_in_which_a_partition_was_refused() {
-        let mut held = None;
-        assert_eq!(hold(&mut held, 5, false), 5);
-        assert_eq!(hold(&mut held, 6, true), 5, "object 5 is needed again");
-        assert_eq!(hold(&mut held, 7, false), 5);
-        assert_eq!(hold(&mut held, 8, true), 5, "the first one counts");
     }
 }

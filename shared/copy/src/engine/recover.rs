@@ -1,9 +1,9 @@
 //! What an earlier invocation stored and did not live to checkpoint is produced first, to the byte.
 
 use journal::Position;
-use migration::{Error, Result, TopicPartition};
+use migration::{Error, Result};
 
-use super::{Engine, Work, write_round};
+use super::{Engine, Work};
 use crate::slice::Slice;
 
 impl Engine<'_> {
@@ -14,11 +14,11 @@ impl Engine<'_> {
             Work::Seed { .. } => self.recover_segments().await?,
             Work::Tail => self.recover_tail().await?,
         }
-        self.stop_foreign().await
+        self.landing.stop_foreign().await
     }
 
     async fn recover_segments(&mut self) -> Result<()> {
-        let unfinished = self.progress.values().filter(|progress| !progress.is_seeded());
+        let unfinished = self.landing.progress().filter(|progress| !progress.is_seeded());
         let positions: Vec<_> = unfinished.map(|p| (p.partition.clone(), p.source_next)).collect();
         let lists = positions.iter().map(|(partition, from)| self.objects.segments_from(partition, *from));
         let stored = futures::future::try_join_all(lists).await?;
@@ -39,44 +39,18 @@ impl Engine<'_> {
 
     /// Takes stored slices as if they had just been read, apart from those of partitions that stopped on the way.
     async fn replay(&mut self, mut slices: Vec<Slice>, tail_next: Option<u64>) -> Result<()> {
-        let stopped = |slice: &Slice| super::is_stopped(&self.stopped, &slice.partition);
         slices.retain(|slice| {
-            !stopped(slice) && self.progress.get(&slice.partition).is_some_and(|p| is_ahead(slice, Position::from(p)))
+            let at = self.landing.position(&slice.partition);
+            !self.stopped.contains(&slice.partition) && at.is_some_and(|at| is_ahead(slice, at))
         });
         for slice in &slices {
-            let at = Position::from(&self.progress[&slice.partition]);
-            if !joins(slice, at) {
+            if !self.landing.position(&slice.partition).is_some_and(|at| joins(slice, at)) {
                 let message = "a stored segment does not join the journal's position";
                 return Err(Error::internal(message).at(&slice.partition).at_offset(slice.from.source_next));
             }
         }
         tracing::info!(slices = slices.len(), "producing what an earlier invocation stored");
-        let Self { run, lease, objects, progress, writer, held, stopped, .. } = self;
-        write_round(run, lease, objects, progress, writer, held, stopped, &slices, tail_next).await
-    }
-
-    async fn stop_foreign(&mut self) -> Result<()> {
-        let ends = |partition: &TopicPartition| self.writer.end(partition);
-        let off: Vec<_> =
-            self.progress.values().filter(|p| p.stopped.is_none() && ends(&p.partition) != p.target_next).collect();
-        let mut checkpoints = Vec::new();
-        for progress in off {
-            let end = ends(&progress.partition);
-            let mut next = progress.clone();
-            next.stopped = Some(format!(
-                "the target ends at {end}, but {} records were copied to it: somebody else writes to it or deleted from it; \
-                 stop that writer, delete the topic on the target and start a new migration",
-                progress.target_next
-            ));
-            super::stop(&self.stopped, &progress.partition);
-            tracing::error!(partition = %progress.partition, end, copied = progress.target_next, "foreign writer on the target");
-            checkpoints.push(journal::Checkpoint { previous: Position::from(progress), next });
-        }
-        self.run.journal.checkpoint_many(&self.lease, &checkpoints, None).await?;
-        for checkpoint in checkpoints {
-            self.progress.insert(checkpoint.next.partition.clone(), checkpoint.next);
-        }
-        Ok(())
+        self.landing.land(&slices, tail_next).await
     }
 }
 
@@ -96,6 +70,7 @@ fn joins(slice: &Slice, at: Position) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use migration::TopicPartition;
 
     const fn at(source_next: i64, target_next: i64) -> Position {
         Position { source_next, target_next }

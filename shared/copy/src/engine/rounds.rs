@@ -1,7 +1,6 @@
 //! The reading stage: what goes into a round, and when reading ends.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use journal::TailWanted;
@@ -9,7 +8,8 @@ use migration::{Result, TopicPartition};
 use runtime::{Budget, Run};
 use tokio::sync::mpsc;
 
-use super::{Outcome, Round, Work, is_stopped};
+use super::stopped::Stopped;
+use super::{Outcome, Round, Work};
 use crate::reader::Reader;
 use crate::slice::Slice;
 
@@ -26,7 +26,7 @@ pub(super) async fn read(
     budget: Budget,
     reader: &mut Reader,
     goals: BTreeMap<TopicPartition, i64>,
-    stopped: &Mutex<BTreeSet<TopicPartition>>,
+    stopped: &Stopped,
     rounds: mpsc::Sender<Round>,
 ) -> Result<Outcome> {
     let mut asked = None::<Instant>;
@@ -57,7 +57,7 @@ async fn next_round(
     work: Work,
     reader: &mut Reader,
     goals: &BTreeMap<TopicPartition, i64>,
-    stopped: &Mutex<BTreeSet<TopicPartition>>,
+    stopped: &Stopped,
 ) -> Result<Option<Round>> {
     let unfinished = |reader: &Reader, partition: &TopicPartition| match work {
         Work::Seed { .. } => reader.position(partition).is_some_and(|at| at.source_next < goals[partition]),
@@ -67,7 +67,7 @@ async fn next_round(
         Work::Seed { window } => window,
         Work::Tail => usize::MAX,
     };
-    let open = goals.keys().filter(|partition| unfinished(reader, partition) && !is_stopped(stopped, partition));
+    let open = goals.keys().filter(|partition| unfinished(reader, partition) && !stopped.contains(partition));
     let mut active: Vec<_> = open.take(window).cloned().collect();
     if active.is_empty() && matches!(work, Work::Seed { .. }) {
         return Ok(None);
@@ -75,7 +75,7 @@ async fn next_round(
     let mut round: BTreeMap<TopicPartition, Slice> = BTreeMap::new();
     loop {
         let moved = read_into(&mut round, reader, &active).await?;
-        active.retain(|partition| unfinished(reader, partition) && !is_stopped(stopped, partition));
+        active.retain(|partition| unfinished(reader, partition) && !stopped.contains(partition));
         let bytes: usize = round.values().map(Slice::bytes).sum();
         if work == Work::Tail || !moved || active.is_empty() || bytes >= ROUND_BYTES {
             return Ok(Some(round.into_values().collect()));
