@@ -16,7 +16,8 @@ pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Re
         BatchInput::Work { migration_id, batch } => {
             let run = host.load(&migration_id).await?;
             let window = run.config.seed.max_concurrent_partitions.div_ceil(copy_functions(&run.config)).max(1);
-            let work = Work::Seed { window: window as usize };
+            let segment_bytes = run.config.seed.segment_max_bytes as usize;
+            let work = Work::Seed { window: window as usize, segment_bytes };
             let outcome = engine::copy_batch(&run, batch, work, budget).await;
             let outcome = outcome.map_err(|error| error.in_run(&migration_id).in_phase(Phase::Seed))?;
             Ok(json!(BatchOutput { again: outcome == Outcome::OutOfTime }))

@@ -29,6 +29,8 @@ pub enum Work {
     Seed {
         /// Partitions read at the same time.
         window: usize,
+        /// Bytes after which what was read is stored.
+        segment_bytes: usize,
     },
     /// Whatever arrives, until the journal says stop.
     Tail,
@@ -224,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_invocation_that_comes_late_leaves_the_migration_alone() {
-        let seed = Work::Seed { window: 1 };
+        let seed = Work::Seed { window: 1, segment_bytes: 1 };
         assert!(seed.belongs_to(Phase::Seed) && !seed.belongs_to(Phase::Tail));
         assert!([Phase::Tail, Phase::DrainReady, Phase::Cutover].into_iter().all(|phase| Work::Tail.belongs_to(phase)));
         for phase in

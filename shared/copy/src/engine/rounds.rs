@@ -13,7 +13,7 @@ use super::{Outcome, Round, Work};
 use crate::reader::Reader;
 use crate::slice::Slice;
 
-/// Bytes after which a seed's round is handed on. Up to four rounds are in memory at a time.
+/// Most bytes after which a seed's round is handed on. Up to four rounds are in memory at a time.
 const ROUND_BYTES: usize = 16 * 1024 * 1024;
 
 /// How often the journal is asked whether to go on.
@@ -63,9 +63,9 @@ async fn next_round(
         Work::Seed { .. } => reader.position(partition).is_some_and(|at| at.source_next < goals[partition]),
         Work::Tail => reader.position(partition).is_some(),
     };
-    let window = match work {
-        Work::Seed { window } => window,
-        Work::Tail => usize::MAX,
+    let (window, enough) = match work {
+        Work::Seed { window, segment_bytes } => (window, segment_bytes.min(ROUND_BYTES)),
+        Work::Tail => (usize::MAX, 0),
     };
     let open = goals.keys().filter(|partition| unfinished(reader, partition) && !stopped.contains(partition));
     let mut active: Vec<_> = open.take(window).cloned().collect();
@@ -77,7 +77,7 @@ async fn next_round(
         let moved = read_into(&mut round, reader, &active).await?;
         active.retain(|partition| unfinished(reader, partition) && !stopped.contains(partition));
         let bytes: usize = round.values().map(Slice::bytes).sum();
-        if work == Work::Tail || !moved || active.is_empty() || bytes >= ROUND_BYTES {
+        if !moved || active.is_empty() || bytes >= enough {
             return Ok(Some(round.into_values().collect()));
         }
     }
