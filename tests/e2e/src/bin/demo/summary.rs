@@ -16,7 +16,7 @@ pub(crate) async fn print(rehearsal: &Rehearsal, verdict: &Verdict, took: Durati
         println!("{phase:24} {seconds:8.1} s");
     }
     super::heading("Producer freeze");
-    println!("{}", freeze(verdict));
+    println!("{}", freeze(rehearsal, verdict));
     super::heading("Validation");
     print_validation(&verdict.bundle["validation"]);
     super::heading("Judges");
@@ -68,10 +68,19 @@ fn seconds_of_day(timestamp: &str) -> Option<f64> {
     Some(parts.next()?? * 3600.0 + parts.next()?? * 60.0 + parts.next()??)
 }
 
-fn freeze(verdict: &Verdict) -> String {
-    let report = &verdict.bundle["cutover"];
-    let ready = report["freeze_ms"].as_f64().unwrap_or_default() / 1000.0;
-    format!("from the freeze to READY_FOR_CLIENT_SWITCH: {ready:.2} s")
+/// The freeze as the cutover measured it, and as the producers felt it: up to their first record on the target, with
+/// the switch of the clients in between.
+fn freeze(rehearsal: &Rehearsal, verdict: &Verdict) -> String {
+    let seconds = |ms: &Value| ms.as_f64().unwrap_or_default() / 1000.0;
+    let ready = seconds(&verdict.bundle["cutover"]["freeze_ms"]);
+    let mut line = format!("from the freeze to READY_FOR_CLIENT_SWITCH: {ready:.2} s");
+    let log = std::fs::read_to_string(rehearsal.stack.logs().join("live.log")).unwrap_or_default();
+    let account: Option<Value> = log.lines().last().and_then(|last| serde_json::from_str(last).ok());
+    if let Some(account) = account {
+        let felt = seconds(&account["switch_gap_ms"]);
+        line.push_str(&format!("\nbetween two acknowledged records of a producer, across the switch: {felt:.2} s"));
+    }
+    line
 }
 
 fn print_validation(validation: &Value) {
