@@ -44,11 +44,14 @@ public final class LiveProducers {
         if (!transactional.isEmpty()) {
             rates.put(new LiveStream(name + "-tx", true, transactional, stats), rateOfATopic * transactional.size());
         }
-        order = new Order(new LiveFiles.Freeze(-1, true, ""), new CountDownLatch(0));
+        order = NONE;
     }
 
     /** What all streams have to do, and how many have not done it yet. */
     private record Order(LiveFiles.Freeze freeze, CountDownLatch outstanding) {}
+
+    /** Before the first order everything stands still. */
+    private static final Order NONE = new Order(new LiveFiles.Freeze(-1, true, ""), new CountDownLatch(0));
 
     /** Produces until SIGTERM, then prints a summary in JSON. */
     public static void main(String[] argv) throws Exception {
@@ -113,7 +116,8 @@ public final class LiveProducers {
     private void produce(LiveStream stream, double rate) throws Exception {
         long interval = (long) (1e9 / rate);
         long nextSend = System.nanoTime();
-        Order obeyed = order;
+        // Not the current order: a stream that starts late has not carried that out either.
+        Order obeyed = NONE;
         while (!termination.requested()) {
             Order now = order;
             if (now != obeyed) {
