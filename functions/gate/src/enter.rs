@@ -1,8 +1,7 @@
 //! Letting an execution in.
 
-use journal::{Checkpoint, Created, FreezeState, Meta, NewRun, Position, Side, TailWanted};
+use journal::{Claimed, Created, FreezeState, Meta, NewRun, Side, TailWanted};
 use migration::message::Entered;
-use migration::progress::PartitionProgress;
 use migration::{Config, Error, MigrationId, Phase, Result};
 use runtime::{Host, Run};
 use serde_json::{Value, json};
@@ -52,14 +51,9 @@ async fn clear_stops(run: &Run<'_>) -> Result<()> {
         if partitions.iter().all(|progress| progress.stopped.is_none()) {
             continue;
         }
-        let lease = run.journal.claim(batch, "enter").await?;
-        let partitions = run.journal.partitions(batch).await?;
-        let stopped = partitions.into_iter().filter(|progress| progress.stopped.is_some());
-        let cleared = stopped.map(|progress| Checkpoint {
-            previous: Position::from(&progress),
-            next: PartitionProgress { stopped: None, ..progress },
-        });
-        run.journal.checkpoint_many(&lease, &cleared.collect::<Vec<_>>(), None).await?;
+        let Claimed { mut lease, mut partitions, tail_next } = run.journal.claim(batch, "enter").await?;
+        partitions.iter_mut().for_each(|progress| progress.stopped = None);
+        run.journal.checkpoint(&mut lease, &partitions, tail_next).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Copies what a batch of partitions held when the migration began.
 
-use copy::{Outcome, Work, engine};
+use copy::{Outcome, Work};
 use migration::message::{BatchInput, BatchOutput, Reconciled};
 use migration::{Error, MigrationId, Phase, Result};
 use runtime::run::{copy_functions, refuse_stopped};
@@ -18,7 +18,7 @@ pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Re
             let window = run.config.seed.max_concurrent_partitions.div_ceil(copy_functions(&run.config)).max(1);
             let segment_bytes = run.config.seed.segment_max_bytes as usize;
             let work = Work::Seed { window: window as usize, segment_bytes };
-            let outcome = engine::copy_batch(&run, batch, work, budget).await;
+            let outcome = copy::copy_batch(&run, batch, work, budget).await;
             let outcome = outcome.map_err(|error| error.in_run(&migration_id).in_phase(Phase::Seed))?;
             Ok(json!(BatchOutput { again: outcome == Outcome::OutOfTime }))
         }

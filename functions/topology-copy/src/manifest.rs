@@ -31,6 +31,8 @@ struct Entry {
     source_start: i64,
     /// Last stable offset on the source, which the seed has to reach.
     seed_end: i64,
+    /// Bytes of the source's log.
+    bytes: i64,
 }
 
 /// Deals the partitions of `topics` out, writes the manifest, and gives each partition its position in the journal.
@@ -50,7 +52,9 @@ pub(crate) async fn write(run: &Run<'_>, source: &Cluster, topics: &Topics) -> R
     for (number, entries) in (0..).zip(dealt) {
         let batch = BatchId(number);
         run.store.put_json(&batch_name(batch), &entries).await?;
-        let new = |entry: Entry| PartitionProgress::new(entry.partition, entry.source_start, entry.seed_end);
+        let new = |entry: Entry| {
+            PartitionProgress::new(entry.partition, entry.source_start, entry.seed_end).sized(entry.bytes)
+        };
         let partitions: Vec<_> = entries.into_iter().map(new).collect();
         run.journal.init_partitions(batch, &partitions).await?;
     }
@@ -69,13 +73,15 @@ async fn deal(run: &Run<'_>, source: &Cluster, topics: &Topics) -> Result<Vec<Ve
     let starts = kafka::all_ok(source.list_offsets(&partitions, OffsetSpec::Earliest).await)?;
     let ends = kafka::all_ok(source.list_offsets(&partitions, OffsetSpec::LastStable).await)?;
     let sizes = source.log_sizes().await?;
-    let sized = partitions.into_iter().map(|partition| {
-        let size = sizes.get(&partition).copied().unwrap_or(0);
-        (partition, size)
-    });
+    let size = |partition: &TopicPartition| sizes.get(partition).copied().unwrap_or(0);
+    let sized = partitions.into_iter().map(|partition| (partition.clone(), size(&partition)));
     let dealt = batches::deal(sized.collect(), run.config.seed.partitions_per_batch as usize);
-    let entry =
-        |partition: TopicPartition| Entry { source_start: starts[&partition], seed_end: ends[&partition], partition };
+    let entry = |partition: TopicPartition| Entry {
+        source_start: starts[&partition],
+        seed_end: ends[&partition],
+        bytes: size(&partition),
+        partition,
+    };
     Ok(dealt.into_iter().map(|batch| batch.into_iter().map(entry).collect()).collect())
 }
 

@@ -11,17 +11,22 @@
 //! - [`objects`]: the S3 objects that hold slices;
 //! - [`writer`]: produces slices to the target, resending identical bytes;
 //! - [`engine`]: reads, stores, writes and checkpoints at the same time;
+//! - [`ports`]: what a copy needs from outside;
+//! - [`live`]: a copy in production;
 //! - [`batches`]: which partitions one invocation copies.
 
 pub mod batches;
 pub mod engine;
+pub mod live;
 pub mod objects;
+pub mod ports;
 pub mod reader;
 pub mod runs;
 pub mod runs_store;
 pub mod slice;
 pub mod writer;
 
-pub use engine::{Engine, Outcome, Work};
+pub use engine::{Outcome, Work};
+pub use live::copy_batch;
 pub use runs::{OffsetRun, OffsetRuns};
 pub use slice::Slice;

@@ -1,7 +1,8 @@
 //! The S3 objects that hold slices. A name can be taken once: whoever stores under it first has decided what is produced.
 //!
-//! The seed stores one object for each slice, a plain Kafka log segment `segments/<topic>/<partition>/<offset>.log` named
-//! by its first source offset, which Kafka's own tools read. Positions and offset runs are its metadata. The tail stores
+//! The seed stores one object for each slice, a plain Kafka log segment `segments/<topic>/<partition>/<source>.<target>.log`
+//! named by where it begins on both sides, which Kafka's own tools read as a segment that begins at the source offset.
+//! Positions and offset runs are its metadata. Whoever stands at a position finds by name what follows there. The tail stores
 //! one object for each round, `tail/<batch>/<number>.tail`: the log of each slice, then an index, so that a second of
 //! latency does not cost an object for every partition.
 
@@ -10,10 +11,10 @@ use std::collections::HashMap;
 use bytes::{BufMut, Bytes, BytesMut};
 use journal::Position;
 use migration::{BatchId, Error, Result, TopicPartition};
-use runtime::Store;
 use runtime::store::PutOnce;
 use serde::{Deserialize, Serialize};
 
+use crate::ports::Bucket;
 use crate::runs::OffsetRuns;
 use crate::slice::Slice;
 
@@ -24,9 +25,9 @@ const TAIL_MAGIC: &[u8; 8] = b"MSKTAIL1";
 const INLINE_RUNS_MAX: usize = 1500;
 
 /// The objects of one migration.
-#[derive(Debug, Clone)]
-pub struct Objects {
-    store: Store,
+#[derive(Debug)]
+pub struct Objects<'a, B> {
+    store: &'a B,
 }
 
 /// What is known of a slice beside its batches.
@@ -72,18 +73,18 @@ impl Index {
     }
 }
 
-impl Objects {
+impl<'a, B: Bucket> Objects<'a, B> {
     /// The objects in `store`.
-    pub const fn new(store: Store) -> Self {
+    pub const fn new(store: &'a B) -> Self {
         Self { store }
     }
 
     /// Stores a slice as a log segment. `epoch` tells this invocation's side objects from another's.
     ///
     /// # Errors
-    /// Those of the [`Store`].
+    /// Those of the [`Bucket`].
     pub async fn put_segment(&self, slice: &Slice, epoch: u64) -> Result<PutOnce> {
-        let name = format!("{}{:020}", segment_folder(&slice.partition), slice.from.source_next);
+        let name = segment_name(&slice.partition, slice.from);
         let mut index = Index::of(slice);
         if index.runs.len() > INLINE_RUNS_MAX {
             let side = format!("{name}-{epoch}.runs");
@@ -95,25 +96,13 @@ impl Objects {
         self.store.put_once(&format!("{name}.log"), slice.to_log(), metadata).await
     }
 
-    /// Names of the stored segments of `partition` that begin at `from` (source offset) or later, ascending.
+    /// Reads the segment of `partition` that begins at `at`, if it was stored.
     ///
     /// # Errors
-    /// Those of the [`Store`].
-    pub async fn segments_from(&self, partition: &TopicPartition, from: i64) -> Result<Vec<String>> {
-        let folder = segment_folder(partition);
-        // Just before `<from>.log` in key order, so that it is included.
-        let before = format!("{folder}{from:020}");
-        let names = self.store.list(&folder, Some(&before)).await?;
-        Ok(names.into_iter().filter(|name| name.ends_with(".log")).collect())
-    }
-
-    /// Reads the segment `name`.
-    ///
-    /// # Errors
-    /// Those of the [`Store`]; Unsafe when the segment is damaged.
-    pub async fn get_segment(&self, name: &str) -> Result<Slice> {
-        let object = self.store.get(name).await?;
-        let object = object.ok_or_else(|| Error::blocked(format_args!("{} was deleted", self.store.url(name))))?;
+    /// Those of the [`Bucket`]; Unsafe when the segment is damaged.
+    pub async fn get_segment(&self, partition: &TopicPartition, at: Position) -> Result<Option<Slice>> {
+        let name = &format!("{}.log", segment_name(partition, at));
+        let Some(object) = self.store.get(name).await? else { return Ok(None) };
         let index = object.metadata.get("index").and_then(|text| serde_json::from_str(text).ok());
         let mut index: Index =
             index.ok_or_else(|| Error::data_unsafe(format_args!("{} has no index", self.store.url(name))))?;
@@ -122,13 +111,13 @@ impl Objects {
             let runs = runs.ok_or_else(|| Error::blocked(format_args!("{} was deleted", self.store.url(side))))?;
             index.runs = String::from_utf8_lossy(&runs.body).into_owned();
         }
-        index.into_slice(object.body)
+        index.into_slice(object.body).map(Some)
     }
 
     /// Stores the slices of one round of the tail of `batch` as its object `number`.
     ///
     /// # Errors
-    /// Those of the [`Store`].
+    /// Those of the [`Bucket`].
     pub async fn put_tail(&self, batch: BatchId, number: u64, slices: &[Slice]) -> Result<PutOnce> {
         self.store.put_once(&tail_name(batch, number), pack(slices)?, HashMap::new()).await
     }
@@ -136,7 +125,7 @@ impl Objects {
     /// Reads the tail object `number` of `batch`, if it was stored.
     ///
     /// # Errors
-    /// Those of the [`Store`]; Unsafe when the object is damaged.
+    /// Those of the [`Bucket`]; Unsafe when the object is damaged.
     pub async fn get_tail(&self, batch: BatchId, number: u64) -> Result<Option<Vec<Slice>>> {
         let name = tail_name(batch, number);
         let Some(object) = self.store.get(&name).await? else { return Ok(None) };
@@ -145,15 +134,11 @@ impl Objects {
             error
         })
     }
-
-    /// The store behind the objects.
-    pub const fn store(&self) -> &Store {
-        &self.store
-    }
 }
 
-fn segment_folder(partition: &TopicPartition) -> String {
-    format!("segments/{}/{}/", partition.topic, partition.partition)
+fn segment_name(partition: &TopicPartition, at: Position) -> String {
+    let TopicPartition { topic, partition } = partition;
+    format!("segments/{topic}/{partition}/{:020}.{}", at.source_next, at.target_next)
 }
 
 fn tail_name(batch: BatchId, number: u64) -> String {

@@ -5,21 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{Position, ProducerId};
-use kafka::{
-    Cluster, Code, ConfigEntry, Each, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, TopicPartition,
-};
+use kafka::{Code, ConfigEntry, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, TopicPartition};
 use migration::Error;
 
+use crate::ports::Source;
 use crate::slice::Slice;
 
-/// Most bytes of one partition in one fetch. The broker sends a whole batch even when it is larger.
-const PARTITION_MAX_BYTES: i32 = 4 * 1024 * 1024;
+/// Least bytes of one partition that a fetch asks for; a batch is a megabyte by default. The broker sends a whole batch
+/// even when it is larger.
+const PARTITION_MIN_BYTES: usize = 1024 * 1024;
 
-/// Most bytes of one fetch response.
-const FETCH_MAX_BYTES: i32 = 24 * 1024 * 1024;
+/// Most bytes of one partition that a fetch asks for.
+const PARTITION_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Most bytes of one fetch from all brokers together, since all of them answer at once and several fetches are in memory.
-const FETCH_TOTAL_BYTES: i32 = 72 * 1024 * 1024;
+/// Least bytes that one broker is asked for. Never 0: it sends a first whole batch of any size, but only if it may send
+/// something.
+const BROKER_MIN_BYTES: usize = 1024 * 1024;
 
 /// How long the source gathers new records before it answers.
 const MAX_WAIT: Duration = Duration::from_millis(250);
@@ -39,8 +40,8 @@ const PROBES: usize = 8;
 
 /// The source side of a copy: where each partition stands, ahead of what is stored.
 #[derive(Debug)]
-pub struct Reader {
-    source: Cluster,
+pub struct Reader<'a, S> {
+    source: &'a S,
     producer: ProducerId,
     positions: BTreeMap<TopicPartition, Position>,
     /// Moves the front of the fetch on, so that no partition is always served last.
@@ -51,9 +52,9 @@ pub struct Reader {
     tiered: BTreeMap<Arc<str>, bool>,
 }
 
-impl Reader {
+impl<'a, S: Source> Reader<'a, S> {
     /// A reader that goes on at `positions` and takes whatever is there.
-    pub fn new(source: Cluster, producer: ProducerId, positions: BTreeMap<TopicPartition, Position>) -> Self {
+    pub const fn new(source: &'a S, producer: ProducerId, positions: BTreeMap<TopicPartition, Position>) -> Self {
         Self { source, producer, positions, turn: 0, min_bytes: 1, tiered: BTreeMap::new() }
     }
 
@@ -69,18 +70,19 @@ impl Reader {
         self.positions.get(partition).copied()
     }
 
-    /// Fetches once for `partitions` and moves their positions on. Waits up to a quarter of a
-    /// second for new records. A slice may be of no length, and may carry the fault that ends its
-    /// partition.
-    pub async fn read(&mut self, partitions: &[TopicPartition]) -> Vec<Slice> {
-        let mut wanted: Vec<_> = partitions.iter().filter_map(|partition| self.wanted(partition)).collect();
+    /// Fetches once for `partitions`, about `max_bytes` in all, and moves their positions on. Waits up to a quarter of a
+    /// second for new records. A slice may be of no length, and may carry the fault that ends its partition.
+    pub async fn read(&mut self, partitions: &[TopicPartition], max_bytes: usize) -> Vec<Slice> {
+        let share = max_bytes / partitions.len().max(1);
+        let mut wanted: Vec<_> = partitions.iter().filter_map(|partition| self.wanted(partition, share)).collect();
         if !wanted.is_empty() {
             let front = self.turn % wanted.len();
             wanted.rotate_left(front);
             self.turn += 1;
         }
-        let brokers = self.source.brokers().await.map_or(1, |brokers| brokers.len());
-        let fetched = self.source.fetch(&wanted, &options(MAX_WAIT, self.min_bytes, brokers)).await;
+        // All brokers answer at once.
+        let broker_max = (max_bytes / self.source.size().await.max(1)).max(BROKER_MIN_BYTES);
+        let fetched = self.source.fetch(&wanted, &options(MAX_WAIT, self.min_bytes, broker_max)).await;
         if fetched.iter().all(|(_, result)| result.is_err()) {
             tokio::time::sleep(PAUSE).await;
         }
@@ -110,9 +112,11 @@ impl Reader {
         slices
     }
 
-    fn wanted(&self, partition: &TopicPartition) -> Option<FetchPosition> {
+    /// Where to read `partition`, at most `share` bytes if that is sensible.
+    fn wanted(&self, partition: &TopicPartition, share: usize) -> Option<FetchPosition> {
         let offset = self.position(partition)?.source_next;
-        Some(FetchPosition { partition: partition.clone(), offset, max_bytes: PARTITION_MAX_BYTES })
+        let max_bytes = wire_size(share.clamp(PARTITION_MIN_BYTES, PARTITION_MAX_BYTES));
+        Some(FetchPosition { partition: partition.clone(), offset, max_bytes })
     }
 
     /// Whether `topic` has records in tiered storage (KIP-405). A broker that did not get them in time answers with none,
@@ -130,8 +134,8 @@ impl Reader {
     /// Fetches `partition` alone, so that an empty answer means that there is nothing up to the last stable offset, unless
     /// its topic is tiered.
     async fn probe(&self, partition: &TopicPartition, max_wait: Duration) -> kafka::Result<Fetched> {
-        let wanted: Vec<_> = self.wanted(partition).into_iter().collect();
-        let answer: Each<_, _> = self.source.fetch(&wanted, &options(max_wait, 1, 1)).await;
+        let wanted: Vec<_> = self.wanted(partition, PARTITION_MIN_BYTES).into_iter().collect();
+        let answer = self.source.fetch(&wanted, &options(max_wait, 1, PARTITION_MIN_BYTES)).await;
         let none = || kafka::Error::NoLeader { partition: partition.clone() };
         answer.into_iter().next().map_or_else(|| Err(none()), |(_, result)| result)
     }
@@ -200,23 +204,11 @@ fn is_remote_storage(config: &ConfigEntry) -> bool {
     config.name == "remote.storage.enable" && config.value.as_deref() == Some("true")
 }
 
-/// Options of a fetch that up to `brokers` brokers answer.
-fn options(max_wait: Duration, min_bytes: i32, brokers: usize) -> FetchOptions {
-    let share = FETCH_TOTAL_BYTES / i32::try_from(brokers.max(1)).unwrap_or(i32::MAX);
-    // Never 0: a broker sends a first whole batch of any size, but only if it may send something.
-    let max_bytes = share.clamp(1024 * 1024, FETCH_MAX_BYTES);
-    FetchOptions { max_wait, min_bytes, max_bytes, isolation: Isolation::ReadCommitted }
+/// Options of a fetch of which each broker may send `max_bytes`.
+fn options(max_wait: Duration, min_bytes: i32, max_bytes: usize) -> FetchOptions {
+    FetchOptions { max_wait, min_bytes, max_bytes: wire_size(max_bytes), isolation: Isolation::ReadCommitted }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_all_brokers_send_at_once_is_bounded() {
-        let max_bytes = |brokers| options(MAX_WAIT, 1, brokers).max_bytes;
-        assert_eq!((max_bytes(1), max_bytes(3)), (FETCH_MAX_BYTES, FETCH_MAX_BYTES));
-        assert!((1..=FETCH_TOTAL_BYTES / 30).contains(&max_bytes(30)));
-        assert!(max_bytes(500) > 0);
-    }
+fn wire_size(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
 }

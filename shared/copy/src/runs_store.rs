@@ -3,8 +3,8 @@
 
 use migration::progress::PartitionProgress;
 use migration::{Error, Result};
-use runtime::Store;
 
+use crate::ports::Bucket;
 use crate::runs::OffsetRuns;
 
 /// Length of the open runs' text beyond which they are sealed. A journal write costs by the kilobyte.
@@ -15,7 +15,12 @@ const OPEN_MAX: usize = 1024;
 ///
 /// # Errors
 /// Internal when `runs` do not follow; otherwise those of the store.
-pub async fn append(store: &Store, progress: &mut PartitionProgress, runs: &OffsetRuns, epoch: u64) -> Result<()> {
+pub async fn append(
+    store: &impl Bucket,
+    progress: &mut PartitionProgress,
+    runs: &OffsetRuns,
+    epoch: u64,
+) -> Result<()> {
     if runs.is_empty() {
         return Ok(());
     }
@@ -38,7 +43,7 @@ pub async fn append(store: &Store, progress: &mut PartitionProgress, runs: &Offs
 ///
 /// # Errors
 /// Blocked when the sealed object is gone, Internal when the runs are damaged; otherwise those of the store.
-pub async fn load(store: &Store, progress: &PartitionProgress) -> Result<OffsetRuns> {
+pub async fn load(store: &impl Bucket, progress: &PartitionProgress) -> Result<OffsetRuns> {
     let open = open_runs(progress)?;
     let Some(name) = &progress.runs_key else { return Ok(open) };
     let object = store.get(name).await?;

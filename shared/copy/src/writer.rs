@@ -10,47 +10,49 @@
 //! sent alone until one of the partition was acknowledged, and again after every fault.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use kafka::{Cluster, Code, Each, OffsetSpec, Produced, TopicPartition};
+use kafka::{Code, Each, OffsetSpec, Produced, TopicPartition};
 use migration::{Error, Result};
+use tokio::time::Instant;
 
+use crate::ports::Target;
 use crate::slice::Slice;
 
 /// Requests in flight; the broker remembers as many batches of a producer.
 const WINDOW: usize = 5;
 
-/// Bytes after which a request takes no further partition.
-const REQUEST_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes after which a request takes no further partition. Requests in flight are copies of what they hold.
+const REQUEST_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long the broker may take to replicate a request.
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a partition whose faults pass is tried before the invocation gives up and is retried as a whole.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Pause before a partition is tried again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The target side of a copy.
 #[derive(Debug)]
-pub struct Writer {
-    target: Cluster,
+pub struct Writer<'a, T> {
+    target: &'a T,
     /// End offset of each partition on the target, as far as this writer knows it.
     ends: BTreeMap<TopicPartition, i64>,
     /// Partitions whose leader is known to check our sequence numbers.
     checked: BTreeSet<TopicPartition>,
 }
 
-impl Writer {
+impl<'a, T: Target> Writer<'a, T> {
     /// A writer for `partitions`; reads where each of them ends on the target.
     ///
     /// # Errors
     /// When the target cannot be asked; Unsafe when a partition does not start at offset 0, as only a copy of ours does.
-    pub async fn open(target: Cluster, partitions: &[TopicPartition]) -> Result<Self> {
+    pub async fn open(target: &'a T, partitions: &[TopicPartition]) -> Result<Self> {
         let starts = kafka::all_ok(target.list_offsets(partitions, OffsetSpec::Earliest).await)?;
         if let Some((partition, start)) = starts.into_iter().find(|(_, start)| *start != 0) {
             let message = format!("the target's log starts at {start}: records were deleted that this migration needs");

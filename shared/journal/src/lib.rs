@@ -2,7 +2,7 @@
 //! freeze, and how far each partition has been copied.
 //!
 //! Step Functions knows the order of steps and S3 holds what is large, but whoever has to know what is *true* asks here.
-//! Each write therefore carries the condition under which it is right (a phase, a version, an epoch, a position), reads
+//! Each write therefore carries the condition under which it is right (a phase, a version, an epoch, a count), reads
 //! are strongly consistent, and every operation may be repeated: a replay is recognised and succeeds.
 //!
 //! | pk | sk | holds |
@@ -12,8 +12,7 @@
 //! | `run#<id>` | `gate#<name>` | task token and decision of a gate |
 //! | `run#<id>` | `freeze` | when producers were frozen and unfrozen |
 //! | `run#<id>` | `tail` | whether the tail should go on |
-//! | `run#<id>#batch#<n>` | `lease` | epoch and owner of a batch, the tail's next object |
-//! | `run#<id>#batch#<n>` | `partition#<topic>#<partition>` | progress of one partition |
+//! | `run#<id>#batch#<n>` | `batch` | epoch and owner of a batch of partitions, how far each of them is, the tail's next object |
 //!
 //! A batch has its own partition key, so that the copy's checkpoints do not share one key's write capacity.
 //!
@@ -22,12 +21,11 @@
 //! throttles, fails or cannot be reached, and [`Blocked`](migration::ErrorKind::Blocked) when the table is missing or
 //! access to it is denied. All errors name the run.
 
+mod batch;
 mod event;
 mod fault;
 mod freeze;
 mod gate;
-mod lease;
-mod progress;
 mod run;
 pub mod schema;
 mod table;
@@ -37,11 +35,10 @@ mod token;
 mod transition;
 mod write;
 
+pub use batch::{Claimed, Lease, Position};
 pub use event::Event;
 pub use freeze::{Freeze, FreezeHow, FreezePeriod, FreezeState, Side};
 pub use gate::{Decided, Decision, Gate, GateName, GateState, Verdict};
-pub use lease::Lease;
-pub use progress::{Checkpoint, Position};
 pub use run::{Created, Meta, NewRun, ProducerId};
 pub use tail::TailWanted;
 pub use time::Clock;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use chrono::{DateTime, Utc};
 use migration::{Error, Phase, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -218,7 +219,7 @@ impl Journal {
     }
 
     /// A JSON document of the table.
-    pub(crate) fn json(&self, name: &str, text: &str) -> Result<Value> {
+    pub(crate) fn json<T: DeserializeOwned>(&self, name: &str, text: &str) -> Result<T> {
         serde_json::from_str(text)
             .map_err(|error| Error::internal(format_args!("{name} is not JSON: {error}")).in_run(&self.run))
     }

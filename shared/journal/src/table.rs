@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use migration::{BatchId, Error, Result, TopicPartition};
+use migration::{BatchId, Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -40,19 +40,9 @@ impl Journal {
         format!("run#{}", self.run)
     }
 
-    /// Partition key of a batch's items.
-    pub(crate) fn batch_pk(&self, batch: BatchId) -> String {
-        format!("run#{}#batch#{batch}", self.run)
-    }
-
-    /// Key of a batch's lease.
-    pub(crate) fn lease_key(&self, batch: BatchId) -> Key {
-        Key { pk: self.batch_pk(batch), sk: "lease".into() }
-    }
-
-    /// Key of a partition's progress. Topic names hold no `#`.
-    pub(crate) fn partition_key(&self, batch: BatchId, partition: &TopicPartition) -> Key {
-        Key { pk: self.batch_pk(batch), sk: format!("partition#{}#{}", partition.topic, partition.partition) }
+    /// Key of a batch of partitions.
+    pub(crate) fn batch_key(&self, batch: BatchId) -> Key {
+        Key { pk: format!("run#{}#batch#{batch}", self.run), sk: "batch".into() }
     }
 
     /// The item at `key`, strongly consistent.

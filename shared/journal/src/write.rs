@@ -120,21 +120,6 @@ impl Write {
         self
     }
 
-    /// Only if `attribute` is below `scalar`.
-    pub(crate) fn if_below(mut self, attribute: &str, scalar: impl Scalar) -> Self {
-        let condition = format!("{} < {}", self.name(attribute), self.value(scalar));
-        self.conditions.push(condition);
-        self
-    }
-
-    /// Only if `attribute` is absent or at most `scalar`.
-    pub(crate) fn if_absent_or_at_most(mut self, attribute: &str, scalar: impl Scalar) -> Self {
-        let name = self.name(attribute);
-        let condition = format!("(attribute_not_exists({name}) OR {name} <= {})", self.value(scalar));
-        self.conditions.push(condition);
-        self
-    }
-
     /// Only if `attribute` is absent.
     pub(crate) fn if_absent(mut self, attribute: &str) -> Self {
         let condition = format!("attribute_not_exists({})", self.name(attribute));
@@ -185,13 +170,10 @@ mod tests {
             .add("executions", 1)
             .remove("token")
             .if_equal("state", "DECIDED")
-            .if_absent_or_at_most("tail_next", 3_u64)
+            .if_absent("tail_next")
             .if_exists();
         assert_eq!(write.update(), "SET #n0 = :v0, #n1.#n2 = :v1 ADD #n3 :v2 REMOVE #n4");
-        assert_eq!(
-            write.condition().unwrap(),
-            "#n0 = :v3 AND (attribute_not_exists(#n5) OR #n5 <= :v4) AND attribute_exists(#n6)"
-        );
+        assert_eq!(write.condition().unwrap(), "#n0 = :v3 AND attribute_not_exists(#n5) AND attribute_exists(#n6)");
         assert_eq!(write.names["#n2"], "a b");
         assert_eq!(Write::default().condition(), None);
     }

@@ -5,9 +5,9 @@
 #[path = "journal/support.rs"]
 mod support;
 
+#[path = "journal/batches.rs"]
+mod batches;
 #[path = "journal/gates.rs"]
 mod gates;
-#[path = "journal/progress.rs"]
-mod progress;
 #[path = "journal/runs.rs"]
 mod runs;

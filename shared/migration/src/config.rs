@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
+/// Most partitions in a batch: the journal keeps a batch in one item of DynamoDB, which holds at most 400 KB.
+pub const MAX_PARTITIONS_PER_BATCH: u32 = 200;
+
 /// Everything a migration is told. Durations are [`Span`]s, sizes are bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -263,7 +266,10 @@ impl Config {
         };
         require(self.enabled, "enabled is false: set it to true to run this migration");
         require(self.seed.max_concurrent_partitions > 0, "seed.max_concurrent_partitions must be at least 1");
-        require(self.seed.partitions_per_batch > 0, "seed.partitions_per_batch must be at least 1");
+        require(
+            (1..=MAX_PARTITIONS_PER_BATCH).contains(&self.seed.partitions_per_batch),
+            &format!("seed.partitions_per_batch must be from 1 to {MAX_PARTITIONS_PER_BATCH}"),
+        );
         require(self.seed.segment_max_bytes >= 1024 * 1024, "seed.segment_max_bytes must be at least 1048576");
         require(self.cutover.drain_max_partition_lag >= 0, "cutover.drain_max_partition_lag must not be negative");
         require(self.validation.count_tolerance >= 0, "validation.count_tolerance must not be negative");

@@ -19,6 +19,8 @@ pub struct PartitionProgress {
     pub seed_end: i64,
     /// Last stable offset of the source as last seen.
     pub source_end: i64,
+    /// Bytes of the source's log when the copy began, to tell large partitions from small ones.
+    pub source_bytes: i64,
     /// Bytes of record batches produced to the target.
     pub bytes: i64,
     /// Batches that could not pass through raw and were encoded again.
@@ -41,12 +43,20 @@ impl PartitionProgress {
             source_start,
             seed_end,
             source_end: seed_end,
+            source_bytes: 0,
             bytes: 0,
             reencoded: 0,
             runs_key: None,
             runs_open: String::new(),
             stopped: None,
         }
+    }
+
+    /// The same with the size of the source's log in bytes.
+    #[must_use]
+    pub const fn sized(mut self, source_bytes: i64) -> Self {
+        self.source_bytes = source_bytes;
+        self
     }
 
     /// Source offsets still to go; transaction markers count, as they do in a consumer's lag.

@@ -1,6 +1,8 @@
 //! How long an invocation may go on taking work.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 /// Time kept back to store, produce and checkpoint what is in flight when the budget is spent.
 const RESERVE: Duration = Duration::from_secs(60);

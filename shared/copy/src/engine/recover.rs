@@ -1,50 +1,77 @@
 //! What an earlier invocation stored and did not live to checkpoint is produced first, to the byte.
 
+use futures::future::try_join_all;
 use journal::Position;
-use migration::{Error, Result};
+use migration::{Error, Result, TopicPartition};
 
 use super::{Engine, Work};
+use crate::objects::Objects;
+use crate::ports::Ports;
 use crate::slice::Slice;
 
-impl Engine<'_> {
-    /// Produces and checkpoints every stored slice that the journal does not know yet. Afterwards the target has to end
-    /// where the journal says; anything beyond was written by somebody else.
+/// Partitions whose segments are read at the same time; a segment has up to 16 MB.
+const AT_ONCE: usize = 4;
+
+impl<P: Ports> Engine<'_, P> {
+    /// Produces and enters every stored slice that the journal does not know yet. Afterwards the target has to end where
+    /// the journal says; anything beyond was written by somebody else.
     pub(super) async fn recover(&mut self) -> Result<()> {
-        match self.work {
+        match self.job.work {
+            // Nobody had the batch before.
+            Work::Seed { .. } if self.landing.books.lease().epoch == 1 => {}
             Work::Seed { .. } => self.recover_segments().await?,
             Work::Tail => self.recover_tail().await?,
         }
         self.landing.stop_foreign().await
     }
 
+    /// Follows each partition's segments: the one that begins where the journal stands, then the one where that ends.
     async fn recover_segments(&mut self) -> Result<()> {
-        let unfinished = self.landing.progress().filter(|progress| !progress.is_seeded());
-        let positions: Vec<_> = unfinished.map(|p| (p.partition.clone(), p.source_next)).collect();
-        let lists = positions.iter().map(|(partition, from)| self.objects.segments_from(partition, *from));
-        let stored = futures::future::try_join_all(lists).await?;
-        for name in stored.into_iter().flatten() {
-            let slice = self.objects.get_segment(&name).await?;
-            self.replay(vec![slice], None).await?;
+        let unfinished = self.landing.books.partitions().filter(|progress| !progress.is_seeded());
+        let mut waiting: Vec<_> = unfinished.map(|progress| progress.partition.clone()).collect();
+        while !waiting.is_empty() {
+            let mut some = waiting.split_off(waiting.len().saturating_sub(AT_ONCE));
+            loop {
+                let slices = self.next_segments(&some).await?;
+                if slices.is_empty() {
+                    break;
+                }
+                some = slices.iter().map(|slice| slice.partition.clone()).collect();
+                self.replay(slices, self.landing.books.tail_next()).await?;
+                some.retain(|partition| !self.stopped.contains(partition));
+            }
         }
         Ok(())
     }
 
+    /// The stored segments that begin where `partitions` stand.
+    async fn next_segments(&self, partitions: &[TopicPartition]) -> Result<Vec<Slice>> {
+        let objects = &Objects::new(self.ports.bucket());
+        let gets = partitions.iter().filter_map(|partition| {
+            let at = self.landing.books.position(partition)?;
+            Some(async move { objects.get_segment(partition, at).await })
+        });
+        Ok(try_join_all(gets).await?.into_iter().flatten().collect())
+    }
+
     async fn recover_tail(&mut self) -> Result<()> {
-        while let Some(slices) = self.objects.get_tail(self.lease.batch, self.tail_next).await? {
-            self.tail_next += 1;
-            self.replay(slices, Some(self.tail_next)).await?;
+        let objects = Objects::new(self.ports.bucket());
+        let mut number = self.landing.books.tail_next();
+        while let Some(slices) = objects.get_tail(self.job.batch, number).await? {
+            number += 1;
+            self.replay(slices, number).await?;
         }
         Ok(())
     }
 
     /// Takes stored slices as if they had just been read, apart from those of partitions that stopped on the way.
-    async fn replay(&mut self, mut slices: Vec<Slice>, tail_next: Option<u64>) -> Result<()> {
+    async fn replay(&mut self, mut slices: Vec<Slice>, tail_next: u64) -> Result<()> {
         slices.retain(|slice| {
-            let at = self.landing.position(&slice.partition);
+            let at = self.landing.books.position(&slice.partition);
             !self.stopped.contains(&slice.partition) && at.is_some_and(|at| is_ahead(slice, at))
         });
         for slice in &slices {
-            if !self.landing.position(&slice.partition).is_some_and(|at| joins(slice, at)) {
+            if !self.landing.books.position(&slice.partition).is_some_and(|at| joins(slice, at)) {
                 let message = "a stored segment does not join the journal's position";
                 return Err(Error::internal(message).at(&slice.partition).at_offset(slice.from.source_next));
             }

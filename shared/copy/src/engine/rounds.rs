@@ -1,104 +1,149 @@
 //! The reading stage: what goes into a round, and when reading ends.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use journal::TailWanted;
 use migration::{Result, TopicPartition};
-use runtime::{Budget, Run};
-use tokio::sync::mpsc;
+use runtime::Budget;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 
 use super::stopped::Stopped;
-use super::{Outcome, Round, Work};
+use super::{Outcome, Work};
+use crate::ports::{Ledger, Ports};
 use crate::reader::Reader;
 use crate::slice::Slice;
 
-/// Most bytes after which a seed's round is handed on. Up to four rounds are in memory at a time.
+/// Bytes after which a round is handed on.
 const ROUND_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of rounds that have been read and are not on the target yet. With the round being read, the answer it comes from
+/// and the requests on their way to the target, a function stays below 256 MB.
+const MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// How often the journal is asked whether to go on.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// Reads rounds into `rounds` until the work is done, the time is up, the journal says stop, or nobody takes them.
-pub(super) async fn read(
-    run: &Run<'_>,
-    work: Work,
-    budget: Budget,
-    reader: &mut Reader,
-    goals: BTreeMap<TopicPartition, i64>,
-    stopped: &Stopped,
-    rounds: mpsc::Sender<Round>,
-) -> Result<Outcome> {
-    let mut asked = None::<Instant>;
-    loop {
-        // Sending would tell as well, but a source on which nothing happens gives nothing to send.
-        if rounds.is_closed() {
-            return Ok(Outcome::Done);
-        }
-        if asked.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
-            asked = Some(Instant::now());
-            if run.journal.tail_wanted().await? == TailWanted::Stop {
-                return Ok(Outcome::Stopped);
+/// Slices read together, at most one for each partition.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) slices: Vec<Slice>,
+    /// Their memory, free again when the round is dropped.
+    _memory: OwnedSemaphorePermit,
+}
+
+impl Round {
+    /// Whether there is anything to produce.
+    pub(super) fn has_batches(&self) -> bool {
+        self.slices.iter().any(|slice| !slice.batches.is_empty())
+    }
+}
+
+/// The reading stage.
+pub(super) struct Rounds<'a, P: Ports> {
+    pub(super) ports: &'a P,
+    pub(super) work: Work,
+    pub(super) budget: Budget,
+    pub(super) reader: Reader<'a, P::Source>,
+    /// Partitions in the order in which they are read.
+    pub(super) order: Vec<TopicPartition>,
+    /// Source offsets where their seeds end.
+    pub(super) goals: BTreeMap<TopicPartition, i64>,
+    pub(super) stopped: Stopped,
+}
+
+impl<P: Ports> Rounds<'_, P> {
+    /// Reads rounds into `rounds` until the work is done, the time is up, the journal says stop, or nobody takes them.
+    pub(super) async fn read(mut self, rounds: mpsc::Sender<Round>) -> Result<Outcome> {
+        let memory = Arc::new(Semaphore::new(MEMORY_BYTES));
+        let mut asked = None::<Instant>;
+        loop {
+            // Sending would tell as well, but a source on which nothing happens gives nothing to send.
+            if rounds.is_closed() {
+                return Ok(Outcome::Done);
+            }
+            if asked.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
+                asked = Some(Instant::now());
+                if self.ports.ledger().tail_wanted().await? == TailWanted::Stop {
+                    return Ok(Outcome::Stopped);
+                }
+            }
+            if self.budget.is_spent() {
+                return Ok(Outcome::OutOfTime);
+            }
+            let Some(slices) = self.next().await? else { return Ok(Outcome::Done) };
+            if slices.is_empty() {
+                continue;
+            }
+            let round = Round { _memory: reserve(&memory, &slices).await, slices };
+            if rounds.send(round).await.is_err() {
+                // The next stage ended first and says why.
+                return Ok(Outcome::Done);
             }
         }
-        if budget.is_spent() {
-            return Ok(Outcome::OutOfTime);
+    }
+
+    /// The slices of the next round, possibly none; `None` when there is nothing left to read.
+    async fn next(&mut self) -> Result<Option<Vec<Slice>>> {
+        let (window, enough) = match self.work {
+            Work::Seed { window, segment_bytes } => (window, segment_bytes.min(ROUND_BYTES)),
+            Work::Tail => (usize::MAX, 0),
+        };
+        let mut active = self.unfinished(window);
+        if active.is_empty() && self.work != Work::Tail {
+            return Ok(None);
         }
-        let Some(round) = next_round(work, reader, &goals, stopped).await? else { return Ok(Outcome::Done) };
-        if !round.is_empty() && rounds.send(round).await.is_err() {
-            // The next stage ended first and says why.
-            return Ok(Outcome::Done);
+        let mut round = BTreeMap::new();
+        let mut bytes = 0;
+        loop {
+            let moved = self.read_into(&mut round, &active, ROUND_BYTES - bytes).await?;
+            active.retain(|partition| self.is_unfinished(partition));
+            bytes = round.values().map(Slice::bytes).sum();
+            if !moved || active.is_empty() || bytes >= enough {
+                return Ok(Some(round.into_values().collect()));
+            }
         }
+    }
+
+    /// The first `most` partitions that are to be read on.
+    fn unfinished(&self, most: usize) -> Vec<TopicPartition> {
+        self.order.iter().filter(|partition| self.is_unfinished(partition)).take(most).cloned().collect()
+    }
+
+    fn is_unfinished(&self, partition: &TopicPartition) -> bool {
+        let at = self.reader.position(partition).filter(|_| !self.stopped.contains(partition));
+        at.is_some_and(|at| self.work == Work::Tail || at.source_next < self.goals[partition])
+    }
+
+    /// Reads once and appends to `round`; whether any partition moved on.
+    async fn read_into(
+        &mut self,
+        round: &mut BTreeMap<TopicPartition, Slice>,
+        active: &[TopicPartition],
+        max_bytes: usize,
+    ) -> Result<bool> {
+        let mut moved = false;
+        for slice in self.reader.read(active, max_bytes).await {
+            if slice.to == slice.from && slice.fault.is_none() {
+                continue;
+            }
+            moved |= slice.to != slice.from;
+            match round.get_mut(&slice.partition) {
+                Some(earlier) => earlier.join(slice)?,
+                None => drop(round.insert(slice.partition.clone(), slice)),
+            }
+        }
+        Ok(moved)
     }
 }
 
-/// The next round, possibly empty; `None` when there is nothing left to read.
-async fn next_round(
-    work: Work,
-    reader: &mut Reader,
-    goals: &BTreeMap<TopicPartition, i64>,
-    stopped: &Stopped,
-) -> Result<Option<Round>> {
-    let unfinished = |reader: &Reader, partition: &TopicPartition| match work {
-        Work::Seed { .. } => reader.position(partition).is_some_and(|at| at.source_next < goals[partition]),
-        Work::Tail => reader.position(partition).is_some(),
-    };
-    let (window, enough) = match work {
-        Work::Seed { window, segment_bytes } => (window, segment_bytes.min(ROUND_BYTES)),
-        Work::Tail => (usize::MAX, 0),
-    };
-    let open = goals.keys().filter(|partition| unfinished(reader, partition) && !stopped.contains(partition));
-    let mut active: Vec<_> = open.take(window).cloned().collect();
-    if active.is_empty() && matches!(work, Work::Seed { .. }) {
-        return Ok(None);
-    }
-    let mut round: BTreeMap<TopicPartition, Slice> = BTreeMap::new();
-    loop {
-        let moved = read_into(&mut round, reader, &active).await?;
-        active.retain(|partition| unfinished(reader, partition) && !stopped.contains(partition));
-        let bytes: usize = round.values().map(Slice::bytes).sum();
-        if !moved || active.is_empty() || bytes >= enough {
-            return Ok(Some(round.into_values().collect()));
-        }
-    }
-}
-
-/// Reads once and appends to `round`; whether any partition moved on.
-async fn read_into(
-    round: &mut BTreeMap<TopicPartition, Slice>,
-    reader: &mut Reader,
-    active: &[TopicPartition],
-) -> Result<bool> {
-    let mut moved = false;
-    for slice in reader.read(active).await {
-        if slice.to == slice.from && slice.fault.is_none() {
-            continue;
-        }
-        moved |= slice.to != slice.from;
-        match round.get_mut(&slice.partition) {
-            Some(earlier) => earlier.join(slice)?,
-            None => drop(round.insert(slice.partition.clone(), slice)),
-        }
-    }
-    Ok(moved)
+/// Waits until earlier rounds have left enough memory.
+async fn reserve(memory: &Arc<Semaphore>, slices: &[Slice]) -> OwnedSemaphorePermit {
+    let bytes: usize = slices.iter().map(Slice::bytes).sum();
+    // A single batch may be larger than everything together.
+    let permits = u32::try_from(bytes.min(MEMORY_BYTES)).unwrap_or(u32::MAX);
+    #[expect(clippy::expect_used, reason = "nobody closes this semaphore")]
+    memory.clone().acquire_many_owned(permits).await.expect("the semaphore is open")
 }

@@ -1,0 +1,142 @@
+//! Where the batch stands, and its way into the journal.
+
+use std::collections::BTreeMap;
+
+use futures::future::try_join_all;
+use journal::{Lease, Position};
+use migration::progress::PartitionProgress;
+use migration::{Result, TopicPartition};
+
+use crate::ports::{Ledger, Ports};
+use crate::runs::OffsetRuns;
+use crate::runs_store;
+use crate::slice::Slice;
+
+/// The progress of every partition of a batch: what is on the target, of which the journal may not know the last part.
+pub(super) struct Books<'a, P> {
+    ports: &'a P,
+    lease: Lease,
+    partitions: BTreeMap<TopicPartition, PartitionProgress>,
+    /// Offset runs that have not been added to their partition's.
+    runs: Vec<(TopicPartition, OffsetRuns)>,
+    /// Number of the tail object after the last one that is on the target.
+    tail_next: u64,
+    /// Tail object that the journal must not pass: a partition was refused in the middle of its slice of it, and can only
+    /// go on from there.
+    held: Option<u64>,
+    /// Whether there is something that the journal does not know.
+    dirty: bool,
+}
+
+impl<'a, P: Ports> Books<'a, P> {
+    /// The books of the batch of `lease`, as the journal has them.
+    pub(super) fn new(ports: &'a P, lease: Lease, partitions: Vec<PartitionProgress>, tail_next: u64) -> Self {
+        let partitions = partitions.into_iter().map(|progress| (progress.partition.clone(), progress)).collect();
+        Self { ports, lease, partitions, runs: Vec::new(), tail_next, held: None, dirty: false }
+    }
+
+    /// The claim.
+    pub(super) const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Number of the next tail object.
+    pub(super) const fn tail_next(&self) -> u64 {
+        self.tail_next
+    }
+
+    /// Every partition.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = &PartitionProgress> {
+        self.partitions.values()
+    }
+
+    /// Where `partition` stands, when it is one of the batch.
+    pub(super) fn position(&self, partition: &TopicPartition) -> Option<Position> {
+        self.partitions.get(partition).map(Position::from)
+    }
+
+    /// Enters that `slice` is on the target.
+    pub(super) fn advance(&mut self, slice: &Slice) {
+        let Some(progress) = self.partitions.get_mut(&slice.partition) else { return };
+        progress.source_next = progress.source_next.max(slice.to.source_next);
+        progress.target_next = slice.to.target_next;
+        progress.source_end = slice.source_end;
+        progress.bytes += slice.bytes() as i64;
+        progress.reencoded += slice.reencoded;
+        if !slice.runs.is_empty() {
+            self.runs.push((slice.partition.clone(), slice.runs.clone()));
+        }
+        self.dirty = true;
+    }
+
+    /// Enters why `partition` cannot go on.
+    pub(super) fn stop(&mut self, partition: &TopicPartition, reason: String) {
+        if let Some(progress) = self.partitions.get_mut(partition) {
+            progress.stopped = Some(reason);
+            self.dirty = true;
+        }
+    }
+
+    /// Enters that everything before the tail object `next` is on the target, unless a partition was `refused` in the one
+    /// before it, or earlier: part of its slice may be on the target, so the rest has to be found again.
+    pub(super) fn pass_tail(&mut self, next: u64, refused: bool) {
+        self.dirty |= next != self.tail_next;
+        self.held = hold(self.held, self.tail_next, refused);
+        self.tail_next = next;
+    }
+
+    /// Brings the journal up to date.
+    ///
+    /// # Errors
+    /// Those of the journal, and of storing offset runs.
+    pub(super) async fn save(&mut self) -> Result<()> {
+        if !self.dirty {
+            return Ok(());
+        }
+        self.add_runs().await?;
+        let partitions: Vec<_> = self.partitions.values().cloned().collect();
+        let tail_next = self.held.unwrap_or(self.tail_next);
+        self.ports.ledger().checkpoint(&mut self.lease, &partitions, tail_next).await?;
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Adds the collected offset runs to those of their partitions.
+    async fn add_runs(&mut self) -> Result<()> {
+        let mut collected: BTreeMap<TopicPartition, OffsetRuns> = BTreeMap::new();
+        for (partition, runs) in self.runs.drain(..) {
+            match collected.get_mut(&partition) {
+                Some(earlier) => earlier.extend(&runs)?,
+                None => drop(collected.insert(partition, runs)),
+            }
+        }
+        let (bucket, epoch) = (self.ports.bucket(), self.lease.epoch);
+        let appends = self.partitions.values_mut().filter_map(|progress| {
+            let runs = collected.remove(&progress.partition)?;
+            Some(async move { runs_store::append(bucket, progress, &runs, epoch).await })
+        });
+        try_join_all(appends).await?;
+        Ok(())
+    }
+}
+
+/// The first tail object of which something is missing on the target.
+const fn hold(held: Option<u64>, current: u64, refused: bool) -> Option<u64> {
+    match held {
+        None if refused => Some(current),
+        held => held,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_never_passes_an_object_in_which_a_partition_was_refused() {
+        assert_eq!(hold(None, 5, false), None);
+        assert_eq!(hold(None, 5, true), Some(5), "object 5 is needed again");
+        assert_eq!(hold(Some(5), 6, false), Some(5));
+        assert_eq!(hold(Some(5), 7, true), Some(5), "the first one counts");
+    }
+}

@@ -1,0 +1,52 @@
+//! A copy in production.
+
+use journal::Journal;
+use kafka::Cluster;
+use migration::{BatchId, Error, Result};
+use runtime::{Budget, Run, Store};
+
+use crate::engine::{self, Job, Outcome, Work};
+use crate::ports::Ports;
+
+/// The clusters, journal and bucket of a migration.
+struct Live<'a> {
+    source: Cluster,
+    target: Cluster,
+    journal: &'a Journal,
+    store: &'a Store,
+}
+
+impl Ports for Live<'_> {
+    type Source = Cluster;
+    type Target = Cluster;
+    type Ledger = Journal;
+    type Bucket = Store;
+
+    fn source(&self) -> &Cluster {
+        &self.source
+    }
+
+    fn target(&self) -> &Cluster {
+        &self.target
+    }
+
+    fn ledger(&self) -> &Journal {
+        self.journal
+    }
+
+    fn bucket(&self) -> &Store {
+        self.store
+    }
+}
+
+/// Copies `batch` of the migration `run`, see [`engine::copy`].
+///
+/// # Errors
+/// Those of [`engine::copy`], and of connecting to the clusters.
+pub async fn copy_batch(run: &Run<'_>, batch: BatchId, work: Work, budget: Budget) -> Result<Outcome> {
+    let producer = run.meta.producer.ok_or_else(|| Error::internal("the migration has no producer id yet"))?;
+    let (source, target) = tokio::try_join!(run.source(), run.target())?;
+    let ports = Live { source, target, journal: &run.journal, store: &run.store };
+    let job = Job { migration: run.id.clone(), batch, work, producer };
+    engine::copy(&ports, &job, budget).await
+}

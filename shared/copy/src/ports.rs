@@ -1,0 +1,188 @@
+//! What a copy needs from outside, as traits: two clusters, the journal and a bucket. In production they are
+//! [`kafka::Cluster`], [`journal::Journal`] and [`runtime::Store`]; the fault simulation has others.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use journal::{Claimed, Journal, Lease, TailWanted};
+use kafka::{Cluster, ConfigEntry, Each, FetchOptions, FetchPosition, Fetched, OffsetSpec, Produced, TopicPartition};
+use migration::progress::PartitionProgress;
+use migration::{BatchId, Phase, Result};
+use runtime::Store;
+use runtime::store::{Object, PutOnce};
+
+/// All of it.
+pub trait Ports: Sync {
+    /// The cluster to copy from.
+    type Source: Source;
+    /// The cluster to copy to.
+    type Target: Target;
+    /// Where positions are kept.
+    type Ledger: Ledger;
+    /// Where slices are kept.
+    type Bucket: Bucket;
+
+    /// The cluster to copy from.
+    fn source(&self) -> &Self::Source;
+    /// The cluster to copy to.
+    fn target(&self) -> &Self::Target;
+    /// Where positions are kept.
+    fn ledger(&self) -> &Self::Ledger;
+    /// Where slices are kept.
+    fn bucket(&self) -> &Self::Bucket;
+}
+
+/// What is asked of either cluster. Errors and their meaning are those of [`kafka::Cluster`].
+pub trait Brokers: Sync {
+    /// Offsets of partitions.
+    fn list_offsets(
+        &self,
+        partitions: &[TopicPartition],
+        spec: OffsetSpec,
+    ) -> impl Future<Output = Each<TopicPartition, i64>> + Send;
+
+    /// Configs of topics.
+    fn topic_configs(&self, topics: &[Arc<str>]) -> impl Future<Output = Each<Arc<str>, Vec<ConfigEntry>>> + Send;
+
+    /// Number of brokers.
+    fn size(&self) -> impl Future<Output = usize> + Send;
+
+    /// Forgets which broker leads which partition.
+    fn invalidate(&self);
+}
+
+/// The cluster to copy from.
+pub trait Source: Brokers {
+    /// Reads partitions, once, without repeats.
+    fn fetch(
+        &self,
+        positions: &[FetchPosition],
+        options: &FetchOptions,
+    ) -> impl Future<Output = Each<TopicPartition, Fetched>> + Send;
+}
+
+/// The cluster to copy to.
+pub trait Target: Brokers {
+    /// Writes one batch to each partition, once, without repeats.
+    fn produce(
+        &self,
+        batches: &[(TopicPartition, Bytes)],
+        timeout: Duration,
+    ) -> impl Future<Output = Each<TopicPartition, Produced>> + Send;
+}
+
+/// Where positions are kept, and what a copy is told. Errors are those of [`Journal`].
+pub trait Ledger: Sync {
+    /// The migration's phase.
+    fn phase(&self) -> impl Future<Output = Result<Phase>> + Send;
+
+    /// Whether the tail should go on.
+    fn tail_wanted(&self) -> impl Future<Output = Result<TailWanted>> + Send;
+
+    /// Takes a batch over, see [`Journal::claim`].
+    fn claim(&self, batch: BatchId, owner: &str) -> impl Future<Output = Result<Claimed>> + Send;
+
+    /// Stores where a batch stands, see [`Journal::checkpoint`].
+    fn checkpoint(
+        &self,
+        lease: &mut Lease,
+        partitions: &[PartitionProgress],
+        tail_next: u64,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Checks that no newer claim was made.
+    fn check_lease(&self, lease: &Lease) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Where slices are kept. Errors are those of [`Store`].
+pub trait Bucket: Sync {
+    /// Stores an object, whatever was there.
+    fn put(&self, name: &str, body: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// Stores an object unless its name is taken.
+    fn put_once(
+        &self,
+        name: &str,
+        body: Bytes,
+        metadata: HashMap<String, String>,
+    ) -> impl Future<Output = Result<PutOnce>> + Send;
+
+    /// Reads an object, if it is there.
+    fn get(&self, name: &str) -> impl Future<Output = Result<Option<Object>>> + Send;
+
+    /// The address of `name`, for people.
+    fn url(&self, name: &str) -> String;
+}
+
+impl Brokers for Cluster {
+    async fn list_offsets(&self, partitions: &[TopicPartition], spec: OffsetSpec) -> Each<TopicPartition, i64> {
+        Self::list_offsets(self, partitions, spec).await
+    }
+
+    async fn topic_configs(&self, topics: &[Arc<str>]) -> Each<Arc<str>, Vec<ConfigEntry>> {
+        Self::topic_configs(self, topics).await
+    }
+
+    async fn size(&self) -> usize {
+        self.brokers().await.map_or(1, |brokers| brokers.len())
+    }
+
+    fn invalidate(&self) {
+        Self::invalidate(self);
+    }
+}
+
+impl Source for Cluster {
+    async fn fetch(&self, positions: &[FetchPosition], options: &FetchOptions) -> Each<TopicPartition, Fetched> {
+        Self::fetch(self, positions, options).await
+    }
+}
+
+impl Target for Cluster {
+    async fn produce(&self, batches: &[(TopicPartition, Bytes)], timeout: Duration) -> Each<TopicPartition, Produced> {
+        Self::produce(self, batches, timeout).await
+    }
+}
+
+impl Ledger for Journal {
+    async fn phase(&self) -> Result<Phase> {
+        Ok(self.meta().await?.phase)
+    }
+
+    async fn tail_wanted(&self) -> Result<TailWanted> {
+        Self::tail_wanted(self).await
+    }
+
+    async fn claim(&self, batch: BatchId, owner: &str) -> Result<Claimed> {
+        Self::claim(self, batch, owner).await
+    }
+
+    async fn checkpoint(&self, lease: &mut Lease, partitions: &[PartitionProgress], tail_next: u64) -> Result<()> {
+        Self::checkpoint(self, lease, partitions, tail_next).await
+    }
+
+    async fn check_lease(&self, lease: &Lease) -> Result<()> {
+        Self::check_lease(self, lease).await
+    }
+}
+
+impl Bucket for Store {
+    async fn put(&self, name: &str, body: Bytes) -> Result<()> {
+        Self::put(self, name, body).await
+    }
+
+    async fn put_once(&self, name: &str, body: Bytes, metadata: HashMap<String, String>) -> Result<PutOnce> {
+        Self::put_once(self, name, body, metadata).await
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<Object>> {
+        Self::get(self, name).await
+    }
+
+    fn url(&self, name: &str) -> String {
+        Self::url(self, name)
+    }
+}
