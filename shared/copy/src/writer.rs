@@ -264,13 +264,19 @@ impl<'a> Sending<'a> {
         Some(batch.clone().into_produce_bytes())
     }
 
+    /// The largest timestamp in the batch that is answered next. A broker answers a repeat of a batch that it has with it,
+    /// as if the topic kept its own time (`UnifiedLog.append`, the case of a duplicate).
+    fn newest_timestamp(&self) -> Option<i64> {
+        self.slice.batches.get(self.acknowledged).map(|batch| batch.header().max_timestamp)
+    }
+
     fn note(&mut self, answer: kafka::Result<Produced>) {
         if self.fault.is_some() {
             return;
         }
         let expected = self.acknowledged_end();
         match answer {
-            Ok(Produced { log_append_time: Some(_), .. }) => {
+            Ok(Produced { log_append_time: Some(time), .. }) if Some(time) != self.newest_timestamp() => {
                 let message = "the target replaced the timestamps of the records, message.timestamp.type is not CreateTime \
                                there any more; delete the topic on the target and start a new migration";
                 let error = Error::data_unsafe(message).at(&self.slice.partition).at_offset(self.source_offset());
@@ -413,5 +419,18 @@ mod tests {
             assert_eq!(error.kind, migration::ErrorKind::Unsafe, "{end}");
         }
         assert!(Sending::new(&slice, 30, true).unwrap().is_done());
+    }
+
+    #[test]
+    fn the_answer_to_a_repeat_is_no_replaced_timestamp() {
+        let slice = slice();
+        let newest = slice.batches[0].header().max_timestamp;
+        let answered = |time| {
+            let mut sending = Sending::new(&slice, 10, true).unwrap();
+            sending.note(Ok(Produced { base_offset: 10, log_append_time: Some(time), log_start: -1 }));
+            (sending.acknowledged, sending.fault.is_some())
+        };
+        assert_eq!(answered(newest), (1, false));
+        assert_eq!(answered(newest + 1), (0, true), "the topic keeps its own time");
     }
 }
