@@ -50,7 +50,6 @@ pub(crate) struct Session {
     given: Option<Config>,
     journal: Journal,
     mirror: Option<Mirror>,
-    batches: OnceLock<u32>,
 }
 
 /// The phase and the gate that belongs to it, read together.
@@ -69,7 +68,7 @@ impl Session {
         let journal = host.journal(&line.migration_id);
         let mirror = line.journal_dir.as_deref().map(|dir| Mirror::new(dir, &line.migration_id));
         let console = Console::new(output);
-        Self { host, console, line, given: None, journal, mirror, batches: OnceLock::new() }
+        Self { host, console, line, given: None, journal, mirror }
     }
 
     /// The same session about a migration to start with `config`.
@@ -170,9 +169,6 @@ impl Session {
     async fn batches(&self, meta: &Meta) -> Result<u32> {
         #[derive(Deserialize)]
         struct Listed {}
-        if let Some(known) = self.batches.get() {
-            return Ok(*known);
-        }
         let fact = meta.facts.get("batches").and_then(serde_json::Value::as_u64);
         let number = match fact {
             Some(number) => number,
@@ -184,9 +180,7 @@ impl Session {
                 listed.len() as u64
             }
         };
-        let number = u32::try_from(number)
-            .map_err(|_| Error::internal(format_args!("{number} batches are more than there can be")))?;
-        Ok(*self.batches.get_or_init(|| number))
+        u32::try_from(number).map_err(|_| Error::internal(format_args!("{number} batches are more than there can be")))
     }
 
     /// The migration's working data.

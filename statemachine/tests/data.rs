@@ -20,7 +20,7 @@ fn every_path_that_is_read_was_written_on_every_way_there() {
         let start = match (scope.place, scope.owner) {
             (Place::Top, _) => known(["$.migration_id", "$.config"]),
             // An entry of the manifest; no Map here selects anything else.
-            (Place::Processor, _) => known(["$.migration_id", "$.batch"]),
+            (Place::Processor, _) => known(["$.migration_id", "$.batch", "$.generation"]),
             (Place::Branch, owner) => Known::clone(&inputs[owner.unwrap()]),
         };
         let found = inputs_of(scope, start);

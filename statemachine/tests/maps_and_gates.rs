@@ -48,6 +48,19 @@ fn every_child_repeats_until_there_is_nothing_left() {
     }
 }
 
+/// The manifest grows while the tail runs. A function that was started for an earlier one has to know it, so that it returns
+/// and the Map ends and reads the manifest again; seed and validation have all the time one manifest.
+#[test]
+fn the_tail_alone_knows_which_manifest_it_follows() {
+    let machine = definition().unwrap();
+    for scope in scopes(&machine).iter().filter(|scope| scope.place == Place::Processor) {
+        let work = work(scope);
+        let generation = work.payload().unwrap().get("generation.$");
+        let expected = (work.function() == Some("TailBatch")).then(|| json!("$.generation"));
+        assert_eq!(generation, expected.as_ref(), "{}", work.name);
+    }
+}
+
 #[test]
 fn every_map_is_distributed_over_the_manifest_and_tolerates_its_children() {
     for map in states(&definition().unwrap()).into_iter().filter(|state| state.kind() == "Map") {

@@ -121,6 +121,7 @@ fn sample(path: &str) -> Value {
     match path {
         "$.migration_id" => json!("prod-to-kraft"),
         "$.batch" => json!(7),
+        "$.generation" => json!(2),
         "$.config" => json!({"source": {}}),
         "$.reconciled.progress" => json!(-1),
         "$.caught" => json!({"Error": "Unsafe", "Cause": "foreign record"}),

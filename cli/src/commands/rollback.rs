@@ -140,7 +140,8 @@ async fn tell_what_stays(session: &Session, snapshot: &Snapshot) -> Result<()> {
             let more = topics.len().saturating_sub(TOPICS_SHOWN);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             session.console.say(format!(
-                "on the target {target} stay {} topics with what was copied, and added ACLs: {shown}{more}",
+                "on the target {target} stay {} topics with what was copied, under copy-time configs (no retention, no \
+                 compaction: delete them), and added ACLs: {shown}{more}",
                 topics.len()
             ));
         }

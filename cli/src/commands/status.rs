@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use journal::{Event, Freeze, FreezeState, Gate, GateState};
+use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta};
 use migration::progress::PartitionProgress;
 use migration::{Config, MigrationId, Phase, Result};
+use runtime::run::CHANGES;
 use serde::Serialize;
 
 use super::Exit;
@@ -118,6 +119,9 @@ fn status(
     let since = last.map_or(meta.created_at, |event| event.at);
     let frozen = freezes.as_ref().is_some_and(|freeze| freeze.state() == FreezeState::Frozen);
     let totals = Totals::of(partitions);
+    let mut notes = notes(meta.phase, meta.committed, freezes.as_ref(), &totals, now, config);
+    notes.extend(copy_time_configs(&meta));
+    notes.extend(changes(&meta));
     Status {
         migration_id: id.clone(),
         phase: meta.phase,
@@ -132,7 +136,7 @@ fn status(
         fingerprint: meta.fingerprint,
         gate,
         producers_frozen: frozen,
-        notes: notes(meta.phase, meta.committed, freezes.as_ref(), &totals, now, config),
+        notes,
         freezes,
         totals,
         partitions: partitions.iter().map(Partition::from).collect(),
@@ -171,6 +175,20 @@ fn notes(
         notes.push("offsets are committed on the target: rollback is not available any more".to_owned());
     }
     notes
+}
+
+/// A stop between the commits and the topics' own configs, until a resume has made up for it.
+fn copy_time_configs(meta: &Meta) -> Option<String> {
+    (meta.committed && !meta.facts.contains_key("configs_restored_at")).then(|| {
+        "topics on the target still have their copy-time configs (no retention, no compaction): the cutover has to be completed"
+            .to_owned()
+    })
+}
+
+/// What changed on the source while it was copied, as the drain and the cutover found it.
+fn changes(meta: &Meta) -> Vec<String> {
+    let lines = meta.facts.get(CHANGES).and_then(serde_json::Value::as_array);
+    lines.into_iter().flatten().filter_map(|line| line.as_str().map(str::to_owned)).collect()
 }
 
 fn text(status: &Status, partitions: &[PartitionProgress], limit: usize, now: DateTime<Utc>) -> String {
@@ -276,6 +294,24 @@ STOPPED    b/0: foreign record
         assert_eq!(json["totals"]["total_lag"], 60);
         assert_eq!(json["seconds_in_phase"], 724);
         assert_eq!(json["next"]["command"], "msk-kraft resume --migration-id m1");
+    }
+
+    #[test]
+    fn copy_time_configs_that_stayed_are_noted() {
+        let mut meta = meta(Phase::Failed);
+        assert_eq!(copy_time_configs(&meta), None);
+        meta.committed = true;
+        assert!(copy_time_configs(&meta).unwrap().contains("copy-time configs"));
+        meta.facts.insert("configs_restored_at".to_owned(), serde_json::json!("2026-04-25T06:15:06Z"));
+        assert_eq!(copy_time_configs(&meta), None);
+    }
+
+    #[test]
+    fn changes_on_the_source_are_notes() {
+        let mut meta = meta(Phase::Tail);
+        assert!(changes(&meta).is_empty());
+        meta.facts.insert(CHANGES.to_owned(), serde_json::json!(["topic a was created", "b/0: removed"]));
+        assert_eq!(changes(&meta), ["topic a was created", "b/0: removed"]);
     }
 
     #[test]

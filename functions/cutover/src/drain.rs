@@ -33,7 +33,7 @@ pub(crate) async fn to_sentinels(
     let mut drained = BTreeMap::new();
     loop {
         let mut behind = Vec::new();
-        for (batch, partitions) in run.journal.progress(std::mem::take(&mut waiting)).await? {
+        for (batch, partitions) in run.progress(std::mem::take(&mut waiting)).await? {
             refuse_stopped(&partitions)?;
             if let Some(first) = partitions.iter().find(|progress| is_behind(progress)) {
                 behind.push(first.partition.clone());

@@ -4,11 +4,13 @@
 //! the start; everything behind it is completed from what was stored, however often that takes.
 
 use journal::TailWanted;
+use kafka::Cluster;
 use migration::message::PhaseInput;
 use migration::{Error, MigrationId, Phase, Result};
 use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
 use telemetry::metrics;
+use topology::{Manifest, changes, gone, transactions};
 
 use crate::clock::{FreezeClock, Steps};
 use crate::{commit, configs, drain, fence, groups, sentinels};
@@ -50,6 +52,7 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     let partitions = run.all_partitions().await?;
     runtime::run::refuse_stopped(&partitions)?;
     topology::refuse_uncopied(&source, &partitions).await?;
+    steps.time("look for changes", look_for_changes(run, &source)).await?;
     let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
 
     steps.time("check topic configs", configs::check(run, &source, &target)).await?;
@@ -62,6 +65,15 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     let groups = steps.time("translate groups", groups::translate(run, &source, &target, &drained)).await?;
     run.store.put_json(groups::STORED, &groups).await?;
     clock.check("the first commit on the target")
+}
+
+/// Records what changed on the source up to now, and refuses what the drain would have waited for.
+async fn look_for_changes(run: &Run<'_>, source: &Cluster) -> Result<()> {
+    let manifest = Manifest::load(run).await?;
+    gone::refuse(run, source, &manifest).await?;
+    let found = changes::survey(run, source, &manifest, &run.dealt_partitions().await?).await?;
+    found.record(run).await?;
+    transactions::refuse_hanging(&found.transactions, &found.source)
 }
 
 /// Commits what was translated, reads it back, and gives the topics their own configs.

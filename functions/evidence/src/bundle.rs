@@ -15,9 +15,10 @@ use evidence::KeyKind;
 const SCHEMA: u32 = 1;
 
 /// Reports that the phases stored, by their names in the bundle.
-const REPORTS: [(&str, &str); 4] = [
+const REPORTS: [(&str, &str); 5] = [
     ("precheck", "precheck/report.json"),
     ("topology", "topology/report.json"),
+    ("changes", "topology/changes.json"),
     ("cutover", "cutover/report.json"),
     ("groups", "cutover/groups.json"),
 ];

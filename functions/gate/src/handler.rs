@@ -2,7 +2,7 @@
 
 use journal::{Decision, FreezeHow, GateName, Side, TailWanted, Verdict};
 use migration::message::Caught;
-use migration::{Error, MigrationId, Phase, Result};
+use migration::{Error, MigrationId, Phase, Result, TopicPartition};
 use runtime::{Budget, Host, Run, gates};
 use serde_json::{Value, json};
 
@@ -80,7 +80,10 @@ async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Value> {
         "migration_id": run.id,
         "reason": reason,
         "rolled_back_from": run.meta.phase,
-        "left_on_target": "topics, ACLs and records copied so far; delete them by hand",
+        "left_on_target": "topics under their copy-time configs (no retention, no compaction), ACLs and records copied so \
+                           far; delete them by hand",
+        "stopped": stopped(run).await?,
+        "changes": run.meta.facts.get(runtime::run::CHANGES),
         "journal": run.journal.events().await?,
     });
     evidence.put_json("rollback.json", &report).await?;
@@ -111,7 +114,35 @@ async fn fail(run: &Run<'_>, cause: &Caught) -> Result<Value> {
             ..error
         })?;
     }
-    Ok(json!({}))
+    report_failure(run, cause).await.inspect_err(|error| tracing::warn!(%error, "no report of the failure"))
+}
+
+/// Stores what is known of a failure beside the evidence, which only a finished migration has.
+async fn report_failure(run: &Run<'_>, cause: &Caught) -> Result<Value> {
+    let evidence = run.host().evidence(&run.config, &run.id);
+    let report = json!({
+        "migration_id": run.id,
+        "failed_in": run.meta.phase,
+        "at": run.journal.now(),
+        "reason": cause.reason(),
+        "stopped": stopped(run).await?,
+        "changes": run.meta.facts.get(runtime::run::CHANGES),
+    });
+    evidence.put_json("failure.json", &report).await?;
+    Ok(json!({"report": evidence.url("failure.json")}))
+}
+
+/// Partitions that stopped, with the source offset up to which they are copied and the reason.
+async fn stopped(run: &Run<'_>) -> Result<Vec<Value>> {
+    if !run.meta.facts.contains_key("batches") {
+        return Ok(Vec::new());
+    }
+    let stopped = run.all_partitions().await?.into_iter().filter_map(|progress| {
+        let reason = progress.stopped?;
+        let TopicPartition { topic, partition } = progress.partition;
+        Some(json!({"topic": topic, "partition": partition, "offset": progress.source_next, "reason": reason}))
+    });
+    Ok(stopped.collect())
 }
 
 /// Names the migration for the errors of a door.

@@ -115,7 +115,12 @@ mod tests {
             replicas: (1..).take(*replicas).collect(),
             isr: vec![1],
         };
-        TopicInfo { name: name.into(), internal, partitions: replicas.iter().enumerate().map(partition).collect() }
+        TopicInfo {
+            name: name.into(),
+            id: None,
+            internal,
+            partitions: replicas.iter().enumerate().map(partition).collect(),
+        }
     }
 
     #[test]

@@ -6,14 +6,15 @@ use migration::{Error, MigrationId, Phase, Result};
 use runtime::run::{copy_functions, refuse_stopped};
 use runtime::{Budget, Host};
 use serde_json::{Value, json};
+use topology::{Manifest, gone};
 
 /// Answers one invocation.
 ///
 /// # Errors
-/// Those of the copy; Unsafe from a reconcile that finds stopped partitions.
+/// Those of the copy; from a reconcile Unsafe for stopped partitions, Blocked for topics that were deleted on the source.
 pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Result<Value> {
     match input {
-        BatchInput::Work { migration_id, batch } => {
+        BatchInput::Work { migration_id, batch, .. } => {
             let run = host.load(&migration_id).await?;
             let window = run.config.seed.max_concurrent_partitions.div_ceil(copy_functions(&run.config)).max(1);
             let segment_bytes = run.config.seed.segment_max_bytes as usize;
@@ -32,7 +33,11 @@ pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Re
 
 /// What the Map really did: moves on to the tail once every partition is seeded.
 async fn reconcile(host: &Host, migration_id: &MigrationId, before: i64) -> Result<Reconciled> {
-    let run = host.load(migration_id).await?;
+    let mut run = host.load(migration_id).await?;
+    let manifest = Manifest::load(&run).await?;
+    if gone::settle(&run, &run.source().await?, &manifest).await? {
+        run = host.load(migration_id).await?;
+    }
     let partitions = run.all_partitions().await?;
     refuse_stopped(&partitions)?;
     let progress: i64 = partitions.iter().map(|partition| partition.source_next).sum();

@@ -1,4 +1,4 @@
-//! Waiting for a lag that stays small.
+//! Waiting for a lag that stays small, and settling on the way whatever changes on the source.
 //!
 //! The lag is measured against the source itself, not against what the copy last saw of it.
 
@@ -11,9 +11,14 @@ use migration::message::Drained;
 use migration::progress::PartitionProgress;
 use migration::{Error, MigrationId, Phase, Result};
 use runtime::{Budget, Host, Run};
+use topology::transactions::refuse_hanging;
+use topology::{Changes, Manifest, changes, gone, pick_up};
 
 /// Pause between two measurements.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// Changes that the journal's reason names.
+const NAMED: usize = 5;
 
 /// The worst partition of a measurement.
 struct Lag {
@@ -21,40 +26,101 @@ struct Lag {
     records: i64,
 }
 
+/// What one look at the source found.
+enum Look {
+    /// Partitions were picked up or left out: what was measured before is out of date.
+    Changed,
+    /// The lag is too large.
+    Behind(Lag),
+    /// The lag is small.
+    Drained(Lag, Vec<PartitionProgress>),
+}
+
 /// Holds until every partition has stayed within `drain_max_partition_lag` for `drain_stable_window`, then moves to
-/// `drain_ready`; returns not ready when the budget is spent first.
+/// `drain_ready`; returns not ready when the budget is spent first. Topics and partitions that appear on the source are
+/// picked up on the way, and no transaction hangs in the end.
 ///
 /// # Errors
-/// Unsafe when a partition has stopped, Blocked when topics were added that are not copied, Deadline when `drain_timeout`
-/// passed since the tail began.
+/// Unsafe when a partition has stopped, Blocked when topics were deleted or newcomers cannot be picked up, Deadline when
+/// `drain_timeout` passed since the tail began.
 pub(crate) async fn drain(host: &Host, migration_id: &MigrationId, budget: Budget) -> Result<Drained> {
-    let run = host.load(migration_id).await?;
+    let mut run = host.load(migration_id).await?;
     if run.meta.phase == Phase::DrainReady {
         return Ok(Drained { ready: true });
     }
     let source = run.source().await?;
     let began = tail_began(&run.journal).await?;
+    let mut manifest = Manifest::load(&run).await?;
     let stable_window = Duration::from(run.config.cutover.drain_stable_window);
     let mut stable_since = None::<Instant>;
+    let mut recorded = None;
     loop {
-        let partitions = run.all_partitions().await?;
-        runtime::run::refuse_stopped(&partitions)?;
-        let worst = worst_lag(&source, &partitions).await?;
-        if worst.records > run.config.cutover.drain_max_partition_lag {
-            tracing::info!(partition = %worst.partition, lag = worst.records, "not drained yet");
-            stable_since = None;
-        } else if stable_since.get_or_insert_with(Instant::now).elapsed() >= stable_window {
-            // Told before anybody freezes producers for a cutover that would refuse it.
-            topology::refuse_uncopied(&source, &partitions).await?;
-            run.journal.transition(Phase::DrainReady, &summary(&worst, &partitions, &began)).await?;
-            return Ok(Drained { ready: true });
-        }
-        check_timeout(&run, &began, &worst)?;
+        let mut hanging = Ok(());
+        let worst = match look(&run, &source, &mut manifest).await? {
+            Look::Changed => {
+                run = host.load(migration_id).await?;
+                stable_since = None;
+                continue;
+            }
+            Look::Behind(worst) => {
+                tracing::info!(partition = %worst.partition, lag = worst.records, "not drained yet");
+                stable_since = None;
+                worst
+            }
+            Look::Drained(worst, partitions) => {
+                if stable_since.get_or_insert_with(Instant::now).elapsed() >= stable_window {
+                    let found = survey(&run, &source, &manifest, &mut recorded).await?;
+                    hanging = refuse_hanging(&found.transactions, &found.source);
+                    if hanging.is_ok() {
+                        let reason = summary(&worst, &partitions, &began, &found);
+                        run.journal.transition(Phase::DrainReady, &reason).await?;
+                        return Ok(Drained { ready: true });
+                    }
+                }
+                worst
+            }
+        };
+        check_timeout(&run, &began, &worst, hanging)?;
         if budget.is_spent() {
             return Ok(Drained { ready: false });
         }
         tokio::time::sleep(MEASURE_EVERY).await;
     }
+}
+
+/// Settles what appeared and what is gone, then measures.
+async fn look(run: &Run<'_>, source: &Cluster, manifest: &mut Manifest) -> Result<Look> {
+    let dealt = run.dealt_partitions().await?;
+    let partitions = run.without_left_out(dealt.clone());
+    if gone::settle(run, source, manifest).await?
+        || pick_up::pick_up(run, source, manifest, &source.topics().await?, &dealt).await?
+    {
+        return Ok(Look::Changed);
+    }
+    runtime::run::refuse_stopped(&partitions)?;
+    let worst = worst_lag(source, &partitions).await?;
+    Ok(match worst.records > run.config.cutover.drain_max_partition_lag {
+        true => Look::Behind(worst),
+        false => Look::Drained(worst, partitions),
+    })
+}
+
+/// Looks for changes, and records them when they are not the ones recorded last.
+async fn survey(
+    run: &Run<'_>,
+    source: &Cluster,
+    manifest: &Manifest,
+    recorded: &mut Option<Changes>,
+) -> Result<Changes> {
+    let found = changes::survey(run, source, manifest, &run.dealt_partitions().await?).await?;
+    if recorded.as_ref() != Some(&found) {
+        for line in found.lines() {
+            tracing::warn!("{line}");
+        }
+        found.record(run).await?;
+        *recorded = Some(found.clone());
+    }
+    Ok(found)
 }
 
 /// When the tail began, and how far the copy was then.
@@ -84,12 +150,15 @@ async fn worst_lag(source: &Cluster, partitions: &[PartitionProgress]) -> Result
     lags.max_by_key(|lag| lag.records).ok_or_else(|| Error::blocked("the migration has no partitions"))
 }
 
-fn check_timeout(run: &Run<'_>, began: &Began, worst: &Lag) -> Result<()> {
+/// Whether there is time left; `hanging` is what keeps a small lag from being enough.
+fn check_timeout(run: &Run<'_>, began: &Began, worst: &Lag, hanging: Result<()>) -> Result<()> {
     let timeout = run.config.cutover.drain_timeout;
     let waited = run.journal.now() - began.at;
     if waited.num_seconds() <= timeout.as_secs() as i64 {
         return Ok(());
     }
+    // The operator was told all along; what is left to say is what to do.
+    hanging?;
     let message = format!(
         "the lag did not stay within {} for {} in {timeout}; the worst partition lags {} records. Raise \
          cutover.drain_timeout or cutover.drain_max_partition_lag, or slow the producers down, then resume",
@@ -98,13 +167,40 @@ fn check_timeout(run: &Run<'_>, began: &Began, worst: &Lag) -> Result<()> {
     Err(Error::deadline(message).at(&worst.partition))
 }
 
-fn summary(worst: &Lag, partitions: &[PartitionProgress], began: &Began) -> String {
+fn summary(worst: &Lag, partitions: &[PartitionProgress], began: &Began, changes: &Changes) -> String {
     let records: i64 = partitions.iter().map(|progress| progress.target_next).sum();
     let bytes: i64 = partitions.iter().map(|progress| progress.bytes).sum();
-    format!(
+    let mut summary = format!(
         "drain ready: max_partition_lag={} records_replayed={} bytes_replayed={}",
         worst.records,
         records - began.records,
         bytes - began.bytes
-    )
+    );
+    let changes = changes.first_lines(NAMED);
+    if !changes.is_empty() {
+        summary.push_str("; changed on the source: ");
+        summary.push_str(&changes.join("; "));
+    }
+    summary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use topology::changes::LeftOut;
+
+    #[test]
+    fn the_reason_names_what_changed() {
+        let lag = Lag { partition: TopicPartition::new("a", 0), records: 3 };
+        let began = Began { at: chrono::DateTime::UNIX_EPOCH, records: 10, bytes: 100 };
+        let mut progress = PartitionProgress::new(lag.partition.clone(), 0, 0);
+        (progress.target_next, progress.bytes) = (25, 300);
+        let said = |changes: &Changes| summary(&lag, std::slice::from_ref(&progress), &began, changes);
+        let plain = "drain ready: max_partition_lag=3 records_replayed=15 bytes_replayed=200";
+        assert_eq!(said(&Changes::default()), plain);
+        let left_out = (0..7).map(|number| LeftOut { topic: format!("t{number}"), records: 1 }).collect();
+        let changed = said(&Changes { left_out, ..Changes::default() });
+        assert!(changed.starts_with(&format!("{plain}; changed on the source: topic t0 was deleted")), "{changed}");
+        assert!(changed.ends_with("; and 2 more, see topology/changes.json"), "{changed}");
+    }
 }

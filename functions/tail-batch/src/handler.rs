@@ -1,11 +1,12 @@
 //! Follows new records of a batch of partitions, and tells when the lag has stayed small.
 
-use copy::{Outcome, Work};
+use copy::Outcome;
 use journal::TailWanted;
 use migration::message::{BatchInput, BatchOutput, Reconciled};
 use migration::{MigrationId, Phase, Result};
 use runtime::{Budget, Host};
 use serde_json::{Value, json};
+use topology::Manifest;
 
 use crate::drain;
 
@@ -15,9 +16,9 @@ use crate::drain;
 /// Those of the copy and of the drain; Unsafe from a reconcile that finds stopped partitions.
 pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Result<Value> {
     match input {
-        BatchInput::Work { migration_id, batch } => {
+        BatchInput::Work { migration_id, batch, generation } => {
             let run = host.load(&migration_id).await?;
-            let outcome = copy::copy_batch(&run, batch, Work::Tail, budget).await;
+            let outcome = copy::follow_batch(&run, batch, generation.unwrap_or(0), budget).await;
             let outcome = outcome.map_err(|error| error.in_run(&migration_id).in_phase(Phase::Tail))?;
             Ok(json!(BatchOutput { again: outcome == Outcome::OutOfTime }))
         }
@@ -32,13 +33,15 @@ pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Re
     }
 }
 
-/// The tail has ended when the journal wants it to; otherwise its functions only ran out of time.
+/// The tail has ended when the journal wants it to; otherwise its functions ran out of time, or there is a later manifest.
 async fn reconcile(host: &Host, migration_id: &MigrationId) -> Result<Reconciled> {
     let run = host.load(migration_id).await?;
     let partitions = run.all_partitions().await?;
     let complete = run.journal.tail_wanted().await? == TailWanted::Stop;
     if !complete {
         runtime::run::refuse_stopped(&partitions)?;
+        // The Map reads the manifest again. Written anew, it is whole whatever became of whoever extended it.
+        Manifest::load(&run).await?.publish(&run).await?;
     }
     let progress = partitions.iter().map(|partition| partition.source_next).sum();
     Ok(Reconciled { complete, progress })

@@ -1,19 +1,15 @@
 //! Creates on the target what the source has: topics, ACLs, and the manifest of partition batches to copy.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use journal::ProducerId;
 use migration::message::PhaseInput;
 use migration::{Phase, Result};
 use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
-use topology::Topic;
+use topology::{Manifest, create};
 
-use crate::{acls, manifest, topics};
-
-/// Topics of the source by name.
-pub(crate) type Topics = BTreeMap<Arc<str>, Topic>;
+use crate::acls;
 
 /// Answers one invocation. Running it again changes nothing that is there.
 ///
@@ -29,10 +25,10 @@ async fn copy_topology(host: &Host, id: &migration::MigrationId) -> Result<Value
     run.journal.transition(Phase::TopologyCopy, "").await?;
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let (wanted, skipped_internal) = topology::topics(&source).await?;
-    let topics = topics::create(&run, &target, &wanted).await?;
+    let topics = create::create(&run, &target, &wanted).await?;
     let acls = acls::copy(&run, &source, &target).await?;
     adopt_producer(&run, &target).await?;
-    let batches = manifest::write(&run, &source, &wanted).await?;
+    let batches = Manifest::begin(&run, &source, &wanted).await?.publish(&run).await?;
     let configs: BTreeMap<_, _> = wanted.iter().map(|(name, topic)| (name.to_string(), &topic.configs)).collect();
     let report = json!({
         "created": topics.created,

@@ -2,8 +2,6 @@
 
 mod acls;
 mod handler;
-mod manifest;
-mod topics;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -13,7 +13,7 @@ use crate::{reconcile, work};
 /// Transient when a cluster, S3 or the journal could not be asked; Invalid for `drain`. Never for a difference.
 pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Result<Value> {
     let (migration_id, outcome) = match input {
-        BatchInput::Work { migration_id, batch } => {
+        BatchInput::Work { migration_id, batch, .. } => {
             let again = work::work(host, &migration_id, batch, budget).await;
             (migration_id, again.map(|again| json!(BatchOutput { again })))
         }

@@ -73,7 +73,17 @@ fn judge(
                 }
             }
             ConfigOp::Delete { name: config } => {
-                Problem::warning(name, format_args!("config {config} is set on the target only"))
+                let found = target.configs.get(&config).map_or("", String::as_str);
+                let left = topology::copying(source.max_message_bytes).get(&config).is_some_and(|value| value == found);
+                match left && drift != ConfigDrift::KeepTarget {
+                    true => Problem::failed(
+                        name,
+                        format_args!(
+                            "config {config} still has its copy-time value {found} on the target; remove it there"
+                        ),
+                    ),
+                    false => Problem::warning(name, format_args!("config {config} is set on the target only")),
+                }
             }
         });
     }
@@ -107,7 +117,7 @@ mod tests {
         let info = |partition| PartitionInfo { partition, leader: Some(1), replicas: vec![1], isr: vec![1] };
         let partitions = (0..partitions).map(info).collect();
         Topic {
-            info: TopicInfo { name: "orders".into(), internal: false, partitions },
+            info: TopicInfo { name: "orders".into(), id: None, internal: false, partitions },
             configs: configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             max_message_bytes: 1,
         }
@@ -145,6 +155,16 @@ mod tests {
         let keep = outcomes(Some(&source), Some(&target), ConfigDrift::KeepTarget);
         assert_eq!(keep, [Outcome::Warning, Outcome::Warning]);
         assert_eq!(outcomes(Some(&source), Some(&topic(3, &[])), ConfigDrift::Fail), [Outcome::Failed]);
+    }
+
+    #[test]
+    fn a_copy_time_config_that_was_left_behind_fails() {
+        let source = topic(3, &[]);
+        let left = topic(3, &[("retention.ms", "-1")]);
+        assert_eq!(outcomes(Some(&source), Some(&left), ConfigDrift::default()), [Outcome::Failed]);
+        assert_eq!(outcomes(Some(&source), Some(&left), ConfigDrift::KeepTarget), [Outcome::Warning]);
+        let overwritten = topic(3, &[("retention.ms", "5")]);
+        assert_eq!(outcomes(Some(&overwritten), Some(&left), ConfigDrift::default()), [Outcome::Failed]);
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn check_progress(missing: &[BatchId], progress: i64, before: i64) -> Result<()>
 
 async fn write_report(run: &Run<'_>, attempt: u32, batches: &[BatchId], partitions: ByPartition) -> Result<()> {
     let (source, target) = (run.source().await?, run.target().await?);
-    let copied: Vec<_> = run.journal.progress(batches.iter().copied()).await?;
+    let copied: Vec<_> = run.progress(batches.iter().copied()).await?;
     let copied: Vec<_> = copied.into_iter().flat_map(|(_, partitions)| partitions).collect();
     let parity = parity::compare(&source, &target, &copied, run.config.topology.on_config_drift).await?;
     let groups = groups::reconcile(&run.store, &target).await?;

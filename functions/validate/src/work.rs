@@ -42,7 +42,7 @@ pub(crate) async fn work(host: &Host, migration_id: &MigrationId, batch: BatchId
     if results.complete {
         return Ok(false);
     }
-    let partitions = run.journal.partitions(batch).await?;
+    let partitions = run.without_left_out(run.journal.partitions(batch).await?);
     let left = left(partitions, &results);
     let outcome = match left.is_empty() {
         true => Ok(true),

@@ -27,6 +27,6 @@ pub mod slice;
 pub mod writer;
 
 pub use engine::{Outcome, Work};
-pub use live::copy_batch;
+pub use live::{copy_batch, follow_batch};
 pub use runs::{OffsetRun, OffsetRuns};
 pub use slice::Slice;

@@ -1,8 +1,8 @@
 //! Reads slices from the source, many partitions at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use journal::{Position, ProducerId};
 use kafka::{Code, ConfigEntry, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, TopicPartition};
@@ -38,6 +38,14 @@ const TIERED_WAIT: Duration = Duration::from_secs(5);
 /// Partitions of one fetch that are asked for alone when they came back empty although records are there.
 const PROBES: usize = 8;
 
+/// What an operator can do about a topic that is gone.
+pub const TOPIC_DELETED: &str = "the topic was deleted on the source after the migration had begun; resume with topology.on_topic_deleted: leave_out to \
+     go on without it (the target keeps what was copied), or roll back and start a new migration";
+
+/// How long a partition is looked for before the source is asked whether its topic is still there: metadata is late when
+/// brokers start or leaders change.
+const LOST_FOR: Duration = Duration::from_secs(10);
+
 /// The source side of a copy: where each partition stands, ahead of what is stored.
 #[derive(Debug)]
 pub struct Reader<'a, S> {
@@ -50,12 +58,25 @@ pub struct Reader<'a, S> {
     min_bytes: i32,
     /// Topics of which it is known whether they have records in tiered storage.
     tiered: BTreeMap<Arc<str>, bool>,
+    /// Partitions that the source does not find, and since when.
+    lost: BTreeMap<TopicPartition, Instant>,
+    /// Topics that were deleted.
+    deleted: BTreeSet<Arc<str>>,
 }
 
 impl<'a, S: Source> Reader<'a, S> {
     /// A reader that goes on at `positions` and takes whatever is there.
     pub const fn new(source: &'a S, producer: ProducerId, positions: BTreeMap<TopicPartition, Position>) -> Self {
-        Self { source, producer, positions, turn: 0, min_bytes: 1, tiered: BTreeMap::new() }
+        Self {
+            source,
+            producer,
+            positions,
+            turn: 0,
+            min_bytes: 1,
+            tiered: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+        }
     }
 
     /// A reader that follows new records and has them gathered for a moment.
@@ -101,7 +122,11 @@ impl<'a, S: Source> Reader<'a, S> {
                     Err(error) => (Err(error), false),
                 };
             }
-            if let Some(slice) = self.slice(&partition, position, result, proof).await {
+            let slice = match self.is_deleted(&partition, result.as_ref().err()).await {
+                true => Some(faulted(&partition, position, Error::blocked(TOPIC_DELETED))),
+                false => self.slice(&partition, position, result, proof).await,
+            };
+            if let Some(slice) = slice {
                 match slice.fault {
                     None => self.positions.insert(partition, slice.to),
                     Some(_) => self.positions.remove(&partition),
@@ -129,6 +154,29 @@ impl<'a, S: Source> Reader<'a, S> {
         let tiered = configs.values().flatten().any(is_remote_storage);
         self.tiered.insert(topic.clone(), tiered);
         Ok(tiered)
+    }
+
+    /// Whether the partition's topic is gone for good: the source has not found the partition for a while, and when it is
+    /// asked for the topic itself, with repeats, does not know it.
+    async fn is_deleted(&mut self, partition: &TopicPartition, error: Option<&kafka::Error>) -> bool {
+        if !error.is_some_and(is_not_found) {
+            self.lost.remove(partition);
+            return false;
+        }
+        let since = *self.lost.entry(partition.clone()).or_insert_with(Instant::now);
+        if since.elapsed() < LOST_FOR {
+            return false;
+        }
+        if !self.deleted.contains(&partition.topic) {
+            let mut topic = self.source.topic_configs(std::slice::from_ref(&partition.topic)).await;
+            match topic.pop() {
+                Some((topic, Err(error))) if error.code() == Some(Code::UnknownTopicOrPartition) => {
+                    self.deleted.insert(topic);
+                }
+                _ => drop(self.lost.insert(partition.clone(), Instant::now())),
+            }
+        }
+        self.deleted.contains(&partition.topic)
     }
 
     /// Fetches `partition` alone, so that an empty answer means that there is nothing up to the last stable offset, unless
@@ -181,17 +229,33 @@ impl<'a, S: Source> Reader<'a, S> {
             Err(error) => return Some(faulted(partition, from, Error::from(error))),
         };
         if from.target_next > 0 || start < from.source_next {
-            let message = format!(
-                "the source's log now starts at {start}, so records before it are gone and were not copied; \
-                 raise the topic's retention on the source, then start a new migration of it"
-            );
-            return Some(faulted(partition, from, Error::data_unsafe(message)));
+            return Some(faulted(partition, from, Error::data_unsafe(loss(from.source_next, start))));
         }
         tracing::info!(%partition, from = from.source_next, to = start, "the log start moved before the copy began");
         let mut slice = Slice::at(partition.clone(), from, start);
         slice.to.source_next = start;
         Some(slice)
     }
+}
+
+/// What an operator reads about a log that starts at `start` now, while the copy stands at `copied`.
+fn loss(copied: i64, start: i64) -> String {
+    if start < copied {
+        return format!(
+            "the source's log starts at {start} now and ends before offset {copied}, up to which it was copied: the topic was \
+             deleted and created anew, or an unclean leader election lost records; roll back, delete the topic on the target \
+             and start a new migration"
+        );
+    }
+    format!(
+        "the source's log starts at {start} now, so the offsets {copied} to {start} are gone and were not copied; raise the \
+         topic's retention on the source, roll back, delete the topic on the target and start a new migration"
+    )
+}
+
+/// Whether the source does not find a partition, or nobody who leads it.
+fn is_not_found(error: &kafka::Error) -> bool {
+    matches!(error, kafka::Error::NoLeader { .. }) || error.code() == Some(Code::UnknownTopicOrPartition)
 }
 
 fn faulted(partition: &TopicPartition, from: Position, fault: Error) -> Slice {
@@ -211,4 +275,15 @@ fn options(max_wait: Duration, min_bytes: i32, max_bytes: usize) -> FetchOptions
 
 fn wire_size(bytes: usize) -> i32 {
     i32::try_from(bytes).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_says_which_offsets_are_gone() {
+        assert!(loss(40, 75).starts_with("the source's log starts at 75 now, so the offsets 40 to 75 are gone"));
+        assert!(loss(40, 0).starts_with("the source's log starts at 0 now and ends before offset 40"));
+    }
 }

@@ -11,7 +11,7 @@
 //! | `run#<id>` | `event#<number>` | one transition, append only |
 //! | `run#<id>` | `gate#<name>` | task token and decision of a gate |
 //! | `run#<id>` | `freeze` | when producers were frozen and unfrozen |
-//! | `run#<id>` | `tail` | whether the tail should go on |
+//! | `run#<id>` | `tail` | whether the tail should go on, and for which manifest |
 //! | `run#<id>#batch#<n>` | `batch` | epoch and owner of a batch of partitions, how far each of them is, the tail's next object |
 //!
 //! A batch has its own partition key, so that the copy's checkpoints do not share one key's write capacity.
@@ -40,7 +40,7 @@ pub use event::Event;
 pub use freeze::{Freeze, FreezeHow, FreezePeriod, FreezeState, Side};
 pub use gate::{Decided, Decision, Gate, GateName, GateState, Verdict};
 pub use run::{Created, Meta, NewRun, ProducerId};
-pub use tail::TailWanted;
+pub use tail::{TailControl, TailWanted};
 pub use time::Clock;
 pub use token::Token;
 pub use transition::Transition;

@@ -50,6 +50,7 @@ calls! {
     ListOffsetsRequest => ListOffsetsResponse, ListOffsets, 2..=7;
     DeleteRecordsRequest => DeleteRecordsResponse, DeleteRecords, 0..=2;
     CreateTopicsRequest => CreateTopicsResponse, CreateTopics, 2..=7;
+    CreatePartitionsRequest => CreatePartitionsResponse, CreatePartitions, 1..=3;
     DeleteTopicsRequest => DeleteTopicsResponse, DeleteTopics, 1..=5;
     DescribeConfigsRequest => DescribeConfigsResponse, DescribeConfigs, 1..=4;
     IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, IncrementalAlterConfigs, 0..=1;
@@ -57,6 +58,7 @@ calls! {
     CreateAclsRequest => CreateAclsResponse, CreateAcls, 1..=3;
     DescribeLogDirsRequest => DescribeLogDirsResponse, DescribeLogDirs, 1..=4;
     DescribeProducersRequest => DescribeProducersResponse, DescribeProducers, 0..=0;
+    ListTransactionsRequest => ListTransactionsResponse, ListTransactions, 0..=1;
     // v4 is the first that tells the state of a group.
     ListGroupsRequest => ListGroupsResponse, ListGroups, 4..=5;
     // From v6 on a group that does not exist is an error instead of a dead group.

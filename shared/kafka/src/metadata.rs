@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use migration::TopicPartition;
@@ -58,6 +60,9 @@ impl Broker {
 pub struct TopicInfo {
     /// Name.
     pub name: Arc<str>,
+    /// Id, in the form of Kafka's own tools; it tells a topic from another that had its name before (KIP-516). None on
+    /// a cluster whose `inter.broker.protocol.version` is below 2.8.
+    pub id: Option<String>,
     /// Whether Kafka itself keeps it, like `__consumer_offsets`.
     pub internal: bool,
     /// Its partitions by number.
@@ -134,7 +139,8 @@ fn topic_info(topic: MetadataResponseTopic) -> Option<TopicInfo> {
     let name = topic.name.filter(|_| topic.error_code == 0 || !topic.partitions.is_empty())?;
     let mut partitions: Vec<PartitionInfo> = topic.partitions.into_iter().map(partition_info).collect();
     partitions.sort_unstable_by_key(|info| info.partition);
-    Some(TopicInfo { name: name.as_str().into(), internal: topic.is_internal, partitions })
+    let id = (!topic.topic_id.is_nil()).then(|| URL_SAFE_NO_PAD.encode(topic.topic_id.as_bytes()));
+    Some(TopicInfo { name: name.as_str().into(), id, internal: topic.is_internal, partitions })
 }
 
 fn partition_info(partition: MetadataResponsePartition) -> PartitionInfo {
@@ -260,7 +266,7 @@ mod tests {
         let partition = |partition, leader| PartitionInfo { partition, leader, replicas: vec![], isr: vec![] };
         let broker = Broker { id: 1, host: "h".into(), port: 9092, rack: None };
         let partitions = vec![partition(0, Some(1)), partition(1, Some(2)), partition(2, None)];
-        let topic = TopicInfo { name: "t".into(), internal: false, partitions };
+        let topic = TopicInfo { name: "t".into(), id: None, internal: false, partitions };
         let metadata = Metadata {
             brokers: [(1, broker)].into(),
             topics: [(topic.name.clone(), topic)].into(),

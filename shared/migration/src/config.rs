@@ -153,6 +153,19 @@ impl Default for Seed {
 pub struct Topology {
     /// What happens to a config that already differs on the target.
     pub on_config_drift: ConfigDrift,
+    /// What happens when a topic is deleted on the source after the migration began.
+    pub on_topic_deleted: TopicDeleted,
+}
+
+/// What happens when a topic is deleted on the source after the migration began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TopicDeleted {
+    /// The migration stops and names the topic.
+    #[default]
+    Fail,
+    /// The migration goes on without it; the target keeps what was copied.
+    LeaveOut,
 }
 
 /// What happens to a topic config that already differs on the target.

@@ -43,6 +43,9 @@ pub enum BatchInput {
         migration_id: MigrationId,
         /// The batch, as listed in the manifest.
         batch: BatchId,
+        /// The manifest's generation (`tail-batch` only): the work ends when the journal names a later one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        generation: Option<u32>,
     },
     /// Asks the journal what the Map really did.
     Reconcile {

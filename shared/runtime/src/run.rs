@@ -1,5 +1,7 @@
 //! One process's connections, and one migration seen from it.
 
+use std::collections::BTreeSet;
+
 use journal::{Journal, Meta};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Config, Error, MigrationId, Result};
@@ -7,6 +9,12 @@ use migration::{BatchId, Config, Error, MigrationId, Result};
 use crate::aws::Aws;
 use crate::clusters::Clusters;
 use crate::store::Store;
+
+/// The fact that names the topics that were left out, see [`Run::left_out`].
+pub const LEFT_OUT: &str = "left_out";
+
+/// The fact that holds a line for each of the first changes on the source, see `topology::changes`.
+pub const CHANGES: &str = "changes";
 
 /// What a process builds once and keeps between invocations.
 #[derive(Debug)]
@@ -95,13 +103,46 @@ impl Run<'_> {
         Ok((0..count).map(|batch| BatchId(batch as u32)).collect())
     }
 
-    /// Progress of every partition of the migration.
+    /// Topics that were deleted on the source on the way, and without which the operator lets the migration go on.
+    pub fn left_out(&self) -> BTreeSet<String> {
+        let names = self.meta.facts.get(LEFT_OUT).and_then(serde_json::Value::as_array);
+        names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Progress of the partitions of `batches`, in their order, without topics that were left out.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub async fn progress(
+        &self,
+        batches: impl IntoIterator<Item = BatchId>,
+    ) -> Result<Vec<(BatchId, Vec<PartitionProgress>)>> {
+        let progress = self.journal.progress(batches).await?;
+        Ok(progress.into_iter().map(|(batch, partitions)| (batch, self.without_left_out(partitions))).collect())
+    }
+
+    /// `partitions` without those of topics that were left out.
+    pub fn without_left_out(&self, mut partitions: Vec<PartitionProgress>) -> Vec<PartitionProgress> {
+        let left_out = self.left_out();
+        partitions.retain(|progress| !left_out.contains(&*progress.partition.topic));
+        partitions
+    }
+
+    /// Progress of every partition that was ever dealt, left out or not.
+    ///
+    /// # Errors
+    /// As [`Run::all_partitions`].
+    pub async fn dealt_partitions(&self) -> Result<Vec<PartitionProgress>> {
+        let batches = self.journal.progress(self.batches()?).await?;
+        Ok(batches.into_iter().flat_map(|(_, partitions)| partitions).collect())
+    }
+
+    /// Progress of every partition of the migration, without topics that were left out.
     ///
     /// # Errors
     /// Internal before the topology was copied; otherwise those of the journal.
     pub async fn all_partitions(&self) -> Result<Vec<PartitionProgress>> {
-        let batches = self.journal.progress(self.batches()?).await?;
-        Ok(batches.into_iter().flat_map(|(_, partitions)| partitions).collect())
+        Ok(self.without_left_out(self.dealt_partitions().await?))
     }
 
     /// The process this run is seen from.

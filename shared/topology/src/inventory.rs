@@ -8,6 +8,9 @@ use migration::{Error, Result, TopicPartition, scope};
 
 use crate::configs::TopicConfigs;
 
+/// Topics by name.
+pub type Topics = BTreeMap<Arc<str>, Topic>;
+
 /// A topic and what was configured for it.
 #[derive(Debug, Clone)]
 pub struct Topic {
@@ -35,7 +38,7 @@ impl Topic {
 ///
 /// # Errors
 /// When the cluster cannot be asked.
-pub async fn topics(cluster: &Cluster) -> Result<(BTreeMap<Arc<str>, Topic>, Vec<String>)> {
+pub async fn topics(cluster: &Cluster) -> Result<(Topics, Vec<String>)> {
     let (internal, own): (Vec<_>, Vec<_>) =
         cluster.topics().await?.into_iter().partition(|topic| topic.internal || scope::is_internal_topic(&topic.name));
     let names: Vec<_> = own.iter().map(|topic| topic.name.clone()).collect();

@@ -1,5 +1,5 @@
-//! Topics and partitions that appeared on the source after a migration had begun. What is copied is fixed at the beginning,
-//! so their records would stay behind.
+//! Topics and partitions that appeared on the source after a migration had begun. The drain picks them up; what comes even
+//! later would stay behind.
 
 use std::collections::BTreeSet;
 
@@ -28,13 +28,14 @@ pub async fn refuse_uncopied(source: &Cluster, copied: &[PartitionProgress]) -> 
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     Err(Error::blocked(format_args!(
         "the source has records in partitions that appeared after the migration had begun and are not copied: {}{more}. \
-         Remove them there, or roll back and start a new migration",
+         Resume: the tail picks them up before it is drained",
         names.join(", ")
     ))
     .at(first))
 }
 
-fn uncopied(there: &[TopicInfo], copied: &[PartitionProgress]) -> Vec<TopicPartition> {
+/// Partitions of `there` that are not the cluster's own and not among `copied`.
+pub(crate) fn uncopied(there: &[TopicInfo], copied: &[PartitionProgress]) -> Vec<TopicPartition> {
     let copied: BTreeSet<_> = copied.iter().map(|progress| &progress.partition).collect();
     let own = there.iter().filter(|topic| !topic.internal && !scope::is_internal_topic(&topic.name));
     own.flat_map(TopicInfo::topic_partitions).filter(|partition| !copied.contains(partition)).collect()
@@ -47,7 +48,7 @@ mod tests {
 
     fn topic(name: &str, partitions: i32) -> TopicInfo {
         let info = |partition| PartitionInfo { partition, leader: Some(1), replicas: vec![1], isr: vec![1] };
-        TopicInfo { name: name.into(), internal: false, partitions: (0..partitions).map(info).collect() }
+        TopicInfo { name: name.into(), id: None, internal: false, partitions: (0..partitions).map(info).collect() }
     }
 
     #[test]

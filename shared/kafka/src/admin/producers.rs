@@ -1,11 +1,13 @@
 //! Who has been writing to partitions with a producer id (KIP-664).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_protocol::messages::DescribeProducersRequest;
+use futures::future::try_join_all;
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::describe_producers_response::ProducerState as WireState;
+use kafka_protocol::messages::{DescribeProducersRequest, ListTransactionsRequest};
 use migration::TopicPartition;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,10 @@ use crate::Api;
 use crate::cluster::Cluster;
 use crate::error::{Each, Place, Result, check};
 use crate::pool::Purpose;
-use crate::spread::{Outcomes, by_topic, topic_name};
+use crate::spread::{Outcomes, by_topic, text, topic_name};
+
+/// States of a transaction that its coordinator still has to end (`kafka.coordinator.transaction.TransactionState`).
+const ONGOING: [&str; 4] = ["Ongoing", "PrepareCommit", "PrepareAbort", "PrepareEpochFence"];
 
 /// What a partition remembers of a producer id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +74,30 @@ impl Cluster {
             }
         }
         Ok(outcomes)
+    }
+}
+
+impl Cluster {
+    /// The producer ids whose transaction the coordinators have open, or are ending right now. What is open on a partition
+    /// and not here is never ended by the cluster itself (`kafka.tools.TransactionsCommand`, `FindHanging`).
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedApi`](crate::Error::UnsupportedApi) from a broker before 3.0.
+    pub async fn ongoing_transactions(&self) -> Result<BTreeSet<i64>> {
+        self.with_retries(|| async {
+            let metadata = self.metadata().await?;
+            let ids = try_join_all(metadata.brokers.keys().map(|broker| self.ongoing_at(*broker))).await?;
+            Ok(ids.into_iter().flatten().collect())
+        })
+        .await
+    }
+
+    async fn ongoing_at(&self, broker: i32) -> Result<Vec<i64>> {
+        let states = ONGOING.iter().map(|state| text(state)).collect();
+        let request = ListTransactionsRequest::default().with_state_filters(states);
+        let answer = self.call(broker, Purpose::Admin, &request, Duration::ZERO).await?;
+        check(Api::ListTransactions, answer.error_code, || Place::Broker(broker), None)?;
+        Ok(answer.transaction_states.iter().map(|transaction| transaction.producer_id.0).collect())
     }
 }
 

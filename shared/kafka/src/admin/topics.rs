@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest};
+use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest};
 use serde::{Deserialize, Serialize};
 
 use crate::Api;
@@ -64,6 +65,40 @@ impl Cluster {
             Ok(outcomes.collect::<Outcomes<_, _>>())
         };
         // The topics are in no snapshot yet.
+        let answer = answer.await;
+        self.invalidate();
+        complete(names, answer)
+    }
+
+    /// Adds partitions to topics, up to the given number of each.
+    ///
+    /// # Errors
+    /// A topic that has as many already has the code [`InvalidPartitions`](crate::Code::InvalidPartitions). It may have
+    /// them from this very call, when the answer to its first attempt was lost.
+    pub async fn create_partitions(&self, topics: &[(Arc<str>, i32)]) -> Each<Arc<str>, ()> {
+        self.settle(topics.to_vec(), |topic| topic.0.clone(), |topics| self.create_partitions_once(topics)).await
+    }
+
+    async fn create_partitions_once(&self, topics: Vec<(Arc<str>, i32)>) -> Each<Arc<str>, ()> {
+        let names = topics.iter().map(|(name, _)| name.clone()).collect();
+        let topic = |(name, count): &(Arc<str>, i32)| {
+            CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(*count).with_assignments(None)
+        };
+        let request = CreatePartitionsRequest::default()
+            .with_topics(topics.iter().map(topic).collect())
+            .with_timeout_ms(APPLY_TIMEOUT.as_millis() as i32);
+        let answer = async {
+            let controller = self.controller().await?;
+            let answer = self.call(controller, Purpose::Admin, &request, APPLY_TIMEOUT).await?;
+            let outcomes = answer.results.iter().map(|topic| {
+                let name: Arc<str> = topic.name.as_str().into();
+                let message = topic.error_message.as_deref();
+                let outcome = check(Api::CreatePartitions, topic.error_code, || Place::Topic(name.clone()), message);
+                (name, outcome)
+            });
+            Ok(outcomes.collect::<Outcomes<_, _>>())
+        };
+        // The partitions are in no snapshot yet.
         let answer = answer.await;
         self.invalidate();
         complete(names, answer)

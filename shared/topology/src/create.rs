@@ -1,4 +1,4 @@
-//! Topics on the target.
+//! Topics on the target, under their copy-time configs.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,18 +7,17 @@ use kafka::{Cluster, Code, ConfigChange, NewTopic, OffsetSpec, TopicPartition};
 use migration::config::ConfigDrift;
 use migration::{Error, Result};
 use runtime::Run;
-use topology::configs::{KEPT_CONFIGS, KeptConfigs};
-use topology::{Topic, copying, restore};
 
-use crate::handler::Topics;
+use crate::configs::{KEPT_CONFIGS, KeptConfigs, copying, restore};
+use crate::inventory::{Topic, Topics, topics};
 
 /// What happened to the topics.
 #[derive(Debug, Default)]
-pub(crate) struct Created {
+pub struct Created {
     /// Names of topics that were created.
-    pub(crate) created: Vec<String>,
+    pub created: Vec<String>,
     /// Names of topics that were there.
-    pub(crate) existing: Vec<String>,
+    pub existing: Vec<String>,
 }
 
 /// Topics to create in one request.
@@ -29,12 +28,20 @@ const AT_ONCE: usize = 100;
 ///
 /// # Errors
 /// Blocked, naming the topic, when one that is there cannot be used.
-pub(crate) async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics) -> Result<Created> {
-    let brokers = target.brokers().await?.len();
-    let (there, _) = topology::topics(target).await?;
+pub async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics) -> Result<Created> {
+    let (there, _) = topics(target).await?;
     let (existing, missing): (Vec<_>, Vec<_>) = wanted.values().partition(|topic| there.contains_key(&topic.info.name));
     check_existing(run, target, &existing, &there).await?;
     settle_drift(run, wanted, &existing, &there).await?;
+    create_missing(target, &missing).await?;
+    take_every_batch(target, &existing, &there).await?;
+    let names = |topics: &[&Topic]| topics.iter().map(|topic| topic.info.name.to_string()).collect();
+    Ok(Created { created: names(&missing), existing: names(&existing) })
+}
+
+/// Creates `missing` under their copy-time configs.
+pub(crate) async fn create_missing(target: &Cluster, missing: &[&Topic]) -> Result<()> {
+    let brokers = target.brokers().await?.len();
     let new: Vec<_> = missing.iter().map(|topic| new_topic(topic, brokers)).collect();
     for chunk in new.chunks(AT_ONCE) {
         for (name, outcome) in target.create_topics(chunk).await {
@@ -45,9 +52,7 @@ pub(crate) async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics) -> 
             }
         }
     }
-    take_every_batch(target, &existing, &there).await?;
-    let names = |topics: &[&Topic]| topics.iter().map(|topic| topic.info.name.to_string()).collect();
-    Ok(Created { created: names(&missing), existing: names(&existing) })
+    Ok(())
 }
 
 fn new_topic(topic: &Topic, brokers: usize) -> NewTopic {
@@ -138,7 +143,7 @@ mod tests {
     use kafka::TopicInfo;
 
     fn topic(name: &str, retention: &str) -> (Arc<str>, Topic) {
-        let info = TopicInfo { name: name.into(), internal: false, partitions: Vec::new() };
+        let info = TopicInfo { name: name.into(), id: None, internal: false, partitions: Vec::new() };
         let configs = BTreeMap::from([("retention.ms".to_owned(), retention.to_owned())]);
         (name.into(), Topic { info, configs, max_message_bytes: 1 })
     }
