@@ -1,10 +1,13 @@
 //! The command line: verbs, flags, and their help.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use journal::GateName;
 use migration::MigrationId;
+use migration::config::Throttle;
 
 /// What every `--help` of the whole program ends with.
 const ENVIRONMENT: &str = "\
@@ -115,6 +118,16 @@ Examples:
   msk-kraft ack freeze --migration-id prod-to-kraft --by ada
   msk-kraft ack cutover --migration-id prod-to-kraft --reject --reason 'maintenance window closed'")]
     Ack(AckArgs),
+    /// Show or change how fast a migration copies, while it runs
+    #[command(after_help = "\
+Without a limit it shows the ones in force. Bytes are those of record batches as the source stores them. Every copy function
+takes an equal share of a limit, so a limit is kept and not always used up.
+
+Examples:
+  msk-kraft throttle --migration-id prod-to-kraft
+  msk-kraft throttle --migration-id prod-to-kraft --bytes-per-second 200MB --per-broker 50MB
+  msk-kraft throttle --migration-id prod-to-kraft --off")]
+    Throttle(ThrottleArgs),
     /// Print a migration's transitions
     #[command(after_help = "\
 Examples:
@@ -204,6 +217,37 @@ pub(crate) struct RunArgs {
     pub(crate) output: Output,
 }
 
+/// Flags of `throttle`.
+#[derive(Debug, Args)]
+pub(crate) struct ThrottleArgs {
+    /// The migration.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Most bytes a second in all, such as 200MB or 100MiB; 0 is no limit
+    #[arg(long, value_name = "BYTES")]
+    bytes_per_second: Option<ByteSize>,
+    /// Most bytes a second from each broker of the source and to each broker of the target; 0 is no limit
+    #[arg(long, value_name = "BYTES")]
+    per_broker: Option<ByteSize>,
+    /// No limits
+    #[arg(long, conflicts_with_all = ["bytes_per_second", "per_broker"])]
+    off: bool,
+}
+
+impl ThrottleArgs {
+    /// `now` with what was asked for.
+    pub(crate) fn change(&self, now: Throttle) -> Throttle {
+        if self.off {
+            return Throttle::default();
+        }
+        let limit = |wanted: Option<ByteSize>, now| wanted.map_or(now, |bytes| NonZeroU64::new(bytes.as_u64()));
+        Throttle {
+            bytes_per_second: limit(self.bytes_per_second, now.bytes_per_second),
+            bytes_per_second_per_broker: limit(self.per_broker, now.bytes_per_second_per_broker),
+        }
+    }
+}
+
 /// Flags of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
@@ -284,6 +328,23 @@ mod tests {
             assert!(help.contains("Example"), "{name}");
             assert!(help.contains(&format!("msk-kraft {name}")), "{name}");
         }
+    }
+
+    #[test]
+    fn a_throttle_is_changed_only_where_it_was_asked_for() {
+        let changed = |flags: &str, now: Throttle| {
+            let verb = parse(&format!("msk-kraft throttle --migration-id m1{flags}")).unwrap();
+            let Verb::Throttle(args) = verb else { panic!("{verb:?}") };
+            let Throttle { bytes_per_second, bytes_per_second_per_broker } = args.change(now);
+            (bytes_per_second.map(NonZeroU64::get), bytes_per_second_per_broker.map(NonZeroU64::get))
+        };
+        let now = Throttle { bytes_per_second: NonZeroU64::new(7), bytes_per_second_per_broker: None };
+        assert_eq!(changed("", now), (Some(7), None));
+        assert_eq!(changed(" --per-broker 20MiB", now), (Some(7), Some(20 << 20)));
+        assert_eq!(changed(" --bytes-per-second 0", now), (None, None));
+        assert_eq!(changed(" --off", now), (None, None));
+        assert!(parse("msk-kraft throttle --migration-id m1 --per-broker fast").is_err());
+        assert!(parse("msk-kraft throttle --migration-id m1 --off --per-broker 1MB").is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod precheck;
 mod resume;
 mod rollback;
 mod status;
+mod throttle;
 
 use migration::Result;
 
@@ -55,6 +56,7 @@ pub(crate) async fn run(verb: Verb) -> Result<Exit> {
         Verb::Finalize(args) => finalize::run(&args).await,
         Verb::Input(args) => ack::input(&args),
         Verb::Ack(args) => ack::run(&args).await,
+        Verb::Throttle(args) => throttle::run(&args).await,
         Verb::Journal(args) => journal::run(&args).await,
     }
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta};
+use migration::config::Throttle;
 use migration::progress::PartitionProgress;
 use migration::{Config, MigrationId, Phase, Result};
 use runtime::run::CHANGES;
 use serde::Serialize;
 
-use super::Exit;
+use super::{Exit, throttle};
 use crate::advice::{self, Next};
 use crate::args::StatusArgs;
 use crate::progress::Totals;
@@ -95,6 +96,8 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Exit> {
     let now = session.journal().now();
     let mut status = status(session.id(), snapshot, next, events, &partitions, freeze, now, &config);
     status.notes.extend(unread);
+    let control = session.patiently("read the throttle", || session.journal().copy_control()).await?;
+    status.notes.extend(throttled(status.phase, control.throttle.unwrap_or(config.throttle)));
     if session.console.is_json() {
         session.console.json(&status)?;
     } else {
@@ -144,6 +147,13 @@ fn status(
         facts: serde_json::json!(meta.facts),
         config: meta.config,
     }
+}
+
+/// That the copy is held back, while it goes on: a cutover would take longer, too.
+fn throttled(phase: Phase, throttle: Throttle) -> Option<String> {
+    let copies = matches!(phase, Phase::Seed | Phase::Tail | Phase::DrainReady | Phase::Cutover);
+    let limited = copies && throttle != Throttle::default();
+    limited.then(|| format!("the copy is throttled to {}; msk-kraft throttle changes that", throttle::text(&throttle)))
 }
 
 /// What somebody who looks should not miss.

@@ -1,6 +1,6 @@
 //! Follows new records of a batch of partitions, and tells when the lag has stayed small.
 
-use copy::Outcome;
+use copy::{Outcome, Work};
 use journal::TailWanted;
 use migration::message::{BatchInput, BatchOutput, Reconciled};
 use migration::{MigrationId, Phase, Result};
@@ -18,7 +18,8 @@ pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Re
     match input {
         BatchInput::Work { migration_id, batch, generation } => {
             let run = host.load(&migration_id).await?;
-            let outcome = copy::follow_batch(&run, batch, generation.unwrap_or(0), budget).await;
+            let work = Work::Tail { generation: generation.unwrap_or(0) };
+            let outcome = copy::copy_batch(&run, batch, work, budget).await;
             let outcome = outcome.map_err(|error| error.in_run(&migration_id).in_phase(Phase::Tail))?;
             Ok(json!(BatchOutput { again: outcome == Outcome::OutOfTime }))
         }

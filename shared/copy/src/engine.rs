@@ -12,6 +12,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use journal::{Claimed, Position, ProducerId};
+use migration::config::Throttle;
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, MigrationId, Phase, Result};
 use runtime::Budget;
@@ -38,15 +39,23 @@ pub enum Work {
         segment_bytes: usize,
     },
     /// Whatever arrives, until the journal says stop.
-    Tail,
+    Tail {
+        /// How often the manifest had been extended when the function was started. It ends when it is again.
+        generation: u32,
+    },
 }
 
 impl Work {
+    /// Whether this is the tail.
+    const fn is_tail(self) -> bool {
+        matches!(self, Self::Tail { .. })
+    }
+
     /// The phase in which it begins.
     const fn phase(self) -> Phase {
         match self {
             Self::Seed { .. } => Phase::Seed,
-            Self::Tail => Phase::Tail,
+            Self::Tail { .. } => Phase::Tail,
         }
     }
 
@@ -55,7 +64,7 @@ impl Work {
     const fn belongs_to(self, phase: Phase) -> bool {
         match self {
             Self::Seed { .. } => matches!(phase, Phase::Seed),
-            Self::Tail => matches!(phase, Phase::Tail | Phase::DrainReady | Phase::Cutover),
+            Self::Tail { .. } => matches!(phase, Phase::Tail | Phase::DrainReady | Phase::Cutover),
         }
     }
 }
@@ -82,6 +91,10 @@ pub struct Job {
     pub work: Work,
     /// The migration's producer id.
     pub producer: ProducerId,
+    /// Functions that copy for the migration at the same time, which share its limits.
+    pub functions: u32,
+    /// How fast the migration may copy, until the journal says otherwise.
+    pub throttle: Throttle,
 }
 
 /// The copy of one batch, under one claim.
@@ -156,7 +169,7 @@ impl<'a, P: Ports> Engine<'a, P> {
     fn refuse_standstill(&self) -> Result<()> {
         let waiting = |progress: &&PartitionProgress| !progress.is_seeded() && progress.stopped.is_none();
         match self.landing.books.partitions().find(waiting) {
-            Some(first) if self.job.work != Work::Tail => {
+            Some(first) if !self.job.work.is_tail() => {
                 let message = "nothing could be read in the whole time of an invocation; check that every partition of the \
                                source has a leader, then resume";
                 Err(Error::blocked(message).at(&first.partition).at_offset(first.source_next))
@@ -177,7 +190,7 @@ impl<'a, P: Ports> Engine<'a, P> {
         };
         let rounds = self.rounds();
         // A seed's rounds are bounded by their memory. The tail takes what has gathered until the stage behind is free.
-        let ahead = if self.job.work == Work::Tail { 1 } else { 64 };
+        let ahead = if self.job.work.is_tail() { 1 } else { 64 };
         let (to_store, stored_from) = mpsc::channel(ahead);
         let (to_write, written_from) = mpsc::channel(ahead);
         let reading = rounds.read(to_store);
@@ -197,11 +210,11 @@ impl<'a, P: Ports> Engine<'a, P> {
         let positions: BTreeMap<_, _> =
             progress.iter().map(|progress| (progress.partition.clone(), Position::from(*progress))).collect();
         let mut reader = Reader::new(self.ports.source(), self.job.producer, positions);
-        if self.job.work == Work::Tail {
+        if self.job.work.is_tail() {
             reader = reader.following();
         }
-        let Self { ports, budget, .. } = *self;
-        Rounds { ports, work: self.job.work, budget, reader, order, goals, stopped: self.stopped.clone() }
+        let Self { ports, job, budget, .. } = *self;
+        Rounds { ports, job, budget, reader, order, goals, stopped: self.stopped.clone() }
     }
 }
 
@@ -209,15 +222,17 @@ impl<'a, P: Ports> Engine<'a, P> {
 mod tests {
     use super::*;
 
+    const TAIL: Work = Work::Tail { generation: 0 };
+
     #[test]
     fn an_invocation_that_comes_late_leaves_the_migration_alone() {
         let seed = Work::Seed { window: 1, segment_bytes: 1 };
         assert!(seed.belongs_to(Phase::Seed) && !seed.belongs_to(Phase::Tail));
-        assert!([Phase::Tail, Phase::DrainReady, Phase::Cutover].into_iter().all(|phase| Work::Tail.belongs_to(phase)));
+        assert!([Phase::Tail, Phase::DrainReady, Phase::Cutover].into_iter().all(|phase| TAIL.belongs_to(phase)));
         for phase in
             [Phase::AwaitingClientSwitch, Phase::Validating, Phase::Finalized, Phase::Failed, Phase::RolledBack]
         {
-            assert!(!seed.belongs_to(phase) && !Work::Tail.belongs_to(phase), "{phase}");
+            assert!(!seed.belongs_to(phase) && !TAIL.belongs_to(phase), "{phase}");
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - [`objects`]: the S3 objects that hold slices;
 //! - [`writer`]: produces slices to the target, resending identical bytes;
 //! - [`engine`]: reads, stores, writes and checkpoints at the same time;
+//! - [`pace`]: holds a copy back;
 //! - [`ports`]: what a copy needs from outside;
 //! - [`live`]: a copy in production;
 //! - [`batches`]: which partitions one invocation copies.
@@ -19,6 +20,7 @@ pub mod batches;
 pub mod engine;
 pub mod live;
 pub mod objects;
+pub mod pace;
 pub mod ports;
 pub mod reader;
 pub mod runs;
@@ -27,6 +29,6 @@ pub mod slice;
 pub mod writer;
 
 pub use engine::{Outcome, Work};
-pub use live::{copy_batch, follow_batch};
+pub use live::copy_batch;
 pub use runs::{OffsetRun, OffsetRuns};
 pub use slice::Slice;

@@ -1,13 +1,13 @@
 //! What a copy needs from outside, as traits: two clusters, the journal and a bucket. In production they are
 //! [`kafka::Cluster`], [`journal::Journal`] and [`runtime::Store`]; the fault simulation has others.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use journal::{Claimed, Journal, Lease, TailWanted};
+use journal::{Claimed, CopyControl, Journal, Lease};
 use kafka::{Cluster, ConfigEntry, Each, FetchOptions, FetchPosition, Fetched, OffsetSpec, Produced, TopicPartition};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Phase, Result};
@@ -50,6 +50,9 @@ pub trait Brokers: Sync {
     /// Number of brokers.
     fn size(&self) -> impl Future<Output = usize> + Send;
 
+    /// The brokers that lead `partitions`, by id, as far as they are known.
+    fn leaders(&self, partitions: &[TopicPartition]) -> impl Future<Output = BTreeMap<TopicPartition, i32>> + Send;
+
     /// Forgets which broker leads which partition.
     fn invalidate(&self);
 }
@@ -79,8 +82,8 @@ pub trait Ledger: Sync {
     /// The migration's phase.
     fn phase(&self) -> impl Future<Output = Result<Phase>> + Send;
 
-    /// Whether the tail should go on.
-    fn tail_wanted(&self) -> impl Future<Output = Result<TailWanted>> + Send;
+    /// What the copy is told.
+    fn control(&self) -> impl Future<Output = Result<CopyControl>> + Send;
 
     /// Takes a batch over, see [`Journal::claim`].
     fn claim(&self, batch: BatchId, owner: &str) -> impl Future<Output = Result<Claimed>> + Send;
@@ -130,6 +133,10 @@ impl Brokers for Cluster {
         self.brokers().await.map_or(1, |brokers| brokers.len())
     }
 
+    async fn leaders(&self, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, i32> {
+        Self::leaders(self, partitions).await.unwrap_or_default().into_iter().collect()
+    }
+
     fn invalidate(&self) {
         Self::invalidate(self);
     }
@@ -152,8 +159,8 @@ impl Ledger for Journal {
         Ok(self.meta().await?.phase)
     }
 
-    async fn tail_wanted(&self) -> Result<TailWanted> {
-        Self::tail_wanted(self).await
+    async fn control(&self) -> Result<CopyControl> {
+        self.copy_control().await
     }
 
     async fn claim(&self, batch: BatchId, owner: &str) -> Result<Claimed> {

@@ -40,7 +40,7 @@ pub use event::Event;
 pub use freeze::{Freeze, FreezeHow, FreezePeriod, FreezeState, Side};
 pub use gate::{Decided, Decision, Gate, GateName, GateState, Verdict};
 pub use run::{Created, Meta, NewRun, ProducerId};
-pub use tail::{TailControl, TailWanted};
+pub use tail::{CopyControl, TailWanted};
 pub use time::Clock;
 pub use token::Token;
 pub use transition::Transition;

@@ -1,6 +1,7 @@
-//! What the tail is told while it copies: whether to go on, and for which manifest.
+//! What the copy is told while it runs: whether to go on, for which manifest, and how fast.
 
 use migration::Result;
+use migration::config::Throttle;
 use serde::{Deserialize, Serialize};
 
 use crate::Journal;
@@ -16,34 +17,46 @@ pub enum TailWanted {
     Stop,
 }
 
-/// What the tail is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TailControl {
+/// What the copy is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyControl {
     /// Whether to copy on.
-    #[serde(default = "run")]
     pub wanted: TailWanted,
     /// How often the manifest was extended. A function that was started for an earlier one returns, so that the Map reads
     /// the manifest again.
-    #[serde(default)]
     pub generation: u32,
+    /// How fast to copy, when somebody said so after the migration had begun.
+    pub throttle: Option<Throttle>,
 }
 
-const fn run() -> TailWanted {
-    TailWanted::Run
+#[derive(Default, Deserialize)]
+struct TailItem {
+    wanted: Option<TailWanted>,
+    #[serde(default)]
+    generation: u32,
+    throttle: Option<String>,
 }
 
 impl Journal {
-    /// What the tail is told; to run for the first manifest, unless somebody said otherwise.
-    pub async fn tail_control(&self) -> Result<TailControl> {
-        match self.get("read the tail's control", &self.key("tail")).await? {
-            Some(item) => self.read(item),
-            None => Ok(TailControl { wanted: run(), generation: 0 }),
-        }
+    /// What the copy is told; to run for the first manifest, unless somebody said otherwise.
+    pub async fn copy_control(&self) -> Result<CopyControl> {
+        let item = self.get("read the copy's control", &self.key("tail")).await?;
+        let item: TailItem = item.map(|item| self.read(item)).transpose()?.unwrap_or_default();
+        let throttle = item.throttle.map(|text| self.json("the throttle", &text)).transpose()?;
+        Ok(CopyControl { wanted: item.wanted.unwrap_or(TailWanted::Run), generation: item.generation, throttle })
     }
 
-    /// What the tail is asked to do, see [`Journal::tail_control`].
+    /// What the tail is asked to do, see [`Journal::copy_control`].
     pub async fn tail_wanted(&self) -> Result<TailWanted> {
-        Ok(self.tail_control().await?.wanted)
+        Ok(self.copy_control().await?.wanted)
+    }
+
+    /// Tells the copy how fast to go from now on, whatever the configuration says.
+    pub async fn set_throttle(&self, throttle: &Throttle) -> Result<()> {
+        let text = serde_json::json!(throttle).to_string();
+        let write = Write::to(self.key("tail")).set("throttle", text.as_str()).set("at", self.now());
+        self.update("set the throttle", write).await?;
+        Ok(())
     }
 
     /// Tells the tail that the manifest was extended `generation` times.

@@ -95,7 +95,7 @@ impl Cluster {
     }
 
     /// The leaders of those of `partitions` that have one. Asks again at most once when one is missing.
-    pub(crate) async fn leaders(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, i32>> {
+    pub async fn leaders(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, i32>> {
         let mut metadata = self.metadata().await?;
         if partitions.iter().any(|partition| metadata.leader(partition).is_none()) {
             self.invalidate();

@@ -11,6 +11,8 @@ mod span;
 pub use cluster::{AuthConfig, AuthMode, ClusterConfig, SecretRef};
 pub use span::Span;
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -43,6 +45,9 @@ pub struct Config {
     /// How the seed spends memory and connections.
     #[serde(default)]
     pub seed: Seed,
+    /// How fast it may copy, until `msk-kraft throttle` says otherwise.
+    #[serde(default)]
+    pub throttle: Throttle,
     /// How topics are brought over.
     #[serde(default)]
     pub topology: Topology,
@@ -145,6 +150,18 @@ impl Default for Seed {
     fn default() -> Self {
         Self { max_concurrent_partitions: 4, segment_max_bytes: 32 * 1024 * 1024, partitions_per_batch: 64 }
     }
+}
+
+/// How fast a migration may copy. Bytes are those of record batches as the source stores them; none is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Throttle {
+    /// Bytes per second of the whole migration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<NonZeroU64>,
+    /// Bytes per second from each broker of the source, and to each broker of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second_per_broker: Option<NonZeroU64>,
 }
 
 /// How topics are brought over.

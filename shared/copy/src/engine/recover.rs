@@ -20,7 +20,7 @@ impl<P: Ports> Engine<'_, P> {
             // Nobody had the batch before.
             Work::Seed { .. } if self.landing.books.lease().epoch == 1 => {}
             Work::Seed { .. } => self.recover_segments().await?,
-            Work::Tail => self.recover_tail().await?,
+            Work::Tail { .. } => self.recover_tail().await?,
         }
         self.landing.stop_foreign().await
     }

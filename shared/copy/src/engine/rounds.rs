@@ -11,8 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::stopped::Stopped;
-use super::{Outcome, Work};
-use crate::ports::{Ledger, Ports};
+use super::{Job, Outcome, Work};
+use crate::pace::{self, Pace};
+use crate::ports::{Brokers, Ledger, Ports};
 use crate::reader::Reader;
 use crate::slice::Slice;
 
@@ -44,7 +45,7 @@ impl Round {
 /// The reading stage.
 pub(super) struct Rounds<'a, P: Ports> {
     pub(super) ports: &'a P,
-    pub(super) work: Work,
+    pub(super) job: &'a Job,
     pub(super) budget: Budget,
     pub(super) reader: Reader<'a, P::Source>,
     /// Partitions in the order in which they are read.
@@ -58,6 +59,7 @@ impl<P: Ports> Rounds<'_, P> {
     /// Reads rounds into `rounds` until the work is done, the time is up, the journal says stop, or nobody takes them.
     pub(super) async fn read(mut self, rounds: mpsc::Sender<Round>) -> Result<Outcome> {
         let memory = Arc::new(Semaphore::new(MEMORY_BYTES));
+        let mut pace = Pace::of(self.job.functions);
         let mut asked = None::<Instant>;
         loop {
             // Sending would tell as well, but a source on which nothing happens gives nothing to send.
@@ -66,14 +68,14 @@ impl<P: Ports> Rounds<'_, P> {
             }
             if asked.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
                 asked = Some(Instant::now());
-                if self.ports.ledger().tail_wanted().await? == TailWanted::Stop {
+                if self.is_to_stop(&mut pace).await? {
                     return Ok(Outcome::Stopped);
                 }
             }
             if self.budget.is_spent() {
                 return Ok(Outcome::OutOfTime);
             }
-            let Some(slices) = self.next().await? else { return Ok(Outcome::Done) };
+            let Some(slices) = self.next(&mut pace).await? else { return Ok(Outcome::Done) };
             if slices.is_empty() {
                 continue;
             }
@@ -85,20 +87,29 @@ impl<P: Ports> Rounds<'_, P> {
         }
     }
 
+    /// Asks the journal whether to stop, and how fast to go on.
+    async fn is_to_stop(&self, pace: &mut Pace) -> Result<bool> {
+        let control = self.ports.ledger().control().await?;
+        pace.set(control.throttle.unwrap_or(self.job.throttle));
+        // The Map reads a later manifest once all of its functions have ended.
+        let outdated = matches!(self.job.work, Work::Tail { generation } if generation < control.generation);
+        Ok(outdated || control.wanted == TailWanted::Stop)
+    }
+
     /// The slices of the next round, possibly none; `None` when there is nothing left to read.
-    async fn next(&mut self) -> Result<Option<Vec<Slice>>> {
-        let (window, enough) = match self.work {
+    async fn next(&mut self, pace: &mut Pace) -> Result<Option<Vec<Slice>>> {
+        let (window, enough) = match self.job.work {
             Work::Seed { window, segment_bytes } => (window, segment_bytes.min(ROUND_BYTES)),
-            Work::Tail => (usize::MAX, 0),
+            Work::Tail { .. } => (usize::MAX, 0),
         };
         let mut active = self.unfinished(window);
-        if active.is_empty() && self.work != Work::Tail {
+        if active.is_empty() && !self.job.work.is_tail() {
             return Ok(None);
         }
         let mut round = BTreeMap::new();
         let mut bytes = 0;
         loop {
-            let moved = self.read_into(&mut round, &active, ROUND_BYTES - bytes).await?;
+            let moved = self.read_into(&mut round, &active, ROUND_BYTES - bytes, pace).await?;
             active.retain(|partition| self.is_unfinished(partition));
             bytes = round.values().map(Slice::bytes).sum();
             if !moved || active.is_empty() || bytes >= enough {
@@ -114,28 +125,50 @@ impl<P: Ports> Rounds<'_, P> {
 
     fn is_unfinished(&self, partition: &TopicPartition) -> bool {
         let at = self.reader.position(partition).filter(|_| !self.stopped.contains(partition));
-        at.is_some_and(|at| self.work == Work::Tail || at.source_next < self.goals[partition])
+        at.is_some_and(|at| self.job.work.is_tail() || at.source_next < self.goals[partition])
     }
 
-    /// Reads once and appends to `round`; whether any partition moved on.
+    /// Reads once, as the pace allows, and appends to `round`; whether any partition moved on.
     async fn read_into(
         &mut self,
         round: &mut BTreeMap<TopicPartition, Slice>,
         active: &[TopicPartition],
         max_bytes: usize,
+        pace: &mut Pace,
     ) -> Result<bool> {
+        let leaders = self.leaders(active, pace).await;
+        let brokers = |partition: &TopicPartition| pace::leaders(partition, &leaders.0, &leaders.1);
+        let allowed: Vec<_> = active.iter().filter(|partition| pace.allows(&brokers(partition))).cloned().collect();
+        let wait = pace.wait(allowed.is_empty() && !active.is_empty());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+            return Ok(false);
+        }
         let mut moved = false;
-        for slice in self.reader.read(active, max_bytes).await {
+        for slice in self.reader.read(&allowed, max_bytes.min(pace.portion())).await {
             if slice.to == slice.from && slice.fault.is_none() {
                 continue;
             }
             moved |= slice.to != slice.from;
+            pace.count(slice.bytes(), &brokers(&slice.partition));
             match round.get_mut(&slice.partition) {
                 Some(earlier) => earlier.join(slice)?,
                 None => drop(round.insert(slice.partition.clone(), slice)),
             }
         }
         Ok(moved)
+    }
+
+    /// Who leads `partitions` on the source and on the target, where that counts.
+    async fn leaders(
+        &self,
+        partitions: &[TopicPartition],
+        pace: &Pace,
+    ) -> (BTreeMap<TopicPartition, i32>, BTreeMap<TopicPartition, i32>) {
+        if !pace.is_per_broker() {
+            return Default::default();
+        }
+        tokio::join!(self.ports.source().leaders(partitions), self.ports.target().leaders(partitions))
     }
 }
 

@@ -41,7 +41,7 @@ impl<B: Bucket> Storing<'_, B> {
     /// is where it begins on both sides, so whoever comes to exactly that place may take it, and nobody else finds it.
     /// Tail objects are numbered, so one has to be there before the next.
     pub(super) async fn run(self, mut rounds: mpsc::Receiver<Round>, stored: mpsc::Sender<Stored>) -> Result<bool> {
-        let at_once = if self.work == Work::Tail { 1 } else { ROUNDS_AT_ONCE };
+        let at_once = if self.work.is_tail() { 1 } else { ROUNDS_AT_ONCE };
         let mut storing = FuturesOrdered::new();
         let mut tail_next = self.tail_next;
         let mut open = true;
@@ -60,7 +60,7 @@ impl<B: Bucket> Storing<'_, B> {
                 round = rounds.recv(), if open && storing.len() < at_once => match round {
                     Some(round) => {
                         let number = tail_next;
-                        tail_next += u64::from(self.work == Work::Tail && round.has_batches());
+                        tail_next += u64::from(self.work.is_tail() && round.has_batches());
                         storing.push_back(self.store(round, number, tail_next));
                     }
                     None => open = false,
@@ -73,9 +73,9 @@ impl<B: Bucket> Storing<'_, B> {
     async fn store(&self, round: Round, number: u64, tail_next: u64) -> Result<(PutOnce, Stored)> {
         let put = match self.work {
             Work::Seed { .. } => self.put_segments(&round.slices).await?,
-            Work::Tail if number < tail_next => self.objects.put_tail(self.batch, number, &round.slices).await?,
+            Work::Tail { .. } if number < tail_next => self.objects.put_tail(self.batch, number, &round.slices).await?,
             // Nothing to produce, so there is nothing to decide.
-            Work::Tail => PutOnce::Stored,
+            Work::Tail { .. } => PutOnce::Stored,
         };
         Ok((put, Stored { round, tail_next }))
     }

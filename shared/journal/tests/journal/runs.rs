@@ -1,9 +1,12 @@
 //! Creating a run and taking it through its phases.
 
+use std::num::NonZeroU64;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use journal::{Created, Event, Journal, NewRun, ProducerId, TailWanted, Transition};
 use journal::{FreezeHow, FreezeState, Side};
+use migration::config::Throttle;
 use migration::{ErrorKind, Phase};
 use serde_json::json;
 
@@ -229,6 +232,19 @@ async fn a_missing_table_and_a_missing_server_are_told_apart() {
     let error = nobody.transition(Phase::Seed, "").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Transient, "{error}");
     assert_eq!(error.context.run.as_ref(), Some(bench.journal.run()));
+}
+
+#[tokio::test]
+async fn a_throttle_stands_until_the_next_one() {
+    let Some(bench) = Bench::in_phase(Phase::Seed).await else { return };
+    assert_eq!(bench.journal.copy_control().await.unwrap().throttle, None);
+    let mut throttle = Throttle { bytes_per_second: NonZeroU64::new(u64::MAX), bytes_per_second_per_broker: None };
+    for _ in 0..2 {
+        bench.journal.set_throttle(&throttle).await.unwrap();
+        let control = bench.journal.copy_control().await.unwrap();
+        assert_eq!((control.throttle, control.wanted), (Some(throttle), TailWanted::Run));
+        throttle = Throttle::default();
+    }
 }
 
 #[tokio::test]
