@@ -214,7 +214,8 @@ impl<'a, P: Ports> Engine<'a, P> {
             reader = reader.following();
         }
         let Self { ports, job, budget, .. } = *self;
-        Rounds { ports, job, budget, reader, order, goals, stopped: self.stopped.clone() }
+        let lease = self.landing.books.lease().clone();
+        Rounds { ports, job, lease, budget, reader, order, goals, stopped: self.stopped.clone() }
     }
 }
 

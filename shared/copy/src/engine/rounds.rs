@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::TailWanted;
+use journal::{Lease, TailWanted};
 use migration::{Result, TopicPartition};
 use runtime::Budget;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -27,6 +27,9 @@ const MEMORY_BYTES: usize = 64 * 1024 * 1024;
 /// How often the journal is asked whether to go on.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
+/// How often the claim is checked. A checkpoint does, but where nothing arrives there is none.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
+
 /// Slices read together, at most one for each partition.
 #[derive(Debug)]
 pub(super) struct Round {
@@ -46,6 +49,8 @@ impl Round {
 pub(super) struct Rounds<'a, P: Ports> {
     pub(super) ports: &'a P,
     pub(super) job: &'a Job,
+    /// The claim under which this reads.
+    pub(super) lease: Lease,
     pub(super) budget: Budget,
     pub(super) reader: Reader<'a, P::Source>,
     /// Partitions in the order in which they are read.
@@ -61,6 +66,7 @@ impl<P: Ports> Rounds<'_, P> {
         let memory = Arc::new(Semaphore::new(MEMORY_BYTES));
         let mut pace = Pace::of(self.job.functions);
         let mut asked = None::<Instant>;
+        let mut checked = Instant::now();
         loop {
             // Sending would tell as well, but a source on which nothing happens gives nothing to send.
             if rounds.is_closed() {
@@ -71,6 +77,10 @@ impl<P: Ports> Rounds<'_, P> {
                 if self.is_to_stop(&mut pace).await? {
                     return Ok(Outcome::Stopped);
                 }
+            }
+            if checked.elapsed() >= CHECK_EVERY {
+                checked = Instant::now();
+                self.ports.ledger().check_lease(&self.lease).await?;
             }
             if self.budget.is_spent() {
                 return Ok(Outcome::OutOfTime);
