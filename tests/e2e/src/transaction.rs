@@ -21,16 +21,24 @@ const CRC: usize = 17;
 const ATTRIBUTES: usize = 21;
 const TRANSACTIONAL: u8 = 0x10;
 
+/// Lets brokers of the source take batches of transactions that their coordinator does not know; from 3.6 on they refuse
+/// them otherwise (KIP-890).
+///
+/// # Errors
+/// When the source refuses it.
+pub async fn trust(stack: &Stack) -> anyhow::Result<()> {
+    let server = stack.source_bootstrap();
+    let all = ["--bootstrap-server", &server, "--alter", "--entity-type", "brokers", "--entity-default"];
+    let config = ["--add-config", "transaction.partition.verification.enable=false"];
+    stack.kafka_tool(Side::Source, "ConfigCommand", &[all.as_slice(), &config].concat()).await.map(drop)
+}
+
 /// Leaves a transaction open on `partition` whose records are `age` old, and returns the offset at which it begins. The
-/// source has one broker, which from now on takes such batches (KIP-890 lets it refuse them).
+/// source has one broker.
 ///
 /// # Errors
 /// When the source refuses it.
 pub async fn hang(stack: &Stack, source: &Cluster, partition: &TopicPartition, age: Duration) -> anyhow::Result<i64> {
-    let server = stack.source_bootstrap();
-    let trusting = ["--bootstrap-server", &server, "--alter", "--entity-type", "brokers", "--entity-default"];
-    let config = ["--add-config", "transaction.partition.verification.enable=false"];
-    stack.kafka_tool(Side::Source, "ConfigCommand", &[trusting.as_slice(), &config].concat()).await?;
     let ends = kafka::all_ok(source.list_offsets(std::slice::from_ref(partition), OffsetSpec::Latest).await)?;
     let producer = source.init_producer_id().await?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
@@ -42,7 +50,7 @@ pub async fn hang(stack: &Stack, source: &Cluster, partition: &TopicPartition, a
         headers: Vec::new(),
     };
     let batch = encode(&[record], Codec::None, Stamp::nth(producer.id, producer.epoch, 0), 0)?;
-    produce(&server, partition, transactional(&batch.into_produce_bytes())).await?;
+    produce(&stack.source_bootstrap(), partition, transactional(&batch.into_produce_bytes())).await?;
     Ok(ends[partition])
 }
 

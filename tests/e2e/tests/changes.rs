@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use e2e::{Cli, Output, Rehearsal, config, evidence, transaction};
 use kafka::batch::{Codec, Record, Stamp, encode};
-use kafka::{Cluster, ConfigChange, ConfigOp, NewTopic, OffsetSpec, Settings, TopicPartition, all_ok};
+use kafka::{Cluster, Code, ConfigChange, ConfigOp, NewTopic, OffsetSpec, Settings, TopicPartition, all_ok};
 use serde_json::Value;
 use stack::{EVIDENCE_BUCKET, Options, Side};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -62,7 +63,24 @@ async fn noted(cli: &Cli, expected: &[&str]) -> Vec<String> {
 async fn obey(rehearsal: &Rehearsal, note: &str) {
     let (_, command) = note.split_once("kafka-transactions.sh ").unwrap();
     let args: Vec<_> = command.split_whitespace().collect();
-    rehearsal.stack.kafka_tool(Side::Source, "TransactionsCommand", &args).await.unwrap();
+    // The target's version of the tool: it came with Kafka 3.0.
+    rehearsal.stack.kafka_tool(Side::Target, "TransactionsCommand", &args).await.unwrap();
+}
+
+/// Runs a verb that has to fail and to say `expected`.
+async fn refused(cli: &Cli, verb: &str, expected: &str) {
+    let Output { code, stdout, stderr } = cli.run(verb, &[]).await.unwrap();
+    let said = format!("{stdout}\n{stderr}");
+    assert!(code == 1 && said.contains(expected), "{verb} ended with {code} and without {expected:?}:\n{said}");
+}
+
+/// Resumes up to `drain_ready` and returns the reason of it.
+async fn resumed(cli: &Cli) -> String {
+    let output = cli.run("resume", &[]).await.unwrap();
+    assert!(matches!(output.code, 0 | 10), "{}\n{}", output.stdout, output.stderr);
+    let status = cli.run("status", &["--output", "json"]).await.unwrap().ok().unwrap().json().unwrap();
+    assert_eq!(status["phase"], "drain_ready", "{status:#}");
+    status["reason"].as_str().unwrap().to_owned()
 }
 
 async fn change_everything(source: &Cluster) {
@@ -75,8 +93,12 @@ async fn change_everything(source: &Cluster) {
     all_ok(source.alter_topic_configs(&[ConfigChange { topic: "altered".into(), ops: vec![set] }]).await).unwrap();
 }
 
+/// One stack at a time: two of them on a small machine are too slow to drain.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_on_the_way_is_picked_up_or_named() {
+    let _alone = ALONE.lock().await;
     let options = Options { name: "e2e-changes".to_owned(), discard: true, quiet: true, ..Options::default() };
     let rehearsal = Rehearsal::start(options, "changes").await.unwrap();
     let source = Cluster::connect(Settings::parse(&rehearsal.stack.source_bootstrap())).await.unwrap();
@@ -85,6 +107,7 @@ async fn what_changes_on_the_way_is_picked_up_or_named() {
         fill(&source, topic, 0, 100).await;
     }
     let held = TopicPartition::new("held", 0);
+    transaction::trust(&rehearsal.stack).await.unwrap();
     assert_eq!(transaction::hang(&rehearsal.stack, &source, &held, AGE).await.unwrap(), 100);
 
     // The hanging transaction keeps the drain from ending, so that everything changes while the tail runs.
@@ -139,4 +162,53 @@ async fn what_changes_on_the_way_is_picked_up_or_named() {
     let ends = all_ok(target.list_offsets(&shrinking, OffsetSpec::Latest).await).unwrap();
     assert_eq!(ends[&shrinking[0]], 101, "all records and the sentinel");
     rehearsal.stack.stop().await.unwrap();
+}
+
+/// On the oldest source, which has topic ids and no list of transactions.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_behind_drain_ready_is_refused_before_the_first_commit() {
+    let _alone = ALONE.lock().await;
+    let options = Options { name: "e2e-late-changes".to_owned(), discard: true, quiet: true, ..Options::default() };
+    let rehearsal =
+        Rehearsal::start(Options { source_version: "2.8.2".to_owned(), ..options }, "late-changes").await.unwrap();
+    let source = Cluster::connect(Settings::parse(&rehearsal.stack.source_bootstrap())).await.unwrap();
+    for topic in ["orders", "held"] {
+        create(&source, topic, 1).await;
+        fill(&source, topic, 0, 50).await;
+    }
+    let cli = &rehearsal.cli;
+    cli.run("execute", &[]).await.unwrap().ok().unwrap();
+
+    let held = TopicPartition::new("held", 0);
+    assert_eq!(transaction::hang(&rehearsal.stack, &source, &held, AGE).await.unwrap(), 50);
+    let hanging = "hanging transaction on held/0 at offset 50 by producer ";
+    refused(cli, "cutover", hanging).await;
+    let notes = noted(cli, &[hanging]).await;
+    obey(&rehearsal, notes.iter().find(|note| note.starts_with(hanging)).unwrap()).await;
+    assert!(!resumed(cli).await.contains("hanging"));
+
+    create(&source, "late", 1).await;
+    fill(&source, "late", 0, 7).await;
+    refused(cli, "cutover", "are not copied: late/0").await;
+    let reason = resumed(cli).await;
+    assert!(reason.contains("topic late (1 partitions) was created on the source on the way; picked up"), "{reason}");
+
+    // More records than were copied: only its id tells it from the old topic.
+    all_ok(source.delete_topics(&["orders".into()]).await).unwrap();
+    create_again(&source, "orders").await;
+    fill(&source, "orders", 0, 80).await;
+    refused(cli, "cutover", "orders: the topic was deleted and created anew on the source").await;
+    let rolled_back = cli.run("rollback", &["--yes"]).await.unwrap().ok().unwrap();
+    assert!(rolled_back.stderr.contains("under copy-time configs"), "{}", rolled_back.stderr);
+    rehearsal.stack.stop().await.unwrap();
+}
+
+/// Creates a topic whose name becomes free only when the brokers have deleted the one that had it.
+async fn create_again(source: &Cluster, name: &str) {
+    let until = Instant::now() + PATIENCE;
+    let topic = NewTopic { name: name.into(), partitions: 1, replication_factor: 1, configs: BTreeMap::new() };
+    while let Err(error) = all_ok(source.create_topics(std::slice::from_ref(&topic)).await) {
+        assert!(error.code() == Some(Code::TopicAlreadyExists) && Instant::now() < until, "{error}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
