@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod java;
 pub mod live;
 pub mod rehearsal;
+pub mod transaction;
 
 pub use cli::{Cli, Output};
 pub use java::Java;
