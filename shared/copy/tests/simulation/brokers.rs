@@ -134,6 +134,10 @@ impl<const SOURCE: bool> Brokers for Side<SOURCE> {
         BROKERS
     }
 
+    async fn leaders(&self, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, i32> {
+        partitions.iter().map(|partition| (partition.clone(), self.leader(index(partition)) as i32)).collect()
+    }
+
     fn invalidate(&self) {
         self.leaders.lock().unwrap().clear();
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use copy::ports::{Bucket, Ledger, Ports};
-use journal::{Claimed, Lease, TailWanted};
+use journal::{Claimed, CopyControl, Lease};
+use migration::config::Throttle;
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, Phase, Result};
 use runtime::store::{Object, PutOnce};
@@ -144,8 +145,15 @@ impl Ledger for Cloud {
         self.repeat(|world| world.item.phase).await
     }
 
-    async fn tail_wanted(&self) -> Result<TailWanted> {
-        self.repeat(|world| world.item.wanted).await
+    async fn control(&self) -> Result<CopyControl> {
+        let control = |world: &mut World| {
+            let throttle = world.faults.bytes_per_second.map(|limit| Throttle {
+                bytes_per_second: Some(limit),
+                bytes_per_second_per_broker: Some(limit),
+            });
+            CopyControl { wanted: world.item.wanted, generation: 0, throttle }
+        };
+        self.repeat(control).await
     }
 
     async fn claim(&self, batch: BatchId, owner: &str) -> Result<Claimed> {

@@ -1,6 +1,7 @@
 //! What goes wrong in a world, and how often. Worlds differ in it, so that rare faults meet and common ones do not hide
 //! them.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::dice::Dice;
@@ -38,6 +39,8 @@ pub(crate) struct Faults {
     pub(crate) tiered: bool,
     /// Most bytes of an answer of the source.
     pub(crate) answer_max: usize,
+    /// How fast the copy may go.
+    pub(crate) bytes_per_second: Option<NonZeroU64>,
     /// Invocations that are killed.
     pub(crate) kills: u32,
     /// Invocations that stand still for long and then go on.
@@ -67,6 +70,7 @@ impl Faults {
             small_batches_only: rate(40, 2) > 0,
             tiered: rate(100, 2) > 0,
             answer_max: if rate(400, 2) > 0 { rate(1000, 6000) as usize } else { usize::MAX },
+            bytes_per_second: NonZeroU64::new(u64::from(rate(100, 500)) * 1000),
             kills: rate(700, 900),
             freezes: rate(300, 400),
             twins: rate(500, 600),
@@ -90,6 +94,7 @@ impl Faults {
             kills: 0,
             freezes: 0,
             twins: 0,
+            bytes_per_second: None,
             calm: true,
             ..self.clone()
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use copy::engine::{self, Job, Outcome, Work};
 use journal::{ProducerId, TailWanted};
+use migration::config::Throttle;
 use migration::{BatchId, ErrorKind, Phase, Result};
 use runtime::Budget;
 use tokio::task::JoinHandle;
@@ -19,6 +20,8 @@ use crate::world::{PRODUCER, Shared, World};
 /// Rounds after which faults end, and after which a phase counts as stuck.
 const ROUNDS: usize = 20;
 const STUCK: usize = 50;
+
+const TAIL: Work = Work::Tail { generation: 0 };
 
 /// How an invocation ended; `None` when it was killed.
 type Ended = Option<Result<Outcome>>;
@@ -55,13 +58,13 @@ impl Schedule {
         // Whatever is still on its way arrives. One more invocation looks at the target's ends.
         sleep(Duration::from_secs(3600)).await;
         self.world.lock().item.wanted = TailWanted::Run;
-        self.round(Work::Tail).await.map(drop)
+        self.round(TAIL).await.map(drop)
     }
 
     /// The cutover tells the tail to stop, and it does.
     async fn stop(&mut self) -> Result<(), String> {
         self.world.lock().item.wanted = TailWanted::Stop;
-        match self.round(Work::Tail).await? {
+        match self.round(TAIL).await? {
             Some(Outcome::Stopped) => Ok(()),
             other => Err(format!("told to stop, the tail ended with {other:?}")),
         }
@@ -86,7 +89,7 @@ impl Schedule {
     async fn follow(&mut self) -> Result<(), String> {
         let rounds = self.world.lock().dice.index(1..6);
         for _ in 0..rounds {
-            self.round(Work::Tail).await?;
+            self.round(TAIL).await?;
         }
         Ok(())
     }
@@ -100,7 +103,7 @@ impl Schedule {
             world.source.iter_mut().for_each(|log| traffic::settle(log, clock, &mut world.dice));
         }
         for _ in 0..STUCK {
-            self.round(Work::Tail).await?;
+            self.round(TAIL).await?;
             if has_arrived(&self.world.lock()) {
                 return Ok(());
             }
@@ -148,6 +151,8 @@ impl Schedule {
                     batch: BatchId(0),
                     work,
                     producer: ProducerId { id: PRODUCER, epoch: 0 },
+                    functions: 1,
+                    throttle: Throttle::default(),
                 };
                 engine::copy(&ports, &job, Budget::lasting(length)).await
             };

@@ -1,5 +1,6 @@
 //! Everything outside of the copy, in one place behind one lock.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -34,6 +35,8 @@ pub(crate) struct World {
     /// Where the copy begins on the target.
     pub(crate) first: i64,
     began: Instant,
+    /// How often what happened.
+    pub(crate) seen: BTreeMap<&'static str, u32>,
     /// What happened, when somebody wants to read it.
     trace: Option<Vec<String>>,
 }
@@ -63,6 +66,7 @@ impl World {
             item: Item::new(progress),
             first,
             began: Instant::now(),
+            seen: BTreeMap::new(),
             trace: traced.then(Vec::new),
             dice,
             faults,
@@ -72,6 +76,11 @@ impl World {
     /// The wall clock, in milliseconds since 1970.
     pub(crate) fn clock_ms(&self) -> i64 {
         EPOCH_MS + self.began.elapsed().as_millis() as i64
+    }
+
+    /// Counts that `what` happened.
+    pub(crate) fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
     }
 
     /// Writes a line into the trace.
