@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use journal::{Position, ProducerId};
 use kafka::{Code, ConfigEntry, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, TopicPartition};
 use migration::Error;
+use tokio::time::Instant;
 
 use crate::ports::Source;
 use crate::slice::Slice;

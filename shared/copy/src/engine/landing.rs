@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use journal::Position;
 use migration::{Error, Result, TopicPartition};
 use telemetry::metrics;
 use tokio::sync::mpsc;
@@ -76,20 +77,20 @@ impl<'a, P: Ports> Landing<'a, P> {
     /// stored was written by somebody else.
     pub(super) async fn stop_foreign(&mut self) -> Result<()> {
         let open = self.books.partitions().filter(|progress| progress.stopped.is_none());
-        let ends = open.map(|progress| (progress.partition.clone(), progress.target_next));
-        let ends: Vec<_> = ends.collect();
-        for (partition, copied) in ends {
+        let positions: Vec<_> = open.map(|progress| (progress.partition.clone(), Position::from(progress))).collect();
+        for (partition, Position { source_next, target_next: copied }) in positions {
             let end = self.writer.end(&partition);
             if end == copied {
                 continue;
             }
-            tracing::error!(%partition, end, copied, "foreign writer on the target");
-            self.stopped.stop(&partition);
-            let reason = format!(
+            let message = format!(
                 "the target ends at {end}, but {copied} records were copied to it: somebody else writes to it or deleted \
                  from it; stop that writer, delete the topic on the target and start a new migration"
             );
-            self.books.stop(&partition, reason);
+            let error = Error::data_unsafe(message).at(&partition).at_offset(source_next);
+            tracing::error!(%partition, end, copied, "{error}");
+            self.stopped.stop(&partition);
+            self.books.stop(&partition, error.to_string());
         }
         self.books.save().await
     }

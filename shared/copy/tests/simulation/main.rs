@@ -1,0 +1,72 @@
+//! Exactly once, in thousands of simulated worlds: a random source, a random schedule of faults, and a judge that knows
+//! what must have arrived. A seed decides everything, so that the same seed gives the same run.
+//!
+//! - `MSK_KRAFT_SEED=17 cargo test -p copy --test simulation -- --nocapture` repeats one world and prints what happened;
+//! - `MSK_KRAFT_SEEDS=20000 cargo test -p copy --test simulation` tries more of them.
+
+mod brokers;
+mod client;
+mod cloud;
+mod dice;
+mod faults;
+mod link;
+mod oracle;
+mod schedule;
+mod source;
+mod target;
+mod traffic;
+mod wire;
+mod world;
+
+use std::time::Duration;
+
+use schedule::Schedule;
+use world::{Shared, World};
+
+/// Seeds in a normal run of the tests.
+const SEEDS: u64 = 500;
+
+/// Virtual time after which a world counts as stuck.
+const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Runs the world of `seed` to its end: the trace, and the broken promise if there is one.
+fn run(seed: u64, traced: bool) -> (Vec<String>, Result<(), String>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let world = Shared::new(World::new(seed, traced));
+        let life = async {
+            Schedule::new(&world).run().await?;
+            oracle::judge(&world).await
+        };
+        let verdict = tokio::time::timeout(FOREVER, life).await.unwrap_or_else(|_| Err("stuck".to_owned()));
+        let trace = world.lock().take_trace();
+        (trace, verdict)
+    })
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+#[test]
+fn no_record_is_lost_doubled_or_reordered() {
+    if let Some(seed) = setting("MSK_KRAFT_SEED") {
+        let (trace, verdict) = run(seed, true);
+        trace.iter().for_each(|line| println!("{line}"));
+        return verdict.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+    let seeds = setting("MSK_KRAFT_SEEDS").unwrap_or(SEEDS);
+    let failed = |seed| run(seed, false).1.err().map(|why| format!("MSK_KRAFT_SEED={seed}: {why}"));
+    let failed: Vec<String> = (0..seeds).filter_map(failed).collect();
+    assert!(failed.is_empty(), "{} of {seeds} seeds failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for seed in 0..10 {
+        let (first, again) = (run(seed, true), run(seed, true));
+        assert!(first.0.len() > 20, "seed {seed} has a trace");
+        assert_eq!(first, again, "seed {seed}");
+    }
+}

@@ -1,0 +1,140 @@
+//! What must be true of a world in the end, from what really happened on the source and what really lies on the target.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use copy::{OffsetRuns, runs_store};
+use kafka::batch::Record;
+use migration::progress::PartitionProgress;
+
+use crate::client::Invocation;
+use crate::source::SourceLog;
+use crate::target::TargetLog;
+use crate::world::{PRODUCER, Shared, World, name};
+
+/// A broken promise, in words.
+type Verdict = Result<(), String>;
+
+/// Judges every partition.
+///
+/// # Errors
+/// The first broken promise.
+pub(crate) async fn judge(world: &Shared) -> Verdict {
+    let partitions = world.lock().item.partitions.clone();
+    for (index, progress) in partitions.iter().enumerate() {
+        let runs = runs_store::load(copy::ports::Ports::bucket(&Invocation::new(world, 0)), progress).await;
+        let runs = runs.map_err(|error| error.to_string())?;
+        Case::of(&world.lock(), index, progress, runs).judge().map_err(|why| format!("{}: {why}", name(index)))?;
+    }
+    Ok(())
+}
+
+/// One partition at the end.
+struct Case<'a> {
+    source: &'a SourceLog,
+    target: &'a TargetLog,
+    first: i64,
+    progress: &'a PartitionProgress,
+    runs: OffsetRuns,
+}
+
+impl<'a> Case<'a> {
+    fn of(world: &'a World, index: usize, progress: &'a PartitionProgress, runs: OffsetRuns) -> Self {
+        Self { source: &world.source[index], target: &world.target[index], first: world.first, progress, runs }
+    }
+
+    fn judge(&self) -> Verdict {
+        self.check_stop()?;
+        let copied = self.copied()?;
+        self.check_nothing_lost(&copied)?;
+        self.check_translation(&copied)
+    }
+
+    /// A partition stops when, and only when, it has to.
+    fn check_stop(&self) -> Verdict {
+        let end = self.target.end();
+        match (&self.progress.stopped, self.target.spoiled) {
+            (None, Some(spoiled)) => Err(format!("{spoiled:?} was not noticed")),
+            (None, None) if end != self.progress.target_next => {
+                Err(format!("the target ends at {end}, the journal says {}", self.progress.target_next))
+            }
+            (None, None) => Ok(()),
+            (Some(reason), spoiled) => {
+                let deleted = self.source.start() > self.progress.source_next;
+                let damaged = self.source.damaged.contains(&self.progress.source_next);
+                if spoiled.is_none() && !deleted && !damaged && !self.target.refused_size {
+                    return Err(format!("stopped although nothing was wrong: {reason}"));
+                }
+                let place = format!("{}, offset ", self.progress.partition);
+                if reason.contains(&place) { Ok(()) } else { Err(format!("the stop names no place: {reason}")) }
+            }
+        }
+    }
+
+    /// Source offsets of what lies on the target up to where the journal says, each record compared with the one that was
+    /// committed there.
+    fn copied(&self) -> Result<BTreeSet<i64>, String> {
+        let ours = self.target.log().iter().take_while(|stored| stored.end() <= self.progress.target_next);
+        let mut copied = BTreeSet::new();
+        let mut next = self.first;
+        for stored in ours {
+            let batch = &stored.batch;
+            let sequence = (stored.base & i64::from(i32::MAX)) as i32;
+            if (batch.producer, batch.epoch, batch.sequence) != (PRODUCER, 0, sequence) || batch.append_time.is_some() {
+                return Err(format!("target offset {next} is not as this producer writes: {batch:?}"));
+            }
+            for record in &batch.records {
+                let source = self.runs.source_of(next).ok_or_else(|| format!("no run has target offset {next}"))?;
+                let expected = self.source.committed.get(&source);
+                if expected.map(content) != Some(content(record)) {
+                    return Err(format!("target offset {next} is {record:?}, but {source} was {expected:?}"));
+                }
+                if copied.last().is_some_and(|last| *last >= source) {
+                    return Err(format!("{source} comes behind {:?}", copied.last()));
+                }
+                copied.insert(source);
+                next += 1;
+            }
+        }
+        match next == self.progress.target_next {
+            true => Ok(copied),
+            false => Err(format!("the journal says {}, the copy ends at {next}", self.progress.target_next)),
+        }
+    }
+
+    /// What a consumer would still find up to where the copy came is there, and so is what was deleted behind the first
+    /// copied record.
+    fn check_nothing_lost(&self, copied: &BTreeSet<i64>) -> Verdict {
+        let done = if self.progress.stopped.is_some() { self.progress.source_next } else { self.source.last_stable() };
+        let present = self.source.present().filter(|offset| *offset >= self.progress.source_start);
+        if let Some(lost) = present.take_while(|offset| *offset < done).find(|offset| !copied.contains(offset)) {
+            return Err(format!("{lost} is on the source and not on the target"));
+        }
+        let first = copied.first().copied().unwrap_or(i64::MAX);
+        let deleted = self.source.committed.keys().filter(|offset| (first..done).contains(*offset));
+        let mut deleted = deleted.filter(|offset| !self.source.compacted.contains(offset));
+        match deleted.find(|offset| !copied.contains(offset)) {
+            Some(lost) => Err(format!("{lost} was deleted before it was copied, and nobody noticed")),
+            None => Ok(()),
+        }
+    }
+
+    /// Offset runs translate every offset as counting does.
+    fn check_translation(&self, copied: &BTreeSet<i64>) -> Verdict {
+        let mut below = 0;
+        for offset in self.progress.source_start..=self.source.end() {
+            let expected = self.first + below;
+            let translated = self.runs.translate(offset);
+            if translated != expected {
+                return Err(format!("{offset} translates to {translated}, counted was {expected}"));
+            }
+            below += i64::from(copied.contains(&offset));
+        }
+        Ok(())
+    }
+}
+
+/// A record without its offset.
+fn content(record: &Record) -> (i64, &Option<Bytes>, &Option<Bytes>, &[(Bytes, Option<Bytes>)]) {
+    (record.timestamp, &record.key, &record.value, &record.headers)
+}

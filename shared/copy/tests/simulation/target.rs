@@ -1,0 +1,228 @@
+//! The target's logs and the leader's checks of what is produced: `ProduceRequest` validation, `LogValidator`,
+//! `UnifiedLog.append`, `ProducerAppendInfo`, `ProducerStateManager`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka::Code;
+use tokio::time::Instant;
+
+use crate::dice::Dice;
+use crate::wire::Batch;
+
+/// Batches of a producer that a leader remembers (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
+const REMEMBERED: usize = 5;
+
+/// Time without a batch after which a leader forgets a producer (`producer.id.expiration.ms`). What counts is the newest
+/// timestamp in its last batch (`ProducerStateManager.isProducerExpired`), so copies of old records are forgotten at the
+/// next check.
+const EXPIRATION_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A batch in a log.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    /// Offset of its first record; the batch itself carries 0.
+    pub(crate) base: i64,
+    pub(crate) batch: Batch,
+    /// When all replicas have it.
+    replicated: Instant,
+}
+
+impl Stored {
+    pub(crate) fn end(&self) -> i64 {
+        self.base + self.batch.records.len() as i64
+    }
+}
+
+/// What a leader knows of a producer.
+#[derive(Debug, Default)]
+struct ProducerState {
+    newest_timestamp: i64,
+    /// First and last sequence and first offset of its last batches.
+    batches: VecDeque<(i32, i32, i64)>,
+}
+
+/// Where a batch came to lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Appended {
+    pub(crate) base: i64,
+    /// End of the batch, and when all replicas have it.
+    pub(crate) end: i64,
+    pub(crate) replicated: Instant,
+    /// The newest timestamp of the batch, when it had been there before.
+    pub(crate) repeated: Option<i64>,
+}
+
+/// Something that a copy cannot undo: it may only stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoiled {
+    /// Somebody else appended at this offset.
+    Foreign(i64),
+    /// A leader that had forgotten the producer appended one of its batches at this offset, where it does not belong.
+    Unchecked(i64),
+}
+
+/// One partition's log on its leader.
+#[derive(Debug, Default)]
+pub(crate) struct TargetLog {
+    /// Offset at which the copy begins; what lies before is of no interest.
+    first: i64,
+    log: Vec<Stored>,
+    producers: BTreeMap<i64, ProducerState>,
+    pub(crate) leader: usize,
+    /// Counts leaders.
+    pub(crate) leader_epoch: u32,
+    pub(crate) max_batch: usize,
+    pub(crate) spoiled: Option<Spoiled>,
+    /// Whether a batch was refused because of its size.
+    pub(crate) refused_size: bool,
+}
+
+impl TargetLog {
+    /// An empty log, apart from `first` records of `producer` that were copied long ago.
+    pub(crate) fn starting_at(first: i64, producer: i64, max_batch: usize) -> Self {
+        let mut log = Self { first, max_batch, ..Self::default() };
+        if first > 0 {
+            let last = ((first - 1) & i64::from(i32::MAX)) as i32;
+            let batches = VecDeque::from([(last, last, first - 1)]);
+            log.producers.insert(producer, ProducerState { newest_timestamp: i64::MAX, batches });
+        }
+        log
+    }
+
+    pub(crate) fn log(&self) -> &[Stored] {
+        &self.log
+    }
+
+    /// End of the leader's log.
+    pub(crate) fn end(&self) -> i64 {
+        self.log.last().map_or(self.first, Stored::end)
+    }
+
+    /// End of what all replicas have.
+    pub(crate) fn high_watermark(&self, now: Instant) -> i64 {
+        let missing = self.log.iter().find(|stored| stored.replicated > now);
+        missing.map_or_else(|| self.end(), |stored| stored.base)
+    }
+
+    /// Whether all replicas have everything below `end`, and `leader_epoch` still leads.
+    pub(crate) fn has_replicated(&self, end: i64, leader_epoch: u32, now: Instant) -> bool {
+        self.leader_epoch == leader_epoch && self.high_watermark(now) >= end
+    }
+
+    /// A producer's request to append `bytes`, which replicas have `lag` later.
+    pub(crate) fn append(&mut self, bytes: &Bytes, now: Instant, lag: Duration) -> Result<Appended, Code> {
+        let batch = Batch::decode(bytes).map_err(|_| Code::CorruptMessage)?;
+        let count = batch.records.len() as i64;
+        let dense = (0..).zip(&batch.records).all(|(at, record)| record.offset == at);
+        if batch.base != 0 || count == 0 || i64::from(batch.last_delta) + 1 != count || !dense || batch.control {
+            return Err(Code::InvalidRecord);
+        }
+        if batch.transactional {
+            return Err(Code::InvalidTxnState);
+        }
+        if bytes.len() > self.max_batch {
+            self.refused_size = true;
+            return Err(Code::MessageTooLarge);
+        }
+        if batch.producer >= 0 {
+            if let Some(repeated) = self.check_sequence(&batch)? {
+                return Ok(repeated);
+            }
+        }
+        Ok(self.push(batch, now, lag))
+    }
+
+    /// Where the batch lies if it is a repeat.
+    fn check_sequence(&mut self, batch: &Batch) -> Result<Option<Appended>, Code> {
+        let next = ((self.end()) & i64::from(i32::MAX)) as i32;
+        let Some(state) = self.producers.get(&batch.producer) else {
+            if batch.sequence != next && self.spoiled.is_none() {
+                self.spoiled = Some(Spoiled::Unchecked(self.end()));
+            }
+            return Ok(None);
+        };
+        let last = increment(batch.sequence, batch.records.len() as i64 - 1);
+        let same = |known: &&(i32, i32, i64)| (known.0, known.1) == (batch.sequence, last);
+        if let Some((_, _, base)) = state.batches.iter().find(same).copied() {
+            let end = base + batch.records.len() as i64;
+            let replicated = self.log.iter().find(|stored| stored.base == base).map(|stored| stored.replicated);
+            let replicated = replicated.unwrap_or_else(Instant::now);
+            return Ok(Some(Appended { base, end, replicated, repeated: Some(batch.max_timestamp) }));
+        }
+        match state.batches.back() {
+            Some((_, known, _)) if increment(*known, 1) != batch.sequence => Err(Code::OutOfOrderSequenceNumber),
+            _ => Ok(None),
+        }
+    }
+
+    fn push(&mut self, batch: Batch, now: Instant, lag: Duration) -> Appended {
+        let base = self.end();
+        let before = self.log.last().map_or(now, |stored| stored.replicated);
+        let stored = Stored { base, batch, replicated: before.max(now + lag) };
+        self.remember(&stored);
+        let appended = Appended { base, end: stored.end(), replicated: stored.replicated, repeated: None };
+        self.log.push(stored);
+        appended
+    }
+
+    fn remember(&mut self, stored: &Stored) {
+        let batch = &stored.batch;
+        if batch.producer < 0 {
+            return;
+        }
+        let state = self.producers.entry(batch.producer).or_default();
+        state.newest_timestamp = batch.max_timestamp;
+        if state.batches.len() == REMEMBERED {
+            state.batches.pop_front();
+        }
+        let last = increment(batch.sequence, batch.records.len() as i64 - 1);
+        state.batches.push_back((batch.sequence, last, stored.base));
+    }
+
+    /// Appends a batch of somebody else.
+    pub(crate) fn intrude(&mut self, batch: Batch, now: Instant) {
+        self.spoiled.get_or_insert(Spoiled::Foreign(self.end()));
+        self.push(batch, now, Duration::ZERO);
+    }
+
+    /// Another broker leads. It may lack what not all replicas had, and after a restart it knows of each producer only the
+    /// last batch, or some of the last (`ProducerStateManager.loadFromSnapshot`).
+    pub(crate) fn change_leader(&mut self, leader: usize, lossy: bool, now: Instant, dice: &mut Dice) {
+        self.leader = leader;
+        self.leader_epoch += 1;
+        if lossy {
+            self.log.retain(|stored| stored.replicated <= now);
+            self.forgive();
+            let forgotten: Vec<i64> = self.producers.keys().copied().collect();
+            let known: Vec<Stored> = self.log.iter().rev().take(dice.index(1..6)).rev().cloned().collect();
+            if !known.is_empty() {
+                forgotten.iter().for_each(|producer| drop(self.producers.remove(producer)));
+                known.iter().for_each(|stored| self.remember(stored));
+            } else if self.first == 0 {
+                self.producers.clear();
+            }
+        } else {
+            self.log.iter_mut().for_each(|stored| stored.replicated = stored.replicated.min(now));
+        }
+    }
+
+    /// What spoiled the log may have been lost with its end.
+    fn forgive(&mut self) {
+        let end = self.end();
+        self.spoiled = self.spoiled.filter(|spoiled| match spoiled {
+            Spoiled::Foreign(at) | Spoiled::Unchecked(at) => *at < end,
+        });
+    }
+
+    /// The check for producers that have not written for long, by the broker's clock.
+    pub(crate) fn expire(&mut self, clock_ms: i64) {
+        self.producers.retain(|_, state| clock_ms.saturating_sub(state.newest_timestamp) < EXPIRATION_MS);
+    }
+}
+
+/// Sequence numbers go on at 0 behind the largest (`DefaultRecordBatch.incrementSequence`).
+fn increment(sequence: i32, by: i64) -> i32 {
+    ((i64::from(sequence) + by) & i64::from(i32::MAX)) as i32
+}
