@@ -245,3 +245,6 @@ impl Inner {
         Ok(Some((offset, message)))
     }
 }
+
+#[cfg(test)]
+mod tests;
