@@ -82,9 +82,10 @@ impl Packer {
         let reason = self.reason(&entry);
         if reason.is_none() && entry.size() >= SMALL {
             self.flush()?;
-            return self.pass(entry);
+            self.pass(entry);
+            return Ok(());
         }
-        if !self.waiting.as_ref().is_none_or(|waiting| waiting.has_room_for(&entry)) {
+        if !self.waiting.as_ref().is_none_or(|waiting| waiting.has_room_for(&entry, self.max_bytes)) {
             self.flush()?;
         }
         let next = entry.next_offset();
@@ -98,7 +99,7 @@ impl Packer {
                     // Nothing but merging asks to read it, and a consumer's errors are not ours to judge.
                     Err(_) if reason.is_none() => {
                         self.flush()?;
-                        return self.pass(entry);
+                        self.pass(entry);
                     }
                     added => added?,
                 }
@@ -168,22 +169,21 @@ impl Packer {
     }
 
     /// Makes a batch ready as it is.
-    fn pass(&mut self, entry: Entry) -> Result<(), BatchError> {
+    fn pass(&mut self, entry: Entry) {
         self.reached = entry.next_offset();
         if let Entry::Batch(batch) = entry {
             self.ready.extend(raw(batch));
         }
-        Ok(())
     }
 }
 
 impl Waiting {
-    fn has_room_for(&self, entry: &Entry) -> bool {
+    fn has_room_for(&self, entry: &Entry, max_bytes: usize) -> bool {
         let (codec, bytes, plain) = match self {
             Self::Raw(batch) => (batch.header().codec(), batch.header().size(), 0),
             Self::Gathered(gathered) => (gathered.assembly.codec(), gathered.bytes, gathered.assembly.plain_size()),
         };
-        codec == entry.codec() && bytes + entry.size() <= MERGED_MAX && plain <= MERGED_PLAIN_MAX
+        codec == entry.codec() && bytes + entry.size() <= MERGED_MAX.min(max_bytes) && plain <= MERGED_PLAIN_MAX
     }
 }
 
