@@ -50,6 +50,16 @@ impl Java {
         self.json("LoadSource", &args).await.map(|(summary, _)| summary)
     }
 
+    /// Creates and fills topics in formats before Kafka 0.11, for which the source has to be older than Kafka 3.0. Returns
+    /// the loader's summary.
+    ///
+    /// # Errors
+    /// When the loader fails, with its output.
+    pub async fn load_old_formats(&self, seed: u64) -> anyhow::Result<Value> {
+        let args = ["--bootstrap", &self.source, "--seed", &seed.to_string(), "--old-formats"];
+        self.json("LoadSource", &args).await.map(|(summary, _)| summary)
+    }
+
     /// Compares both clusters completely; `options` are further ones of the judge. Returns the verdict and whether they
     /// are equal.
     ///
