@@ -119,7 +119,7 @@ impl OldMessage {
         mut take: impl FnMut(OldRecord<'_>) -> Result<(), BatchError>,
     ) -> Result<(), BatchError> {
         let invalid = |index, fault| BatchError::Record { offset: self.offset, index, fault };
-        let (key, value) = self.message.key_and_value().map_err(|fault| invalid(0, fault))?;
+        let [key, value] = self.message.key_and_value().map_err(|fault| invalid(0, fault))?;
         let Some(codec) = self.compression() else {
             return take(OldRecord { offset: self.offset, timestamp: self.message.timestamp, key, value });
         };
@@ -137,7 +137,7 @@ impl OldMessage {
             message.verify_crc(self.offset)?;
             let offset = relative.checked_add(base).filter(|offset| (next..=self.offset).contains(offset));
             let offset = offset.ok_or_else(|| invalid(index, "the offset is out of order or outside the message"))?;
-            let (key, value) = message.key_and_value().map_err(|fault| invalid(index, fault))?;
+            let [key, value] = message.key_and_value().map_err(|fault| invalid(index, fault))?;
             take(OldRecord { offset, timestamp: self.timestamp_of(&message), key, value })?;
             next = offset + 1;
         }
@@ -204,10 +204,10 @@ impl Message {
         }
     }
 
-    fn key_and_value(&self) -> Result<(Option<&[u8]>, Option<&[u8]>), &'static str> {
+    fn key_and_value(&self) -> Result<[Option<&[u8]>; 2], &'static str> {
         let timestamp = if self.magic == 0 { 0 } else { size_of::<i64>() };
         let mut fields = self.bytes.get(PREFIX + timestamp..).ok_or("the message ends within its fields")?;
-        Ok((read_nullable(&mut fields)?, read_nullable(&mut fields)?))
+        Ok([read_nullable(&mut fields)?, read_nullable(&mut fields)?])
     }
 }
 
