@@ -126,6 +126,7 @@ fn lengths_beyond_the_message_are_refused() {
         lengths.iter().for_each(|length| body.put_i32(*length));
         fault(sealed(9, &body), "the message");
     }
+    fault(sealed(9, &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), "ends within its fields");
 }
 
 #[test]
@@ -134,7 +135,6 @@ fn impossible_fields_end_the_record_set() {
         (message(9, 1, Codec::Zstd as u8, 0, None, None), "impossible codec"),
         (message(9, 1, 7, 0, None, None), "impossible codec"),
         (message(-9, 1, 0, 0, None, None), "impossible offset -9"),
-        (sealed(9, &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), "ends within its fields"),
     ] {
         let error = entries(bytes.into()).next().unwrap().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
