@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressFinish, ProgressStyle};
 use migration::Phase;
-use migration::progress::PartitionProgress;
+use migration::progress::{PartitionProgress, ReencodedCounts};
 use serde::Serialize;
 
 use crate::console::Console;
@@ -34,6 +34,8 @@ pub(crate) struct Totals {
     pub(crate) max_lag: i64,
     /// Lag of all partitions, in offsets.
     pub(crate) total_lag: i64,
+    /// Batches that did not pass through raw, by reason.
+    pub(crate) reencoded: ReencodedCounts,
 }
 
 impl Totals {
@@ -49,6 +51,7 @@ impl Totals {
             totals.bytes += partition.bytes;
             totals.max_lag = totals.max_lag.max(partition.lag());
             totals.total_lag += partition.lag();
+            totals.reencoded.add_all(&partition.reencoded);
         }
         totals
     }
@@ -171,9 +174,12 @@ mod tests {
     fn totals_add_up() {
         let mut ahead = partition("a", 0, 12, 10);
         ahead.source_end = 15;
+        ahead.reencoded.add("holes", 2);
         let mut stopped = partition("b", 0, 0, 5);
         stopped.stopped = Some("foreign record".to_owned());
-        let totals = Totals::of(&[ahead, partition("a", 1, 4, 10), stopped]);
+        stopped.reencoded.add("holes", 1);
+        let totals = Totals::of(&[ahead.clone(), partition("a", 1, 4, 10), stopped]);
+        ahead.reencoded.add("holes", 1);
         let expected = Totals {
             partitions: 3,
             seeded: 1,
@@ -184,6 +190,7 @@ mod tests {
             bytes: 1600,
             max_lag: 6,
             total_lag: 14,
+            reencoded: ahead.reencoded,
         };
         assert_eq!(totals, expected);
     }

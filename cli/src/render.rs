@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{HumanBytes, HumanCount};
-use migration::progress::PartitionProgress;
+use migration::progress::{PartitionProgress, ReencodedCounts};
 use migration::report::{Finding, Plan, PlannedCluster, PlannedTopic, PrecheckReport, Severity};
 
 use crate::progress::Totals;
@@ -121,6 +121,13 @@ pub(crate) fn totals(totals: &Totals) -> String {
         HumanCount(records.unsigned_abs()),
         HumanBytes(bytes.unsigned_abs())
     )
+}
+
+/// Batches that did not pass through raw, on one line; none if all did.
+pub(crate) fn reencoded(counts: &ReencodedCounts) -> Option<String> {
+    let reasons: Vec<_> = counts.iter().map(|(reason, batches)| format!("{batches} {reason}")).collect();
+    (!counts.is_empty())
+        .then(|| format!("{} batches: {}", HumanCount(counts.total().unsigned_abs()), reasons.join(", ")))
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {

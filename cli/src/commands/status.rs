@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta};
 use migration::config::Throttle;
-use migration::progress::PartitionProgress;
+use migration::progress::{PartitionProgress, ReencodedCounts};
 use migration::{Config, MigrationId, Phase, Result};
 use runtime::run::CHANGES;
 use serde::Serialize;
@@ -58,7 +58,7 @@ struct Partition {
     seeded: bool,
     copied: i64,
     bytes: i64,
-    reencoded: i64,
+    reencoded: ReencodedCounts,
     stopped: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl From<&PartitionProgress> for Partition {
             seeded: progress.is_seeded(),
             copied: progress.target_next,
             bytes: progress.bytes,
-            reencoded: progress.reencoded,
+            reencoded: progress.reencoded.clone(),
             stopped: progress.stopped.clone(),
         }
     }
@@ -221,6 +221,7 @@ fn text(status: &Status, partitions: &[PartitionProgress], limit: usize, now: Da
         return lines.join("\n");
     }
     lines.push(format!("copied     {}", render::totals(&status.totals)));
+    lines.extend(render::reencoded(&status.totals.reencoded).map(|counts| format!("reencoded  {counts}")));
     let stopped = partitions.iter().filter_map(|progress| Some((&progress.partition, progress.stopped.as_ref()?)));
     lines.extend(stopped.map(|(partition, reason)| format!("STOPPED    {partition}: {reason}")));
     lines.push(String::new());
@@ -270,7 +271,10 @@ mod tests {
     fn a_status_is_read_from_top_to_bottom() {
         let mut stopped = partition("b", 0, 4, 10);
         stopped.stopped = Some("foreign record".to_owned());
-        let partitions = [partition("a", 0, 10, 10), stopped];
+        let mut reencoded = partition("a", 0, 10, 10);
+        reencoded.reencoded.add("merged", 1200);
+        reencoded.reencoded.add("holes", 2);
+        let partitions = [reencoded, stopped];
         let text = text(&at(Phase::DrainReady, &partitions), &partitions, 20, start());
         let expected = "migration  m1
 phase      drain_ready for 12m 03s
@@ -280,6 +284,7 @@ gate       cutover is open since 2026-04-25T06:15:06Z
 producers  never frozen
 note       1 partitions stopped and are not copied any further: see the reasons
 copied     2 partitions, 1 seeded; max lag 6, total lag 6; 14 records, 1.37 KiB copied
+reencoded  1,202 batches: 2 holes, 1200 merged
 STOPPED    b/0: foreign record
 
  PARTITION  LAG  SOURCE NEXT  SOURCE END  COPIED  BYTES  SEEDED
@@ -296,12 +301,16 @@ STOPPED    b/0: foreign record
 
     #[test]
     fn json_holds_every_partition() {
-        let partitions: Vec<_> = (0..30).map(|number| partition("a", number, 1, 3)).collect();
+        let mut partitions: Vec<_> = (0..30).map(|number| partition("a", number, 1, 3)).collect();
+        partitions[3].reencoded.add("old-format", 5);
         let json = serde_json::to_value(at(Phase::Tail, &partitions)).unwrap();
         assert_eq!(json["phase"], "tail");
         assert_eq!(json["partitions"].as_array().unwrap().len(), 30);
         assert_eq!(json["partitions"][3]["lag"], 2);
         assert_eq!(json["totals"]["total_lag"], 60);
+        assert_eq!(json["partitions"][3]["reencoded"], serde_json::json!({"old-format": 5}));
+        assert_eq!(json["partitions"][4]["reencoded"], serde_json::json!({}));
+        assert_eq!(json["totals"]["reencoded"], json["partitions"][3]["reencoded"]);
         assert_eq!(json["seconds_in_phase"], 724);
         assert_eq!(json["next"]["command"], "msk-kraft resume --migration-id m1");
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use journal::{FreezePeriod, Gate, GateName};
 use migration::Result;
-use migration::progress::PartitionProgress;
+use migration::progress::{PartitionProgress, ReencodedCounts};
 use runtime::{Run, Store};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -35,7 +35,8 @@ struct Copied {
     target_end: i64,
     records: i64,
     bytes: i64,
-    batches_reencoded: i64,
+    /// By reason.
+    batches_reencoded: ReencodedCounts,
     stopped: Option<String>,
 }
 
@@ -50,7 +51,7 @@ impl From<&PartitionProgress> for Copied {
             target_end: progress.target_next,
             records: progress.target_next,
             bytes: progress.bytes,
-            batches_reencoded: progress.reencoded,
+            batches_reencoded: progress.reencoded.clone(),
             stopped: progress.stopped.clone(),
         }
     }
@@ -132,7 +133,7 @@ fn copy(partitions: &[PartitionProgress]) -> Value {
         "partitions_total": partitions.len(),
         "records_total": partitions.iter().map(|progress| progress.target_next).sum::<i64>(),
         "bytes_total": partitions.iter().map(|progress| progress.bytes).sum::<i64>(),
-        "batches_reencoded_total": partitions.iter().map(|progress| progress.reencoded).sum::<i64>(),
+        "batches_reencoded_total": partitions.iter().map(|progress| &progress.reencoded).collect::<ReencodedCounts>(),
         "partitions": partitions.iter().map(Copied::from).collect::<Vec<_>>(),
     })
 }
@@ -150,14 +151,16 @@ mod tests {
     #[test]
     fn partitions_state_both_ranges_and_add_up() {
         let mut progress = PartitionProgress::new(TopicPartition::new("orders", 3), 100, 150);
-        (progress.source_next, progress.target_next, progress.bytes, progress.reencoded) = (160, 55, 4096, 2);
+        (progress.source_next, progress.target_next, progress.bytes) = (160, 55, 4096);
+        progress.reencoded.add("holes", 2);
         let other = PartitionProgress::new(TopicPartition::new("orders", 4), 0, 0);
         let copy = copy(&[progress, other]);
         assert_eq!((&copy["records_total"], &copy["partitions_total"]), (&55.into(), &2.into()));
         let first = &copy["partitions"][0];
         assert_eq!((&first["source_start"], &first["source_end"]), (&100.into(), &160.into()));
         assert_eq!((&first["target_start"], &first["target_end"]), (&0.into(), &55.into()));
-        assert_eq!((&first["batches_reencoded"], &first["stopped"]), (&2.into(), &Value::Null));
+        assert_eq!((&first["batches_reencoded"], &first["stopped"]), (&json!({"holes": 2}), &Value::Null));
+        assert_eq!(copy["batches_reencoded_total"], json!({"holes": 2}));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(crate) struct Second {
 pub(crate) struct Seen {
     /// Key.
     pub(crate) key: Option<Vec<u8>>,
+    /// Value.
+    pub(crate) value: Option<Vec<u8>>,
     /// Headers; of several with one name, one.
     pub(crate) headers: BTreeMap<String, Vec<u8>>,
 }
@@ -97,7 +99,8 @@ impl Second {
         match bounded("fetch", fetch).await.map_err(|error| error.at(partition))? {
             Ok((records, _)) => {
                 let found = records.into_iter().find(|found| found.offset == offset);
-                let seen = found.map(|found| Seen { key: found.record.key, headers: found.record.headers });
+                let seen = found.map(|found| found.record);
+                let seen = seen.map(|record| Seen { key: record.key, value: record.value, headers: record.headers });
                 Ok(seen.map_or(Read::Missing, Read::Record))
             }
             Err(ClientError::ServerError { protocol_error: ProtocolError::OffsetOutOfRange, .. }) => Ok(Read::Missing),

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use journal::Position;
+use migration::progress::ReencodedCounts;
 use migration::{BatchId, Error, Result, TopicPartition};
 use runtime::store::PutOnce;
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,8 @@ struct Index {
     source_to: i64,
     target_to: i64,
     source_end: i64,
-    reencoded: i64,
+    #[serde(default, skip_serializing_if = "ReencodedCounts::is_empty")]
+    reencoded: ReencodedCounts,
     runs: String,
     /// Bytes of the slice's log, in the order of the index.
     #[serde(default)]
@@ -56,7 +58,7 @@ impl Index {
             source_to: slice.to.source_next,
             target_to: slice.to.target_next,
             source_end: slice.source_end,
-            reencoded: slice.reencoded,
+            reencoded: slice.reencoded.clone(),
             runs: slice.runs.to_text(),
             bytes: slice.bytes(),
         }

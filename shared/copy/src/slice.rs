@@ -2,14 +2,21 @@
 
 use bytes::{Bytes, BytesMut};
 use journal::{Position, ProducerId};
-use kafka::batch::{self, AbortedFilter, DecodeLimit, RawBatch, Stamp};
+use kafka::batch::{self, AbortedFilter, BatchError, Entry, RawBatch, Reencoded, Stamp};
 use kafka::{Fetched, TopicPartition};
+use migration::progress::ReencodedCounts;
 use migration::{Error, Result};
 
+use self::packer::Packer;
 use crate::runs::OffsetRuns;
 
-/// Largest size to which one batch may unpack, in bytes. A batch beyond it is an error, not an outage.
-const UNPACKED_MAX: DecodeLimit = DecodeLimit::bytes(256 * 1024 * 1024);
+mod packer;
+#[cfg(test)]
+mod tests;
+
+/// The most bytes of a batch unless [`Slice::with_limit`] says otherwise: what a topic of the target takes at least while
+/// it is copied (`topology::configs::copying`).
+const MAX_BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// Batches of one partition as they are stored and produced: stamped with the migration's producer id and sequence,
 /// base offsets still the source's.
@@ -27,33 +34,51 @@ pub struct Slice {
     pub runs: OffsetRuns,
     /// Last stable offset of the source when the end of the stretch was read.
     pub source_end: i64,
-    /// Batches that were encoded again.
-    pub reencoded: i64,
+    /// Batches of the source that were encoded again.
+    pub reencoded: ReencodedCounts,
     /// Why the partition cannot go on behind this stretch, when it cannot.
     pub fault: Option<Error>,
+    /// The most bytes of a batch.
+    max_batch_bytes: usize,
 }
 
 impl Slice {
     /// A stretch of no length at `from`.
     pub fn at(partition: TopicPartition, from: Position, source_end: i64) -> Self {
-        let runs = OffsetRuns::starting_at(from.target_next);
-        Self { partition, from, to: from, batches: Vec::new(), runs, source_end, reencoded: 0, fault: None }
+        Self {
+            partition,
+            from,
+            to: from,
+            batches: Vec::new(),
+            runs: OffsetRuns::starting_at(from.target_next),
+            source_end,
+            reencoded: ReencodedCounts::default(),
+            fault: None,
+            max_batch_bytes: MAX_BATCH_BYTES,
+        }
+    }
+
+    /// For a topic of the target that takes batches of at most `max_batch_bytes` (`max.message.bytes`).
+    #[must_use]
+    pub const fn with_limit(mut self, max_batch_bytes: usize) -> Self {
+        self.max_batch_bytes = max_batch_bytes;
+        self
     }
 
     /// Appends what `fetched`, a read-committed fetch at the end of this slice, holds: batches of aborted transactions,
     /// control batches, emptied batches and records before the end of this slice are left out.
     ///
     /// # Errors
-    /// Unsafe, naming the offset, when a batch is damaged or of a format that cannot be copied; the slice then ends
-    /// before that batch.
+    /// Unsafe, naming the offset, when a batch is damaged or of an unknown format, or a record is larger than a batch may
+    /// be; the slice then ends before that batch or record.
     pub fn append(&mut self, fetched: Fetched, producer: ProducerId) -> Result<()> {
         self.source_end = fetched.last_stable_offset;
-        let mut aborted = AbortedFilter::new(fetched.aborted);
-        for batch in batch::split(fetched.records) {
-            let batch = batch.map_err(|error| self.bad_batch(&error))?;
-            self.take(batch, &mut aborted, producer)?;
-        }
-        Ok(())
+        let mut packer = Packer::new(self.to.source_next, self.max_batch_bytes);
+        let read = self.read(fetched, &mut packer);
+        // What was read before a fault is written all the same; a fault in writing it comes first in the log.
+        let flushed = packer.flush().map_err(|error| self.bad_batch(&error, packer.reached()));
+        self.put(&mut packer, producer)?;
+        flushed.and(read)
     }
 
     /// Appends `later`, which has to begin where this ends.
@@ -68,7 +93,7 @@ impl Slice {
         self.to = later.to;
         self.batches.extend(later.batches);
         self.source_end = later.source_end;
-        self.reencoded += later.reencoded;
+        self.reencoded.add_all(&later.reencoded);
         self.fault = later.fault;
         Ok(())
     }
@@ -92,56 +117,64 @@ impl Slice {
     pub fn set_log(&mut self, log: Bytes) -> Result<()> {
         let size = log.len();
         let batches: Result<Vec<_>, _> = batch::split(log).collect();
-        self.batches = batches.map_err(|error| self.bad_batch(&error))?;
-        self.batches.iter().try_for_each(RawBatch::verify_crc).map_err(|error| self.bad_batch(&error))?;
+        self.batches = batches.map_err(|error| self.bad_batch(&error, self.to.source_next))?;
+        self.batches
+            .iter()
+            .try_for_each(RawBatch::verify_crc)
+            .map_err(|error| self.bad_batch(&error, self.to.source_next))?;
         if self.bytes() != size || self.runs.target_end() != self.to.target_next {
             return Err(Error::data_unsafe("a stored segment is not whole").at(&self.partition));
         }
         Ok(())
     }
 
-    fn take(&mut self, batch: RawBatch, aborted: &mut AbortedFilter, producer: ProducerId) -> Result<()> {
-        let header = *batch.header();
-        // The filter has to see every batch, since markers change what it says of later ones.
-        let is_aborted = aborted.is_aborted(&batch).map_err(|error| self.bad_batch(&error))?;
-        if header.next_offset() <= self.to.source_next {
-            return Ok(());
+    /// Reads on with `packer` until the end or a fault.
+    fn read(&self, fetched: Fetched, packer: &mut Packer) -> Result<()> {
+        let mut aborted = AbortedFilter::new(fetched.aborted);
+        for entry in batch::entries(fetched.records) {
+            let taken = entry.and_then(|entry| take(entry, &mut aborted, packer));
+            taken.map_err(|error| self.bad_batch(&error, packer.reached()))?;
         }
-        if !is_aborted && !header.is_control() && header.records_count > 0 {
-            self.keep(batch, producer)?;
-        }
-        self.to.source_next = header.next_offset();
         Ok(())
     }
 
-    fn keep(&mut self, batch: RawBatch, producer: ProducerId) -> Result<()> {
-        // A new checksum must not make a damaged batch look whole.
-        batch.verify_crc().map_err(|error| self.bad_batch(&error))?;
-        let first = self.to.source_next;
-        let stamp = Stamp::nth(producer.id, producer.epoch, self.to.target_next);
-        let (copied, runs) = match batch::needs_reencoding(batch.header(), first) {
-            None => {
-                let runs = batch::record_offsets(&batch, UNPACKED_MAX).map_err(|error| self.bad_batch(&error))?;
-                (batch.stamped(stamp), runs)
+    /// Appends what `packer` made, and moves the end of this slice to where the packer is.
+    fn put(&mut self, packer: &mut Packer, producer: ProducerId) -> Result<()> {
+        for Reencoded { batch, runs } in packer.take_ready() {
+            for run in runs {
+                self.runs.push(run.first, run.count).map_err(|error| error.at(&self.partition))?;
             }
-            Some(_) => {
-                let rebuilt = batch::reencode(&batch, first.., stamp, UNPACKED_MAX);
-                let Some(rebuilt) = rebuilt.map_err(|error| self.bad_batch(&error))? else { return Ok(()) };
-                self.reencoded += 1;
-                (rebuilt.batch, rebuilt.runs)
-            }
-        };
-        for run in runs {
-            self.runs.push(run.first, run.count).map_err(|error| error.at(&self.partition))?;
+            let stamp = Stamp::nth(producer.id, producer.epoch, self.to.target_next);
+            self.to.target_next += i64::from(batch.header().records_count);
+            self.batches.push(batch.stamped(stamp));
         }
-        self.to.target_next += i64::from(copied.header().records_count);
-        self.batches.push(copied);
+        self.to.source_next = packer.reached();
+        self.reencoded.add_all(packer.reencoded());
         Ok(())
     }
 
-    fn bad_batch(&self, error: &kafka::batch::BatchError) -> Error {
+    fn bad_batch(&self, error: &BatchError, offset: i64) -> Error {
         Error::data_unsafe(format_args!("the source's records cannot be copied exactly: {error}"))
             .at(&self.partition)
-            .at_offset(self.to.source_next)
+            .at_offset(offset)
     }
+}
+
+/// Gives `packer` what of `entry` is to be copied.
+fn take(entry: Entry, aborted: &mut AbortedFilter, packer: &mut Packer) -> Result<(), BatchError> {
+    let next = entry.next_offset();
+    // The filter has to see every batch, since markers change what it says of later ones.
+    let is_left_out = match &entry {
+        Entry::Batch(batch) => {
+            aborted.is_aborted(batch)? || batch.header().is_control() || batch.header().records_count == 0
+        }
+        Entry::Old(_) => false,
+    };
+    if is_left_out || next <= packer.reached() {
+        packer.skip_to(next);
+        return Ok(());
+    }
+    // A new checksum must not make a damaged batch look whole.
+    entry.verify_crc()?;
+    packer.take(entry)
 }

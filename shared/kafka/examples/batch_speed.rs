@@ -1,4 +1,4 @@
-//! Prints how fast batches of about 1 MB are stamped, decoded and rebuilt on one core:
+//! Prints how fast batches of about 1 MB are stamped, decoded and rebuilt, and small ones merged, on one core:
 //! `cargo run --release -p kafka --example batch_speed`.
 #![allow(clippy::print_stdout, reason = "its output is what it is run for")]
 
@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kafka::batch::{BatchError, Codec, DecodeLimit, RawBatch, Record, Stamp, encode, reencode};
+use kafka::batch::{Assembly, BatchError, Codec, DecodeLimit, RawBatch, Record, Stamp, encode, entries, reencode};
 
 const RECORDS: usize = 1_000;
 const MEASURE: Duration = Duration::from_millis(500);
@@ -36,7 +36,7 @@ fn main() -> Result<(), BatchError> {
     let record = |n: usize| Record { key: Some(n.to_string().into()), value: Some(value(n)), ..Record::default() };
     let records: Vec<_> = (0..RECORDS).map(record).collect();
     let plain = encode(&records, Codec::None, Stamp::NONE, 0)?.bytes().len();
-    println!("GB/s: stamp and crc of the bytes in the batch, decode and reencode of {plain} bytes of records");
+    println!("GB/s: stamp and crc of the bytes in the batch; MB/s: decode and reencode of {plain} bytes of records");
     for codec in Codec::ALL {
         let batch = encode(&records, codec, Stamp::NONE, 5)?;
         let size = batch.bytes().len();
@@ -44,13 +44,54 @@ fn main() -> Result<(), BatchError> {
         let stamp = rate(size, || own = own.take().map(|batch| batch.stamped(Stamp::nth(1, 0, 7))));
         let copied = rate(size, || batch.clone().stamped(Stamp::nth(1, 0, 7)));
         let crc = rate(size, || batch.verify_crc());
-        let decode = rate(plain, || batch.decode(limit));
-        let rebuild = rate(plain, || reencode(&batch, 6.., Stamp::NONE, limit));
+        let decode = 1e3 * rate(plain, || batch.decode(limit));
+        let rebuild = 1e3 * rate(plain, || reencode(&batch, 6.., Stamp::NONE, limit));
         println!(
-            "{:6} {size:8} bytes: stamp in place {stamp:7.0}, with a copy {copied:5.1}, crc {crc:5.1}, decode {decode:6.2}, \
-             reencode {rebuild:5.2}",
+            "{:6} {size:8} bytes: stamp in place {stamp:7.0}, with a copy {copied:5.1}, crc {crc:5.1}, decode {decode:5.0}, \
+             reencode {rebuild:5.0}",
             codec.name()
         );
     }
+    println!("MB/s of stored bytes: one-record batches cut, checked and merged into batches of half a megabyte");
+    for codec in [Codec::None, Codec::Lz4] {
+        for size in [100, 1_000] {
+            let log = one_record_batches(codec, size)?;
+            let stored = log.len();
+            println!(
+                "{:6} {size:5}-byte values: {:6.0}",
+                codec.name(),
+                1e3 * rate(stored, || merge(log.clone(), codec))
+            );
+        }
+    }
     Ok(())
+}
+
+/// Half a megabyte of batches, each of one record with a value of `size` bytes.
+fn one_record_batches(codec: Codec, size: usize) -> Result<Bytes, BatchError> {
+    let mut log = Vec::new();
+    for n in 0.. {
+        let record = Record {
+            timestamp: n,
+            value: Some(Bytes::from([value(n as usize), value(n as usize)].concat()).slice(..size)),
+            ..Record::default()
+        };
+        log.extend_from_slice(encode(&[record], codec, Stamp::NONE, n)?.bytes());
+        if log.len() >= 512 * 1024 {
+            break;
+        }
+    }
+    Ok(log.into())
+}
+
+fn merge(log: Bytes, codec: Codec) -> Result<usize, BatchError> {
+    let mut assembly = Assembly::new(codec);
+    for entry in entries(log) {
+        let entry = entry?;
+        entry.verify_crc()?;
+        assembly.add(&entry, .., DecodeLimit::default())?;
+    }
+    let mut merged = Vec::new();
+    assembly.finish_within(1 << 20, &mut merged)?;
+    Ok(merged.len())
 }

@@ -2,14 +2,15 @@
 //!
 //! A copy should carry a batch as the producer wrote it, so the normal way touches the header only:
 //!
-//! 1. [`split`] cuts a fetched record set into [`RawBatch`]es without copying;
+//! 1. [`entries`] cuts a fetched record set into [`RawBatch`]es and older messages without copying;
 //! 2. [`AbortedFilter`] and [`Header`] tell which of them hold records to copy;
 //! 3. [`RawBatch::stamped`] writes the copier's producer identity into the header;
 //! 4. [`RawBatch::into_produce_bytes`] gives the bytes a Produce request wants.
 //!
-//! A broker takes only batches whose records have consecutive offsets and keep their own timestamps, so the few others
-//! ([`needs_reencoding`]) go through [`reencode`], which rebuilds the batch around the untouched bytes of each record's
-//! key, value and headers.
+//! A broker takes only batches whose records have consecutive offsets and keep their own timestamps, and none above a
+//! size. The few others ([`needs_reencoding`]), messages of older formats ([`OldMessage`]) and small neighbours that are
+//! worth merging go through an [`Assembly`], which makes new batches around the untouched bytes of each record's key, value
+//! and headers.
 //!
 //! Everything here is pure computation on untrusted bytes: malformed input gives a [`BatchError`] that names the offset,
 //! and decompression stops at a [`DecodeLimit`].
@@ -17,25 +18,30 @@
 use bytes::{Bytes, BytesMut};
 
 mod aborted;
+mod assembly;
 mod codec;
 mod crc;
 mod error;
 mod header;
 mod offsets;
+mod old;
 mod record;
 mod snappy;
 mod split;
 mod transform;
 mod varint;
+mod writer;
 
 pub use aborted::{AbortedFilter, AbortedTransaction};
+pub use assembly::{Assembly, Reencoded};
 pub use codec::{Codec, DecodeLimit};
 pub use error::BatchError;
 pub use header::{HEADER_SIZE, Header, Stamp, TimestampType};
 pub use offsets::{OffsetRun, record_offsets};
+pub use old::OldMessage;
 pub use record::Record;
-pub use split::{Batches, split};
-pub use transform::{Reason, Reencoded, encode, needs_reencoding, reencode};
+pub use split::{Batches, Entries, Entry, entries, split};
+pub use transform::{Reason, encode, needs_reencoding, reencode};
 
 use record::RawRecords;
 

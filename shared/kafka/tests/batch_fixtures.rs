@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use kafka::batch::{
-    AbortedFilter, AbortedTransaction, BatchError, Codec, DecodeLimit, RawBatch, Reason, Record, Stamp, TimestampType,
-    needs_reencoding, record_offsets, reencode, split,
+    AbortedFilter, AbortedTransaction, Assembly, BatchError, Codec, DecodeLimit, Entry, RawBatch, Reason, Record,
+    Reencoded, Stamp, TimestampType, entries, needs_reencoding, record_offsets, reencode, split,
 };
 use serde_json::{Value, json};
 
@@ -162,10 +162,81 @@ fn the_log_cleaner_leaves_holes_and_harmless_delete_horizons() {
     }
 }
 
+/// Fixtures that hold messages of magic 0 and 1.
+fn old_names() -> impl Iterator<Item = String> {
+    let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4];
+    let by_codec = codecs.into_iter().flat_map(|codec| [0, 1].map(|magic| format!("old-{magic}-{codec}")));
+    by_codec.chain(["upgraded".to_owned()])
+}
+
+fn all_entries(name: &str) -> Vec<Entry> {
+    let mut all = entries(fs::read(fixture(name, "log")).unwrap().into());
+    let read = all.by_ref().collect::<Result<_, _>>().unwrap();
+    assert!(all.rest().is_empty());
+    read
+}
+
+fn records_of(entry: &Entry) -> Vec<Record> {
+    entry.verify_crc().unwrap();
+    match entry {
+        Entry::Batch(batch) => decode(batch),
+        Entry::Old(message) => message.decode(DecodeLimit::default()).unwrap(),
+    }
+}
+
 #[test]
-fn formats_before_magic_2_are_told_apart() {
+fn every_old_message_reads_as_kafka_reads_it() {
+    for name in old_names() {
+        let read = all_entries(&name).into_iter().map(|entry| match &entry {
+            Entry::Batch(batch) => describe(batch),
+            Entry::Old(message) => json!({
+                "magic": message.magic(),
+                "last_offset": message.offset(),
+                "size": message.size(),
+                "codec": message.codec().name(),
+                "records": records_of(&entry).iter().map(describe_record).collect::<Vec<_>>(),
+            }),
+        });
+        assert_eq!(json!(read.collect::<Vec<_>>()), expected(&name)["batches"], "{name}");
+    }
+}
+
+#[test]
+fn old_messages_become_batches_of_the_same_records_and_codec() {
+    for name in old_names() {
+        for entry in all_entries(&name) {
+            let records = records_of(&entry);
+            let mut assembly = Assembly::new(entry.codec());
+            assembly.add(&entry, .., DecodeLimit::default()).unwrap();
+            let Reencoded { batch, runs } = assembly.finish(Stamp::nth(7_000, 0, 5)).unwrap().unwrap();
+            assert_eq!((batch.header().codec(), batch.header().is_dense()), (entry.codec(), true), "{name}");
+            let offsets: Vec<_> = runs.iter().flat_map(|run| run.first..run.end()).collect();
+            assert_eq!(offsets, records.iter().map(|record| record.offset).collect::<Vec<_>>(), "{name}");
+            let arrived = RawBatch::parse(batch.into_produce_bytes()).unwrap();
+            arrived.verify_crc().unwrap();
+            let expected: Vec<_> = (0..).zip(records).map(|(offset, record)| Record { offset, ..record }).collect();
+            assert_eq!(decode(&arrived), expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn uncompressed_old_messages_in_a_row_become_one_batch() {
+    let mut assembly = Assembly::new(Codec::None);
+    let entries = all_entries("old-1-none");
+    entries.iter().for_each(|entry| assembly.add(entry, 51.., DecodeLimit::default()).unwrap());
+    let Reencoded { batch, runs } = assembly.finish(Stamp::NONE).unwrap().unwrap();
+    let offsets: Vec<_> = entries.iter().map(Entry::next_offset).map(|next| next - 1).filter(|n| *n >= 51).collect();
+    assert_eq!(runs.iter().flat_map(|run| run.first..run.end()).collect::<Vec<_>>(), offsets);
+    let expected: Vec<_> = entries.iter().flat_map(records_of).skip(1).map(|record| describe_record(&record)).collect();
+    let arrived = (0..).zip(decode(&batch)).map(|(n, record)| Record { offset: offsets[n], ..record });
+    assert_eq!(arrived.map(|record| describe_record(&record)).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn where_only_batches_are_read_an_old_message_is_told() {
     for magic in [0, 1] {
-        let log = fs::read(fixture(&format!("magic-{magic}"), "log")).unwrap();
+        let log = fs::read(fixture(&format!("old-{magic}-none"), "log")).unwrap();
         assert_eq!(split(log.into()).next(), Some(Err(BatchError::OldFormat { offset: 50, magic })));
     }
 }

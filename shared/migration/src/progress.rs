@@ -1,5 +1,7 @@
 //! How far the copy of one partition has come.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::TopicPartition;
@@ -23,8 +25,9 @@ pub struct PartitionProgress {
     pub source_bytes: i64,
     /// Bytes of record batches produced to the target.
     pub bytes: i64,
-    /// Batches that could not pass through raw and were encoded again.
-    pub reencoded: i64,
+    /// Batches that did not pass through raw.
+    #[serde(default, skip_serializing_if = "ReencodedCounts::is_empty")]
+    pub reencoded: ReencodedCounts,
     /// S3 key of the sealed offset runs, if any were sealed.
     pub runs_key: Option<String>,
     /// Offset runs since the sealed ones, encoded by the copy crate as base64.
@@ -45,7 +48,7 @@ impl PartitionProgress {
             source_end: seed_end,
             source_bytes: 0,
             bytes: 0,
-            reencoded: 0,
+            reencoded: ReencodedCounts::default(),
             runs_key: None,
             runs_open: String::new(),
             stopped: None,
@@ -67,5 +70,72 @@ impl PartitionProgress {
     /// Whether the seed has copied everything that was there at its start.
     pub fn is_seeded(&self) -> bool {
         self.source_next >= self.seed_end
+    }
+}
+
+/// How many batches of the source were encoded again, by the reason why. In JSON an object of reason and count.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReencodedCounts(BTreeMap<String, i64>);
+
+impl ReencodedCounts {
+    /// Counts `batches` more for `reason`.
+    pub fn add(&mut self, reason: &str, batches: i64) {
+        match self.0.get_mut(reason) {
+            Some(count) => *count += batches,
+            None if batches != 0 => _ = self.0.insert(reason.to_owned(), batches),
+            None => {}
+        }
+    }
+
+    /// Counts all of `others` too.
+    pub fn add_all(&mut self, others: &Self) {
+        others.iter().for_each(|(reason, batches)| self.add(reason, batches));
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All together.
+    pub fn total(&self) -> i64 {
+        self.0.values().sum()
+    }
+
+    /// Reasons and counts, in the order of the reasons' names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.0.iter().map(|(reason, batches)| (reason.as_str(), *batches))
+    }
+}
+
+impl<'a> FromIterator<&'a Self> for ReencodedCounts {
+    fn from_iter<I: IntoIterator<Item = &'a Self>>(all: I) -> Self {
+        let mut sum = Self::default();
+        all.into_iter().for_each(|counts| sum.add_all(counts));
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_by_reason_add_up_and_are_absent_while_there_are_none() {
+        let mut progress = PartitionProgress::new(TopicPartition::new("orders", 3), 0, 0);
+        let json = serde_json::to_value(&progress).unwrap();
+        assert_eq!(json.get("reencoded"), None);
+        assert_eq!(serde_json::from_value::<PartitionProgress>(json).unwrap(), progress);
+        progress.reencoded.add("holes", 2);
+        progress.reencoded.add("merged", 0);
+        let mut other = progress.reencoded.clone();
+        other.add("merged", 40);
+        let sum: ReencodedCounts = [&progress.reencoded, &other].into_iter().collect();
+        assert_eq!(sum.iter().collect::<Vec<_>>(), [("holes", 4), ("merged", 40)]);
+        assert_eq!(sum.total(), 44);
+        let json = serde_json::to_value(&progress).unwrap();
+        assert_eq!(json["reencoded"], serde_json::json!({"holes": 2}));
+        assert_eq!(serde_json::from_value::<PartitionProgress>(json).unwrap(), progress);
     }
 }

@@ -11,6 +11,9 @@ use tokio::process::Command;
 
 const PACKAGE: &str = "io.mskkraft.rehearsal";
 
+/// The Kafka version whose jars the programs are compiled and run with; older ones lack what they use.
+const WRITTEN_FOR: &str = "3.9.1";
+
 /// A way to run the programs against one stack.
 #[derive(Debug, Clone)]
 pub struct Java {
@@ -28,7 +31,10 @@ impl Java {
     /// # Errors
     /// With the compiler's output when it does not compile.
     pub async fn ready(stack: &Stack) -> anyhow::Result<Self> {
-        let libs = stack.java_classpath(Side::Source);
+        let sides = [Side::Source, Side::Target];
+        let side = sides.into_iter().find(|side| stack.cluster(*side).version() == WRITTEN_FOR);
+        let side = side.with_context(|| format!("the programs need the jars of Kafka {WRITTEN_FOR} on one side"))?;
+        let libs = stack.java_classpath(side);
         let classes = layout::cache().join("java-classes");
         compile(&classes, &libs).await?;
         Ok(Self {
@@ -47,6 +53,16 @@ impl Java {
     /// When the loader fails, with its output.
     pub async fn load_source(&self, seed: u64, scale: &str) -> anyhow::Result<Value> {
         let args = ["--bootstrap", &self.source, "--seed", &seed.to_string(), "--scale", scale];
+        self.json("LoadSource", &args).await.map(|(summary, _)| summary)
+    }
+
+    /// Creates and fills topics in formats before Kafka 0.11, for which the source has to be older than Kafka 3.0. Returns
+    /// the loader's summary.
+    ///
+    /// # Errors
+    /// When the loader fails, with its output.
+    pub async fn load_old_formats(&self, seed: u64) -> anyhow::Result<Value> {
+        let args = ["--bootstrap", &self.source, "--seed", &seed.to_string(), "--old-formats"];
         self.json("LoadSource", &args).await.map(|(summary, _)| summary)
     }
 

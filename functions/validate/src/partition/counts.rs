@@ -3,7 +3,7 @@
 //! The copy is dense: `expected` records lie at `[0, expected)` of the target, and whatever follows is the clients'. The
 //! source must have ended where the copy did.
 
-use kafka::batch::{self, AbortedFilter, DecodeLimit};
+use kafka::batch::{self, AbortedFilter, BatchError, DecodeLimit, Entry, OffsetRun, Record};
 use kafka::{Cluster, Code, FetchPosition, Fetched, Isolation};
 use migration::progress::PartitionProgress;
 use migration::{Result, TopicPartition};
@@ -175,11 +175,8 @@ async fn read_late(source: &Cluster, partition: &TopicPartition, from: i64, stab
 impl Late {
     fn take(&mut self, fetched: Fetched) {
         let mut aborted = AbortedFilter::new(fetched.aborted);
-        for batch in batch::split(fetched.records) {
-            let taken = batch.and_then(|batch| {
-                let is_aborted = aborted.is_aborted(&batch)?;
-                self.take_batch(&batch, is_aborted)
-            });
+        for entry in batch::entries(fetched.records) {
+            let taken = entry.and_then(|entry| self.take_entry(&entry, &mut aborted));
             if let Err(error) = taken {
                 self.unreadable = Some(error.to_string());
                 return;
@@ -187,23 +184,24 @@ impl Late {
         }
     }
 
-    fn take_batch(&mut self, batch: &batch::RawBatch, is_aborted: bool) -> Result<(), batch::BatchError> {
-        let header = batch.header();
-        if header.next_offset() <= self.next {
-            return Ok(());
-        }
-        if !is_aborted && !header.is_control() {
-            let runs = batch::record_offsets(batch, DecodeLimit::default())?;
-            for run in runs {
-                let first = run.first.max(self.next);
-                let count = run.first + run.count - first;
-                if count > 0 {
-                    self.first.get_or_insert(first);
-                    self.records += count as u64;
-                }
+    fn take_entry(&mut self, entry: &Entry, aborted: &mut AbortedFilter) -> Result<(), BatchError> {
+        let offsets = match entry {
+            Entry::Batch(batch) if aborted.is_aborted(batch)? || batch.header().is_control() => Vec::new(),
+            Entry::Batch(batch) => batch::record_offsets(batch, DecodeLimit::default())?,
+            Entry::Old(message) => {
+                let one = |record: Record| OffsetRun { first: record.offset, count: 1 };
+                message.decode(DecodeLimit::default())?.into_iter().map(one).collect()
+            }
+        };
+        for run in offsets {
+            let first = run.first.max(self.next);
+            let count = run.end() - first;
+            if count > 0 {
+                self.first.get_or_insert(first);
+                self.records += count as u64;
             }
         }
-        self.next = header.next_offset();
+        self.next = self.next.max(entry.next_offset());
         Ok(())
     }
 }
@@ -214,7 +212,7 @@ mod tests {
     use crate::check::Outcome;
     use crate::policy::tests::policy;
     use bytes::Bytes;
-    use kafka::batch::{Codec, Record, Stamp, encode};
+    use kafka::batch::{Codec, Stamp, encode};
 
     fn counts(expected: i64, start: i64, end: i64) -> Counts {
         Counts { expected, target_start: Some(start), target_end: Some(end), ..Counts::default() }

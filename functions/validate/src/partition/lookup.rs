@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use kafka::batch::{self, DecodeLimit, Record};
+use kafka::batch::{self, DecodeLimit, Entry, Record};
 use kafka::{Cluster, Code, FetchOptions, FetchPosition, Isolation};
 use migration::{Error, Result, TopicPartition};
 
@@ -73,18 +73,19 @@ pub(crate) async fn fetch(
 
 /// The record at `offset` out of a record set.
 fn pick(records: Bytes, offset: i64) -> Found {
-    for batch in batch::split(records) {
-        let batch = match batch {
-            Ok(batch) => batch,
+    for entry in batch::entries(records) {
+        let entry = match entry {
+            Ok(entry) => entry,
             Err(error) => return Found::Unreadable(error.to_string()),
         };
-        if batch.header().next_offset() <= offset {
+        if entry.next_offset() <= offset {
             continue;
         }
-        if batch.header().base_offset > offset || batch.header().is_control() {
-            return Found::Gone;
-        }
-        let decoded = batch.verify_crc().and_then(|()| batch.decode(DecodeLimit::default()));
+        let decoded = entry.verify_crc().and_then(|()| match &entry {
+            Entry::Batch(batch) if batch.header().is_control() => Ok(Vec::new()),
+            Entry::Batch(batch) => batch.decode(DecodeLimit::default()),
+            Entry::Old(message) => message.decode(DecodeLimit::default()),
+        });
         return match decoded {
             Ok(records) => {
                 records.into_iter().find(|record| record.offset == offset).map_or(Found::Gone, Found::Record)

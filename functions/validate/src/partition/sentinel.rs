@@ -42,7 +42,7 @@ pub(crate) async fn look(
         let seen = match bench.second.record_at(partition, target_offset).await? {
             Read::Record(seen) => {
                 let header = seen.headers.get(NAME).map(Vec::as_slice);
-                Some(is_ours(seen.key.as_deref(), header, bench.id))
+                Some(is_ours(seen.key.as_deref(), seen.value.as_deref(), header, bench.id))
             }
             Read::Missing => None,
             // A broker may have put a client's record that this client cannot read into the same answer.
@@ -52,7 +52,7 @@ pub(crate) async fn look(
                     Found::Record(record) => {
                         let header = record.headers.iter().find(|(name, _)| name == NAME.as_bytes());
                         let header = header.and_then(|(_, value)| value.as_deref());
-                        Some(is_ours(record.key.as_deref(), header, bench.id))
+                        Some(is_ours(record.key.as_deref(), record.value.as_deref(), header, bench.id))
                     }
                     Found::Gone => None,
                     Found::Unreadable(_) => Some(false),
@@ -75,8 +75,13 @@ pub(crate) async fn look(
     Ok(sentinels)
 }
 
-fn is_ours(key: Option<&[u8]>, header: Option<&[u8]>, id: &MigrationId) -> bool {
-    key == Some(NAME.as_bytes()) && header == Some(id.as_str().as_bytes())
+/// The header says whose it is; a sentinel in a format that has no headers says so in its value alone.
+fn is_ours(key: Option<&[u8]>, value: Option<&[u8]>, header: Option<&[u8]>, id: &MigrationId) -> bool {
+    let named = || {
+        let value: serde_json::Value = serde_json::from_slice(value.unwrap_or_default()).unwrap_or_default();
+        value["migration_id"] == id.as_str()
+    };
+    key == Some(NAME.as_bytes()) && header.map_or_else(named, |header| header == id.as_str().as_bytes())
 }
 
 #[cfg(test)]
@@ -86,9 +91,14 @@ mod tests {
     #[test]
     fn only_this_migrations_sentinel_counts() {
         let id: MigrationId = "m-1".parse().unwrap();
-        assert!(is_ours(Some(NAME.as_bytes()), Some(b"m-1"), &id));
-        assert!(!is_ours(Some(NAME.as_bytes()), Some(b"m-2"), &id));
-        assert!(!is_ours(Some(NAME.as_bytes()), None, &id));
-        assert!(!is_ours(None, Some(b"m-1"), &id));
+        let key = Some(NAME.as_bytes());
+        let (ours, another) = (Some(&br#"{"migration_id":"m-1"}"#[..]), Some(&br#"{"migration_id":"m-2"}"#[..]));
+        assert!(is_ours(key, None, Some(b"m-1"), &id));
+        assert!(is_ours(key, ours, None, &id), "an old format has no headers");
+        assert!(!is_ours(key, ours, Some(b"m-2"), &id));
+        assert!(!is_ours(key, another, None, &id));
+        assert!(!is_ours(key, Some(b"m-1"), None, &id));
+        assert!(!is_ours(key, None, None, &id));
+        assert!(!is_ours(None, ours, Some(b"m-1"), &id));
     }
 }

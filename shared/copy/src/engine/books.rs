@@ -62,7 +62,7 @@ impl<'a, P: Ports> Books<'a, P> {
         progress.target_next = slice.to.target_next;
         progress.source_end = slice.source_end;
         progress.bytes += slice.bytes() as i64;
-        progress.reencoded += slice.reencoded;
+        progress.reencoded.add_all(&slice.reencoded);
         if !slice.runs.is_empty() {
             self.runs.push((slice.partition.clone(), slice.runs.clone()));
         }

@@ -106,7 +106,7 @@ fn report(job: &Job, slices: &[Slice], failed: &BTreeMap<TopicPartition, Error>)
         let values = [
             (metrics::RECORDS_COPIED, records as f64),
             (metrics::BYTES_COPIED, bytes as f64),
-            (metrics::BATCHES_REENCODED, copied().map(|slice| slice.reencoded).sum::<i64>() as f64),
+            (metrics::BATCHES_REENCODED, copied().map(|slice| slice.reencoded.total()).sum::<i64>() as f64),
             (metrics::MAX_PARTITION_LAG, lag.max(0) as f64),
             (metrics::PARTITIONS_STOPPED, stopped as f64),
         ];

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use twox_hash::XxHash32;
 
 use super::{BatchError, snappy};
 
@@ -14,9 +15,13 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 /// Flag of a frame whose blocks can be read each on its own.
 const LZ4_INDEPENDENT_BLOCKS: u8 = 0x20;
+/// Flag of a frame whose descriptor has the size of the content, eight bytes.
+const LZ4_CONTENT_SIZE: u8 = 0x08;
+/// The last codec that there was before magic 2.
+pub(super) const LARGEST_OLD_CODEC: Codec = Codec::Lz4;
 
 /// How the records of a batch are compressed; the value is the codec's id in the attributes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i16)]
 pub enum Codec {
     /// Not at all.
@@ -93,10 +98,33 @@ impl Codec {
             Self::Lz4 => lz4_decoder(&data).and_then(|decoder| read_all(decoder, limit)),
             Self::Zstd => zstd_decoder(&data).map_err(Failure::from).and_then(|decoder| read_all(decoder, limit)),
         };
-        plain.map(Bytes::from).map_err(|failure| match failure {
+        plain.map(Bytes::from).map_err(|failure| self.error(failure, limit, offset))
+    }
+
+    /// Decompresses what a message of `magic` 0 or 1 at `offset` wraps. In magic 0 the checksum of an LZ4 frame's header
+    /// is wrong, because writers took the frame's magic number into it (KAFKA-3160); like Kafka, this does not look at it.
+    pub(super) fn decompress_old(
+        self,
+        data: Bytes,
+        magic: i8,
+        limit: DecodeLimit,
+        offset: i64,
+    ) -> Result<Bytes, BatchError> {
+        if (self, magic) != (Self::Lz4, 0) {
+            return self.decompress(data, limit, offset);
+        }
+        let DecodeLimit(limit) = limit;
+        let (header, blocks) = lz4_mended_header(&data).map_err(|failure| self.error(failure, limit, offset))?;
+        let plain = lz4_decoder(&header).map(|_| FrameDecoder::new(header.chain(blocks)));
+        let plain = plain.and_then(|decoder| read_all(decoder, limit));
+        plain.map(Bytes::from).map_err(|failure| self.error(failure, limit, offset))
+    }
+
+    fn error(self, failure: Failure, limit: usize, offset: i64) -> BatchError {
+        match failure {
             Failure::TooLarge => BatchError::TooLarge { offset, limit },
             Failure::Corrupt(reason) => BatchError::Compression { offset, codec: self, reason },
-        })
+        }
     }
 
     /// Appends `plain` to `out` compressed, at the level the Java client takes by default.
@@ -140,6 +168,19 @@ fn lz4_decoder(data: &[u8]) -> Result<FrameDecoder<&[u8]>, Failure> {
         Some([flags, ..]) if flags & LZ4_INDEPENDENT_BLOCKS != 0 => Ok(FrameDecoder::new(data)),
         _ => Err(Failure::Corrupt("not a frame of independent blocks".to_owned())),
     }
+}
+
+/// The header of an LZ4 frame with the checksum that belongs to it, and what follows the header.
+fn lz4_mended_header(data: &[u8]) -> Result<(Vec<u8>, &[u8]), Failure> {
+    let cut_off = || Failure::Corrupt("the frame ends within its header".to_owned());
+    let flags = *data.get(LZ4_MAGIC.len()).ok_or_else(cut_off)?;
+    let content_size = if flags & LZ4_CONTENT_SIZE == 0 { 0 } else { size_of::<u64>() };
+    // Flags and block size, perhaps the content's size, then the checksum.
+    let checksum_at = LZ4_MAGIC.len() + 2 + content_size;
+    let (header, blocks) = data.split_at_checked(checksum_at + 1).ok_or_else(cut_off)?;
+    let mut header = header.to_vec();
+    header[checksum_at] = (XxHash32::oneshot(0, &header[LZ4_MAGIC.len()..checksum_at]) >> 8) as u8;
+    Ok((header, blocks))
 }
 
 fn zstd_decoder(data: &[u8]) -> io::Result<zstd::stream::read::Decoder<'static, &[u8]>> {

@@ -5,10 +5,10 @@ use super::Codec;
 /// A batch that cannot be used as it is, and the base offset it claims.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// A message set of the formats before Kafka 0.11.
+    /// A message of the formats before Kafka 0.11 where only batches are read.
     #[error("batch at offset {offset} has the old message format {magic}")]
     OldFormat {
-        /// Offset in the message set's first entry; for a compressed one that is its last record.
+        /// Offset of the message; for a compressed one that is its last record's.
         offset: i64,
         /// 0 or 1.
         magic: i8,
@@ -46,7 +46,7 @@ pub enum BatchError {
         value: i64,
     },
     /// The content is not what was written.
-    #[error("batch at offset {offset} is corrupt: CRC-32C is {computed:#010x}, header says {stored:#010x}")]
+    #[error("batch at offset {offset} is corrupt: its checksum is {computed:#010x}, its header says {stored:#010x}")]
     Crc {
         /// Base offset.
         offset: i64,
@@ -98,6 +98,19 @@ pub enum BatchError {
         offset: i64,
         /// How many.
         bytes: usize,
+    },
+    /// A single record is too large for a batch of its own.
+    #[error(
+        "the record at offset {offset} takes {bytes} bytes as a batch of its own, but the target takes {limit}: raise \
+         max.message.bytes of the topic on the target, then resume"
+    )]
+    RecordTooLarge {
+        /// Offset of the record.
+        offset: i64,
+        /// Bytes of the batch, header included.
+        bytes: usize,
+        /// The most allowed.
+        limit: usize,
     },
     /// The records to write do not make a batch.
     #[error("no batch at offset {offset} from these records: {reason}")]

@@ -25,6 +25,12 @@ const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
 const DELETE_HORIZON: i16 = 0x40;
 
+/// The largest offset at which any batch may begin without its last offset being beyond what there is.
+pub(super) const LARGEST_BASE_OFFSET: i64 = i64::MAX - i32::MAX as i64 - 1;
+
+/// The leader epoch of a batch that no leader has appended.
+pub(super) const NO_LEADER_EPOCH: i32 = -1;
+
 /// No producer id, epoch or sequence.
 const NONE: i8 = -1;
 
@@ -122,7 +128,6 @@ impl Header {
 
     /// Refuses impossible values.
     pub(super) fn checked(self) -> Result<Self, BatchError> {
-        const LARGEST_BASE_OFFSET: i64 = i64::MAX - i32::MAX as i64 - 1;
         let offset = self.base_offset;
         let (delta, count) = (i64::from(self.last_offset_delta), i64::from(self.records_count));
         let impossible = |field, value| Err(BatchError::Field { offset, field, value });

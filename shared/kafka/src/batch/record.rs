@@ -153,9 +153,9 @@ impl<'a> RawRecord<'a> {
 impl Record {
     /// Bytes of the fields from the key on.
     pub(super) fn fields_size(&self) -> usize {
-        let nullable = |part: &Option<Bytes>| part.as_ref().map_or(varint::size(NULL), |bytes| sized(bytes));
-        let headers = self.headers.iter().map(|(name, value)| sized(name) + nullable(value));
-        nullable(&self.key) + nullable(&self.value) + varint::size(self.headers.len() as i64) + headers.sum::<usize>()
+        let headers = self.headers.iter().map(|(name, value)| sized(name) + nullable_sized(value.as_deref()));
+        let count = varint::size(self.headers.len() as i64);
+        nullable_sized(self.key.as_deref()) + nullable_sized(self.value.as_deref()) + count + headers.sum::<usize>()
     }
 
     /// Writes the fields from the key on.
@@ -168,6 +168,18 @@ impl Record {
             put_nullable(out, value.as_deref());
         }
     }
+}
+
+/// Bytes of the fields of a record without headers.
+pub(super) fn fields_size(key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
+    nullable_sized(key) + nullable_sized(value) + varint::size(0)
+}
+
+/// Writes the fields of a record without headers.
+pub(super) fn put_fields(out: &mut Vec<u8>, key: Option<&[u8]>, value: Option<&[u8]>) {
+    put_nullable(out, key);
+    put_nullable(out, value);
+    varint::put(out, 0);
 }
 
 impl From<VarintFault> for Fault {
@@ -190,6 +202,10 @@ fn read_nullable<'a>(fields: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Fault> {
 fn put_nullable(out: &mut Vec<u8>, part: Option<&[u8]>) {
     varint::put(out, part.map_or(NULL, |part| part.len() as i64));
     out.put_slice(part.unwrap_or_default());
+}
+
+fn nullable_sized(part: Option<&[u8]>) -> usize {
+    part.map_or(varint::size(NULL), sized)
 }
 
 fn sized(part: &[u8]) -> usize {

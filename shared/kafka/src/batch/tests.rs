@@ -214,6 +214,55 @@ proptest! {
     }
 
     #[test]
+    fn a_cut_loses_nothing_and_no_part_exceeds_the_limit(
+        records in records(),
+        keep in vec(any::<bool>(), 20),
+        codec in codec(),
+        limit in 61_usize..6_000,
+    ) {
+        let stored = store(records, &keep, codec, 0, 100);
+        let mut assembly = Assembly::new(codec);
+        assembly.add(&Entry::Batch(stored.batch), .., LIMIT).unwrap();
+        let mut parts = Vec::new();
+        let finished = assembly.finish_within(limit, &mut parts);
+        let (mut arrived, mut sources) = (Vec::new(), Vec::new());
+        for Reencoded { batch, runs } in &parts {
+            batch.verify_crc().unwrap();
+            prop_assert!(batch.header().size() <= limit && batch.header().is_dense());
+            prop_assert_eq!(batch.header().base_offset, runs[0].first);
+            arrived.extend(batch.decode(LIMIT).unwrap());
+            sources.extend(offsets(runs));
+        }
+        let at_source = |record: Record, offset: i64| Record { offset, ..record };
+        let arrived: Vec<_> = arrived.into_iter().zip(sources).map(|(record, at)| at_source(record, at)).collect();
+        prop_assert_eq!(&arrived[..], &stored.records[..arrived.len()]);
+        match finished {
+            Ok(()) => prop_assert_eq!(arrived.len(), stored.records.len()),
+            Err(error) => {
+                let next = &stored.records[arrived.len()];
+                let bytes = encode(std::slice::from_ref(next), codec, Stamp::NONE, 0).unwrap().bytes().len();
+                prop_assert_eq!(error, BatchError::RecordTooLarge { offset: next.offset, bytes, limit });
+                prop_assert!(bytes > limit);
+            }
+        }
+    }
+
+    #[test]
+    fn merged_batches_hold_the_records_of_all(stored in vec(records(), 1..6), codec in codec()) {
+        let (mut assembly, mut expected, mut next) = (Assembly::new(codec), Vec::new(), 100);
+        for records in stored {
+            let stored = store(records, &[true], codec, 0, next);
+            next = stored.batch.header().next_offset();
+            expected.extend(stored.records);
+            assembly.add(&Entry::Batch(stored.batch), .., LIMIT).unwrap();
+        }
+        let Reencoded { batch, runs } = assembly.finish(Stamp::nth(7, 0, 3)).unwrap().unwrap();
+        prop_assert_eq!(batch.decode(LIMIT).unwrap(), expected);
+        prop_assert_eq!(offsets(&runs), (100..next).collect::<Vec<_>>());
+        prop_assert_eq!(batch.header().base_sequence, 3);
+    }
+
+    #[test]
     fn what_needs_no_reencoding_equals_its_reencoding(
         records in records(),
         codec in codec(),

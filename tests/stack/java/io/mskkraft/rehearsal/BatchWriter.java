@@ -27,19 +27,24 @@ final class BatchWriter implements AutoCloseable {
         this(bootstrap, codec, batchBytes, null);
     }
 
+    /** A writer for topics in a format before Kafka 0.11, which has no room for an idempotent producer's numbers. */
+    static BatchWriter forOldFormats(String bootstrap, String codec, int batchBytes) {
+        Map<String, Object> config = config(codec, batchBytes);
+        config.put(ProducerConfig.ENABLE_IDEMPOTENCE_CONFIG, false);
+        return new BatchWriter(Clients.producer(bootstrap, config));
+    }
+
+    private BatchWriter(KafkaProducer<byte[], byte[]> producer) {
+        this.producer = producer;
+    }
+
     /**
      * @param codec           the producer's {@code compression.type}
      * @param batchBytes      the most bytes of one batch before compression
      * @param transactionalId null, or the id of a transactional producer that is initialised here
      */
     BatchWriter(String bootstrap, String codec, int batchBytes, String transactionalId) {
-        Map<String, Object> config = new HashMap<>();
-        config.put(ProducerConfig.COMPRESSION_TYPE_CONFIG, codec);
-        config.put(ProducerConfig.BATCH_SIZE_CONFIG, batchBytes);
-        config.put(ProducerConfig.LINGER_MS_CONFIG, NEVER_LINGER_MS);
-        config.put(ProducerConfig.DELIVERY_TIMEOUT_MS_CONFIG, 2 * NEVER_LINGER_MS);
-        config.put(ProducerConfig.BUFFER_MEMORY_CONFIG, (long) BUFFER_BYTES);
-        config.put(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, 4 << 20);
+        Map<String, Object> config = config(codec, batchBytes);
         if (transactionalId != null) {
             config.put(ProducerConfig.TRANSACTIONAL_ID_CONFIG, transactionalId);
         }
@@ -47,6 +52,17 @@ final class BatchWriter implements AutoCloseable {
         if (transactionalId != null) {
             producer.initTransactions();
         }
+    }
+
+    private static Map<String, Object> config(String codec, int batchBytes) {
+        Map<String, Object> config = new HashMap<>();
+        config.put(ProducerConfig.COMPRESSION_TYPE_CONFIG, codec);
+        config.put(ProducerConfig.BATCH_SIZE_CONFIG, batchBytes);
+        config.put(ProducerConfig.LINGER_MS_CONFIG, NEVER_LINGER_MS);
+        config.put(ProducerConfig.DELIVERY_TIMEOUT_MS_CONFIG, 2 * NEVER_LINGER_MS);
+        config.put(ProducerConfig.BUFFER_MEMORY_CONFIG, (long) BUFFER_BYTES);
+        config.put(ProducerConfig.MAX_REQUEST_SIZE_CONFIG, 4 << 20);
+        return config;
     }
 
     /** Writes the records, one batch for each partition among them, and waits until all are acknowledged. */

@@ -40,6 +40,32 @@ final class Catalogue {
         return topics;
     }
 
+    /** Topics in formats before Kafka 0.11, which brokers before Kafka 3.0 still write. */
+    static List<TopicSpec> oldFormats() {
+        Catalogue catalogue = new Catalogue();
+        for (String version : List.of("0.9.0", "0.10.0")) {
+            catalogue.add("old.events." + version, 3, new OldFormatFill(false, null),
+                    "every codec, null and empty keys and values, format " + version,
+                    "message.format.version", version, "retention.ms", TEN_YEARS_MS);
+            catalogue.add("old.state." + version, 3, new OldFormatFill(true, null),
+                    "compacted with holes inside compressed messages, format " + version,
+                    compacted(32768, "compact", "message.format.version", version));
+        }
+        catalogue.add("old.upgraded", 3, new OldFormatFill(false, "2.8"),
+                "format 0.10.0, upgraded to 2.8 half way",
+                "message.format.version", "0.10.0", "retention.ms", TEN_YEARS_MS);
+        catalogue.add("old.append-time", 3, new OldFormatFill(false, null),
+                "LogAppendTime in format 0.10.0", "message.format.version", "0.10.0",
+                "message.timestamp.type", "LogAppendTime", "retention.ms", TEN_YEARS_MS);
+        catalogue.add("new.beside", 3, PlainFill.events("lz4", 4, 50, 300), "of today, next to the others",
+                "retention.ms", TEN_YEARS_MS);
+        return catalogue.topics;
+    }
+
+    private Catalogue() {
+        minInSync = "1";
+    }
+
     private void business() {
         add("orders", 12, PlainFill.events("zstd", 6, 200, 1_000).withHeaders(),
                 "zstd events with tracing headers, some repeated; replicated durably",
@@ -54,8 +80,8 @@ final class Catalogue {
                 "gzip without keys", "retention.ms", TEN_YEARS_MS, "retention.bytes", "1073741824");
         add("notifications.email", 3, PlainFill.events("none", 6, 40, 700).withKeys(PlainFill.Keys.SOME),
                 "uncompressed, some without key", "retention.ms", TEN_YEARS_MS);
-        add("notifications.push", 1, PlainFill.events("snappy", 6, 40, 200),
-                "one partition, snappy; timestamps bounded towards the future",
+        add("notifications.push", 1, PlainFill.events("snappy", 6, 40, 200).and(new TinyFill("zstd", 100_000)),
+                "one partition, snappy, one zstd batch of 100,000 tiny records; timestamps bounded in the future",
                 "retention.ms", TEN_YEARS_MS, "message.timestamp.after.max.ms", "3600000");
         add("users.sessions", 6, new OddFill("lz4", 24),
                 "null and empty keys and values, odd headers, lz4", "retention.ms", TEN_YEARS_MS);
@@ -116,8 +142,8 @@ final class Catalogue {
                 "recompressed by the broker to gzip", "compression.type", "gzip", "retention.ms", TEN_YEARS_MS);
         add("ml.features", 6, PlainFill.events("zstd", 5, 40, 4_000).withNoise(),
                 "decompressed by the broker", "compression.type", "uncompressed", "retention.ms", TEN_YEARS_MS);
-        add("media.thumbnails", 3, PlainFill.events("none", 5, 1, 1_550_000).withNoise(),
-                "records of 1.55 MB", "max.message.bytes", "2097152", "retention.ms", TEN_YEARS_MS);
+        add("media.thumbnails", 3, PlainFill.events("none", 5, 1, 2_096_900).withNoise(),
+                "records just below what the topic takes", "max.message.bytes", "2097152", "retention.ms", TEN_YEARS_MS);
         add("audit.events", 3, new TimeFill("zstd", 12, 60),
                 "timestamps months apart inside a batch, timestamp 0, years old; kept for ever", "retention.ms", "-1");
     }

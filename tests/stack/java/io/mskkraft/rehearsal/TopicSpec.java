@@ -26,6 +26,14 @@ record TopicSpec(String name, int partitions, Map<String, String> configs, Fille
     interface Filler {
         /** Writes everything the topic is to hold and returns when it is acknowledged. */
         void fill(Filling filling, TopicSpec topic) throws Exception;
+
+        /** This, and then the other. */
+        default Filler and(Filler other) {
+            return (filling, topic) -> {
+                fill(filling, topic);
+                other.fill(filling, topic);
+            };
+        }
     }
 
     /**

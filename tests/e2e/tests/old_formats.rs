@@ -1,0 +1,50 @@
+//! Records in formats before Kafka 0.11 arrive like any other.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use e2e::Rehearsal;
+use serde_json::Value;
+use stack::Options;
+
+/// What the target cannot be told: it stores the format of today alone.
+const RETIRED: &str = "message.format.version";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_every_format_and_codec_arrive_equal() {
+    let options = Options {
+        name: "e2e-old-formats".to_owned(),
+        source_version: "2.8.2".to_owned(),
+        discard: true,
+        quiet: true,
+        ..Options::default()
+    };
+    let rehearsal = Rehearsal::start(options, "old").await.unwrap();
+    let loaded = rehearsal.java.load_old_formats(11).await.unwrap();
+    assert_eq!(loaded["batches_with_holes"].as_object().unwrap().len(), 2, "{loaded:#}");
+    let cli = &rehearsal.cli;
+    cli.run("execute", &[]).await.unwrap().ok().unwrap();
+    let waiting = cli.run("resume", &[]).await.unwrap();
+    assert_eq!(waiting.code, 10, "{}", waiting.stderr);
+    for verb in ["cutover", "cutover-ack", "finalize"] {
+        cli.run(verb, &[]).await.unwrap().ok().unwrap();
+    }
+
+    let (verdict, equal) = rehearsal.java.judge(&["--ignore-configs", RETIRED]).await.unwrap();
+    assert!(equal, "{verdict:#}");
+    let stored = |what: &str| verdict["source_batches"][what].as_i64().unwrap_or(0);
+    for what in ["magic_0", "magic_1", "magic_2", "codec_gzip", "codec_snappy", "codec_lz4", "codec_none"] {
+        assert!(stored(what) > 0, "the source has no {what}: {verdict:#}");
+    }
+
+    let status = cli.run("status", &["--output", "json"]).await.unwrap().ok().unwrap().json().unwrap();
+    assert_eq!(status["phase"], "finalized");
+    // Sentinels are messages of the old formats too, so each of them that the judge counts was encoded again.
+    assert_eq!(reencoded(&status["totals"], "old-format"), stored("magic_0") + stored("magic_1"), "{status:#}");
+    let text = cli.run("status", &[]).await.unwrap().ok().unwrap().stdout;
+    assert!(text.contains("old-format"), "{text}");
+    rehearsal.stack.stop().await.unwrap();
+}
+
+fn reencoded(totals: &Value, reason: &str) -> i64 {
+    totals["reencoded"][reason].as_i64().unwrap_or(0)
+}
