@@ -132,13 +132,22 @@ fn open_runs(progress: &PartitionProgress) -> Result<OffsetRuns> {
     OffsetRuns::from_text(&progress.runs_open).map_err(|error| error.at(&progress.partition))
 }
 
-/// Reads what a sealed object holds, for fuzzing.
+/// Reads the runs of a sealed object; public for fuzzing.
 ///
 /// # Errors
 /// Internal when `bytes` are not such an object.
 #[doc(hidden)]
 pub fn decode_sealed(bytes: &[u8]) -> Result<OffsetRuns> {
     Sealed::decode(bytes).map(|sealed| sealed.runs)
+}
+
+/// A sealed object of `runs` behind one other part, none without runs; public for fuzzing.
+#[doc(hidden)]
+pub fn encode_sealed(runs: OffsetRuns) -> Option<Vec<u8>> {
+    let part = Part::of(&runs, 1)?;
+    let before = Part { source: 0, target: 0, records: part.target, runs: 1, epoch: 1 };
+    let parts = if part.target > 0 { vec![before, part] } else { vec![part] };
+    Some(Sealed { parts, runs }.encode())
 }
 
 #[cfg(test)]
