@@ -67,7 +67,7 @@ pub async fn append(
 pub async fn load(store: &impl Bucket, progress: &PartitionProgress) -> Result<OffsetRuns> {
     let map = OffsetMap::open(store, progress).await?;
     let mut all = OffsetRuns::starting_at(0);
-    all.reserve(map.len());
+    all.reserve(map.runs());
     map.stretches()
         .try_fold(all, async |mut all, stretch| {
             all.extend(&stretch)?;

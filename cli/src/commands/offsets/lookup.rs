@@ -109,18 +109,15 @@ pub(super) async fn one(
     if session.console.is_json() {
         session.console.json(&found)?;
     }
-    match found.target_offset {
-        Some(target) if !session.console.is_json() => {
-            let text = format!("{partition} source offset {offset} is target offset {target}");
-            session.console.data(format!("{text}\n{}", found.place.explained()));
-        }
-        Some(_) => {}
-        None => {
-            let reach = progress.source_next;
-            let why = progress.stopped.as_ref().map(|reason| format!("; it stopped: {reason}")).unwrap_or_default();
-            session.console.say(format!("error: {partition} is copied up to source offset {reach}, not {offset}{why}"));
-            return Ok(Exit::Failed);
-        }
+    let Some(target) = found.target_offset else {
+        let reach = progress.source_next;
+        let why = progress.stopped.as_ref().map(|reason| format!("; it stopped: {reason}")).unwrap_or_default();
+        session.console.say(format!("error: {partition} is copied up to source offset {reach}, not {offset}{why}"));
+        return Ok(Exit::Failed);
+    };
+    if !session.console.is_json() {
+        let text = format!("{partition} source offset {offset} is target offset {target}");
+        session.console.data(format!("{text}\n{}", found.place.explained()));
     }
     Ok(Exit::Done)
 }

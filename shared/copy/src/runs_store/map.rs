@@ -66,13 +66,8 @@ impl<'a, S: Bucket> OffsetMap<'a, S> {
     }
 
     /// Number of runs at most; two stretches may meet within one.
-    pub fn len(&self) -> usize {
+    pub fn runs(&self) -> usize {
         self.parts.iter().map(|part| part.runs).sum::<usize>() + self.open.len()
-    }
-
-    /// Whether no record was copied yet.
-    pub const fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.open.is_empty()
     }
 
     /// The runs in stretches that follow each other, read ahead a few at a time. Together they are the whole map.
@@ -103,14 +98,13 @@ impl<'a, S: Bucket> OffsetMap<'a, S> {
         Ok((target, place))
     }
 
-    /// The stretch that decides about `source`: the last one that begins at or before it.
+    /// The stretch that decides about `source`: the last one that begins at or before it, else the first.
     async fn stretch_of(&mut self, source: i64) -> Result<&OffsetRuns> {
         if self.open.as_slice().first().is_some_and(|first| first.source <= source) {
             return Ok(&self.open);
         }
-        let after = self.parts.partition_point(|part| part.source <= source);
-        let Some(part) = self.parts.get(after.saturating_sub(1)) else { return Ok(&self.open) };
-        let index = after.saturating_sub(1);
+        let index = self.parts.partition_point(|part| part.source <= source).saturating_sub(1);
+        let Some(part) = self.parts.get(index) else { return Ok(&self.open) };
         let runs = match self.recent.take() {
             Some((recent, runs)) if recent == index => runs,
             _ => get_part(self.store, &self.partition, part).await?,
@@ -121,10 +115,5 @@ impl<'a, S: Bucket> OffsetMap<'a, S> {
     /// Number of sealed parts.
     pub const fn parts(&self) -> usize {
         self.parts.len()
-    }
-
-    /// Target offset after the last copied record.
-    pub fn target_end(&self) -> i64 {
-        self.open.target_end()
     }
 }
