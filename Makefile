@@ -29,6 +29,10 @@ test: build ## Set everything up and run all tests, the end-to-end migration amo
 test-unit: ## Run the tests that need no stack
 	cargo test --workspace --locked --lib --bins
 
+.PHONY: fuzz
+fuzz: ## Fuzz what reads stored and received bytes (SECONDS_EACH=60, TARGETS="batch tail runs sealed")
+	scripts/fuzz
+
 .PHONY: lint
 lint: ## Formatting, clippy, documentation, dependency rules
 	scripts/lint

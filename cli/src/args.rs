@@ -128,6 +128,17 @@ Examples:
   msk-kraft throttle --migration-id prod-to-kraft --bytes-per-second 200MB --per-broker 50MB
   msk-kraft throttle --migration-id prod-to-kraft --off")]
     Throttle(ThrottleArgs),
+    /// Translate source offsets for consumers that keep theirs outside of Kafka: one, a file of them, or the whole map
+    #[command(after_help = "\
+Works from the first checkpoint of the copy on; offsets that are not copied yet make exit code 1. docs/OFFSETS.md has the
+files' format and the rule of translation.
+
+Examples:
+  msk-kraft offsets --migration-id prod-to-kraft --topic orders --partition 3 --source-offset 12345
+  msk-kraft offsets --migration-id prod-to-kraft --lookup checkpoint.csv > translated.csv
+  msk-kraft offsets --migration-id prod-to-kraft --topic orders --partition 3 > orders-3.csv
+  msk-kraft offsets --migration-id prod-to-kraft --format json --out-dir ./offsets")]
+    Offsets(OffsetsArgs),
     /// Print a migration's transitions
     #[command(after_help = "\
 Examples:
@@ -273,6 +284,63 @@ pub(crate) struct RollbackArgs {
     pub(crate) reason: Option<String>,
 }
 
+/// Forms of lookups and maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MapFormat {
+    /// A line for each lookup or run, after a header.
+    Csv,
+    /// A line for each lookup, an object for each map.
+    Json,
+}
+
+impl MapFormat {
+    /// The ending of a file's name.
+    pub(crate) const fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// Flags of `offsets`.
+#[derive(Debug, Args)]
+pub(crate) struct OffsetsArgs {
+    /// The migration.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Only this topic
+    #[arg(long, value_name = "NAME")]
+    pub(crate) topic: Option<String>,
+    /// Only this partition of --topic
+    #[arg(long, value_name = "NUMBER", requires = "topic", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) partition: Option<i32>,
+    /// Look up this offset of the source
+    #[arg(long, value_name = "OFFSET", requires = "partition", conflicts_with_all = ["lookup", "out_dir", "format"],
+          value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) source_offset: Option<i64>,
+    /// Look up every line topic,partition,offset of this file (- is stdin)
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["topic", "out_dir"])]
+    pub(crate) lookup: Option<PathBuf>,
+    /// Form of lookups from a file and of maps [default: csv; json with --output json]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<MapFormat>,
+    /// Folder to write the map of each partition to, as TOPIC-PARTITION.csv or .json
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out_dir: Option<PathBuf>,
+    /// Overwrite files in --out-dir
+    #[arg(long, requires = "out_dir")]
+    pub(crate) force: bool,
+}
+
+impl OffsetsArgs {
+    /// The form that was asked for.
+    pub(crate) fn format(&self) -> MapFormat {
+        let default = if self.run.output == Output::Json { MapFormat::Json } else { MapFormat::Csv };
+        self.format.unwrap_or(default)
+    }
+}
+
 /// Flags of `input`.
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
@@ -382,6 +450,41 @@ mod tests {
     fn an_id_that_cannot_be_one_is_refused_with_the_rule() {
         let error = parse("msk-kraft status --migration-id a/b").unwrap_err().to_string();
         assert!(error.contains("letters, digits"), "{error}");
+    }
+
+    #[test]
+    fn offsets_looks_one_up_or_many_or_writes_maps() {
+        let begin = "msk-kraft offsets --migration-id a";
+        for good in [
+            "",
+            " --topic t --partition 0 --source-offset 5",
+            " --lookup - --format json",
+            " --topic t --out-dir d --force",
+        ] {
+            parse(&format!("{begin}{good}")).unwrap();
+        }
+        for bad in [
+            " --partition 0",
+            " --topic t --source-offset 5",
+            " --topic t --partition 0 --source-offset -5",
+            " --topic t --partition 0 --source-offset 5 --out-dir d",
+            " --lookup f --topic t",
+            " --force",
+        ] {
+            assert!(parse(&format!("{begin}{bad}")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_offsets_follows_output_unless_it_is_named() {
+        let form = |flags: &str| {
+            let Verb::Offsets(args) = parse(&format!("msk-kraft offsets --migration-id a{flags}")).unwrap() else {
+                panic!("another verb")
+            };
+            args.format()
+        };
+        assert_eq!((form(""), form(" --output json")), (MapFormat::Csv, MapFormat::Json));
+        assert_eq!(form(" --output json --format csv"), MapFormat::Csv);
     }
 
     #[test]

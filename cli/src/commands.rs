@@ -6,6 +6,7 @@ mod decide;
 mod execute;
 mod finalize;
 mod journal;
+mod offsets;
 mod plan;
 mod precheck;
 mod resume;
@@ -57,6 +58,7 @@ pub(crate) async fn run(verb: Verb) -> Result<Exit> {
         Verb::Input(args) => ack::input(&args),
         Verb::Ack(args) => ack::run(&args).await,
         Verb::Throttle(args) => throttle::run(&args).await,
+        Verb::Offsets(args) => offsets::run(&args).await,
         Verb::Journal(args) => journal::run(&args).await,
     }
 }

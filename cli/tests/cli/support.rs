@@ -137,6 +137,16 @@ impl Bench {
         Some(bench)
     }
 
+    /// Address of the stand-in for AWS.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.env[0].1
+    }
+
+    /// Sets a variable of the binary's environment.
+    pub(crate) fn set_env(&mut self, name: &'static str, value: String) {
+        self.env.push((name, value));
+    }
+
     /// Folder of the test.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
@@ -284,7 +294,8 @@ impl Bench {
     }
 }
 
-fn credentials() -> Credentials {
+/// What the stand-in takes.
+pub(crate) fn credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "test")
 }
 

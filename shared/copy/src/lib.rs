@@ -6,6 +6,7 @@
 //! invocations.
 //!
 //! - [`runs`]: which source offset became which target offset;
+//! - [`runs_store`]: where the runs of a partition are kept, and lookups in them;
 //! - [`slice`](mod@slice): a stretch of one partition, made from a fetched record set;
 //! - [`reader`]: fetches slices from the source;
 //! - [`objects`]: the S3 objects that hold slices;
@@ -18,6 +19,7 @@
 
 pub mod batches;
 pub mod engine;
+mod leb128;
 pub mod live;
 pub mod objects;
 pub mod pace;

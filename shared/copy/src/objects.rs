@@ -147,7 +147,9 @@ fn tail_name(batch: BatchId, number: u64) -> String {
     format!("tail/{batch}/{number:020}.tail")
 }
 
-fn pack(slices: &[Slice]) -> Result<Bytes> {
+/// The content of the tail object of `slices`; public for fuzzing.
+#[doc(hidden)]
+pub fn pack(slices: &[Slice]) -> Result<Bytes> {
     let index: Vec<_> = slices.iter().map(Index::of).collect();
     let index = serde_json::to_vec(&index).map_err(|error| Error::internal(format_args!("index: {error}")))?;
     let logs: usize = slices.iter().map(Slice::bytes).sum();
@@ -161,7 +163,9 @@ fn pack(slices: &[Slice]) -> Result<Bytes> {
     Ok(object.freeze())
 }
 
-fn unpack(mut object: Bytes) -> Result<Vec<Slice>> {
+/// The slices of a tail object; public for fuzzing.
+#[doc(hidden)]
+pub fn unpack(mut object: Bytes) -> Result<Vec<Slice>> {
     let index = split_index(&mut object).ok_or_else(|| Error::data_unsafe("a tail object is damaged"))?;
     let mut slices = Vec::with_capacity(index.len());
     for entry in index {

@@ -9,6 +9,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use migration::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::leb128::{count, put, take};
+
 /// A stretch of records that are dense on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OffsetRun {
@@ -45,9 +47,19 @@ impl OffsetRuns {
         &self.runs
     }
 
+    /// Number of runs.
+    pub const fn len(&self) -> usize {
+        self.runs.len()
+    }
+
     /// Whether there is no record.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.runs.is_empty()
+    }
+
+    /// Target offset of the first record, or where it will be.
+    pub const fn target_start(&self) -> i64 {
+        self.start
     }
 
     /// Target offset after the last record.
@@ -85,6 +97,11 @@ impl OffsetRuns {
             )));
         }
         later.runs.iter().try_for_each(|run| self.push(run.source, run.len))
+    }
+
+    /// Makes room for `runs` more. Without it, long lists are copied as they grow.
+    pub(crate) fn reserve(&mut self, runs: usize) {
+        self.runs.reserve_exact(runs);
     }
 
     /// Target offset of the first copied record whose source offset is at least `source`; [`Self::target_end`] when there
@@ -126,6 +143,7 @@ impl OffsetRuns {
     pub fn decode(mut bytes: &[u8]) -> Result<Self> {
         let damaged = || Error::internal("stored offset runs are damaged");
         let mut runs = Self::starting_at(take(&mut bytes).ok_or_else(damaged)?);
+        runs.reserve(count(bytes) / 2);
         let mut end = 0_i64;
         while !bytes.is_empty() {
             let gap = take(&mut bytes).ok_or_else(damaged)?;
@@ -154,29 +172,6 @@ impl OffsetRuns {
         let bytes = STANDARD_NO_PAD.decode(text);
         Self::decode(&bytes.map_err(|_| Error::internal("stored offset runs are damaged"))?)
     }
-}
-
-fn put(out: &mut Vec<u8>, number: i64) {
-    let mut rest = number.cast_unsigned();
-    while rest >= 0x80 {
-        out.push((rest as u8) | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
-}
-
-/// A number of at most 63 bits.
-fn take(bytes: &mut &[u8]) -> Option<i64> {
-    let mut number = 0_u64;
-    for shift in (0..63).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(first & 0x7f) << shift;
-        if first & 0x80 == 0 {
-            return i64::try_from(number).ok();
-        }
-    }
-    None
 }
 
 #[cfg(test)]

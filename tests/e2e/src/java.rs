@@ -78,6 +78,16 @@ impl Java {
         self.json("Judge", &args).await
     }
 
+    /// Checks the downloaded offset maps in `dir` against both clusters, offset by offset. Returns the verdict and whether
+    /// all are right.
+    ///
+    /// # Errors
+    /// When the judge does not come to a verdict.
+    pub async fn judge_offsets(&self, dir: &Path) -> anyhow::Result<(Value, bool)> {
+        let args = ["--source", &self.source, "--target", &self.target, "--maps", &dir.display().to_string()];
+        self.json("OffsetsJudge", &args).await
+    }
+
     /// Checks the logs of live clients in `dir`: each acknowledged record read exactly once and in order, across a switch
     /// to the target. Returns the verdict and whether it is so.
     ///

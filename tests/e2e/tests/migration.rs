@@ -42,6 +42,7 @@ async fn a_live_cluster_is_migrated_and_every_judge_agrees() {
     let expected: Vec<_> = Phase::ALL[..phases(journal).len()].iter().map(|phase| phase.name()).collect();
     assert_eq!(phases(journal), expected);
     mirrored_journal_has_the_documented_lines(&rehearsal);
+    every_offset_is_translated_as_both_clusters_show(&rehearsal).await;
     rehearsal.stack.stop().await.unwrap();
 }
 
@@ -55,6 +56,18 @@ async fn group_is_where_kafkas_own_tool_sees_it(rehearsal: &Rehearsal) {
     let args = ["--bootstrap-server", &target, "--describe", "--group", e2e::live::GROUP];
     let described = rehearsal.stack.kafka_tool(Side::Target, "ConsumerGroupCommand", &args).await.unwrap();
     assert!(described.contains(" orders "), "{described}");
+}
+
+/// The downloaded maps hold for every source offset: gaps of transactions and compaction, trimmed logs, sentinels.
+async fn every_offset_is_translated_as_both_clusters_show(rehearsal: &Rehearsal) {
+    let maps = rehearsal.dir.join("offsets");
+    rehearsal.cli.run("offsets", &["--out-dir", maps.to_str().unwrap()]).await.unwrap().ok().unwrap();
+    let (judged, right) = rehearsal.java.judge_offsets(&maps).await.unwrap();
+    assert!(right, "{judged:#}");
+    assert_eq!(judged["partitions"], 306);
+    for kind in ["offsets_without_a_record", "partitions_with_a_log_start"] {
+        assert!(judged[kind].as_u64().unwrap() > 0, "the source has nothing to prove with: {judged:#}");
+    }
 }
 
 fn mirrored_journal_has_the_documented_lines(rehearsal: &Rehearsal) {
