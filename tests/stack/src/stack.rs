@@ -183,8 +183,14 @@ impl Stack {
     async fn plan(options: Options, layout: Layout, tools: &Tools) -> anyhow::Result<Self> {
         let mut ports = Ports::load(&layout.ports())?;
         let mut cluster = |side, version: &str| {
-            let (brokers, heap_mib) = (options.brokers, options.broker_heap_mib);
-            let spec = ClusterSpec { side, version: version.to_owned(), brokers, heap_mib };
+            let spec = ClusterSpec {
+                side,
+                version: version.to_owned(),
+                brokers: options.brokers,
+                heap_mib: options.broker_heap_mib,
+                linked: options.linked,
+                config: if side == Side::Target { options.target_config.clone() } else { Vec::new() },
+            };
             Cluster::plan(spec, &tools.java, &layout, &mut ports).map(Arc::new)
         };
         let source = cluster(Side::Source, &options.source_version)?;
