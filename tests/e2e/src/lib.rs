@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod evidence;
 pub mod java;
+pub mod leaders;
 pub mod live;
 pub mod rehearsal;
 

@@ -23,7 +23,7 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 
 /** Creates and fills the source of a rehearsal; see {@link Catalogue} for what it holds. */
 public final class LoadSource {
-    private static final String USAGE = "LoadSource --bootstrap B --seed N [--scale F] [--no-acls]";
+    private static final String USAGE = "LoadSource --bootstrap B --seed N [--scale F] [--topics a,b] [--no-acls]";
     private static final int MOST_REPLICAS = 3;
     private static final int THREADS = 6;
 
@@ -31,14 +31,16 @@ public final class LoadSource {
 
     /** Fills the source and prints a summary in JSON on stdout; progress goes to stderr. */
     public static void main(String[] argv) throws Exception {
-        Args args = new Args(argv, USAGE, Set.of("bootstrap", "seed", "scale", "no-acls"));
+        Args args = new Args(argv, USAGE, Set.of("bootstrap", "seed", "scale", "topics", "no-acls"));
         long started = System.nanoTime();
         String bootstrap = args.required("bootstrap");
         Map<String, Object> summary = new LinkedHashMap<>();
         try (Admin admin = Clients.admin(bootstrap)) {
             int brokers = admin.describeCluster().nodes().get().size();
             int replicas = Math.min(MOST_REPLICAS, brokers);
-            List<TopicSpec> topics = Catalogue.topics(replicas);
+            List<String> wanted = args.list("topics");
+            List<TopicSpec> topics = Catalogue.topics(replicas).stream()
+                    .filter(topic -> wanted.isEmpty() || wanted.contains(topic.name())).toList();
             Seeded seeded = new Seeded((long) args.number("seed", 1));
             TopicSpec.Filling filling =
                     new TopicSpec.Filling(bootstrap, seeded, args.number("scale", 1), new TopicSpec.Facts());
@@ -48,11 +50,11 @@ public final class LoadSource {
             progress(started, "records written; waiting for the log cleaner");
             Map<String, Integer> holes = new HoleWatch(filling).settle();
             progress(started, "batches with holes: " + holes);
-            Map<String, String> groups = new SourceGroups(admin, filling, topics).commit();
+            Map<String, String> groups = new SourceGroups(admin, filling, topics).commit(wanted.isEmpty());
             progress(started, groups.size() + " groups committed");
             int acls = args.flag("no-acls") ? 0 : SourceAcls.create(admin);
             summary.put("topics", topics.size());
-            summary.put("partitions", Catalogue.PARTITIONS);
+            summary.put("partitions", topics.stream().mapToInt(TopicSpec::partitions).sum());
             summary.put("replication_factor", replicas);
             addSizes(admin, topics, summary);
             summary.put("groups", groups);
