@@ -29,6 +29,10 @@ test: build ## Set everything up and run all tests, the end-to-end migration amo
 test-unit: ## Run the tests that need no stack
 	cargo test --workspace --locked --lib --bins
 
+.PHONY: test-faults
+test-faults: build ## Run migrations while brokers, networks, functions and AWS fail (ARGS="--help" shows options)
+	target/debug/faults $(ARGS)
+
 .PHONY: lint
 lint: ## Formatting, clippy, documentation, dependency rules
 	scripts/lint

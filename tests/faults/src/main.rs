@@ -12,8 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Whole migrations on real brokers while brokers, networks, functions and AWS fail.
 #[derive(Debug, Parser)]
 struct Args {
-    /// No migration begins after so many minutes. Under way are then the last one's faults and its end.
-    #[arg(long, default_value_t = 8)]
+    /// How long to go on: a further migration begins only when one like the longest so far fits in.
+    #[arg(long, default_value_t = 10)]
     minutes: u64,
     /// Seed of the first migration's data and faults; the next has the next number. The faults are the same each time,
     /// the timing on real brokers is not.
@@ -61,8 +61,10 @@ async fn interruptible(args: &Args) -> anyhow::Result<bool> {
 }
 
 async fn rounds(args: &Args) -> anyhow::Result<()> {
-    let until = Instant::now() + Duration::from_secs(args.minutes * 60);
+    let (began, limit) = (Instant::now(), Duration::from_secs(args.minutes * 60));
+    let mut longest = Duration::ZERO;
     for seed in args.seed.. {
+        let round = Instant::now();
         let plan = Plan {
             name: "faults".to_owned(),
             seed,
@@ -72,7 +74,8 @@ async fn rounds(args: &Args) -> anyhow::Result<()> {
             faults_for: Duration::from_secs(args.faults),
         };
         print(seed, &faults::run(&plan).await?);
-        if Instant::now() >= until {
+        longest = longest.max(round.elapsed());
+        if began.elapsed() + longest > limit {
             break;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use e2e::{Live, Rehearsal};
 use serde_json::Value;
 use tokio::time::{sleep, timeout_at};
@@ -39,9 +39,9 @@ impl Operator<'_> {
         let mut last = "unknown".to_owned();
         loop {
             let step = async {
-                let phase = self.phase().await;
-                let done = self.step(phase.as_deref()).await?;
-                anyhow::Ok((done, phase))
+                let status = self.status().await;
+                let done = self.step(&status).await?;
+                anyhow::Ok((done, status["phase"].as_str().map(str::to_owned)))
             };
             let out_of_time = || format!("the migration was not finalized in time; its phase was {last}");
             let (done, phase) = timeout_at(deadline, step).await.with_context(out_of_time)??;
@@ -52,19 +52,22 @@ impl Operator<'_> {
         }
     }
 
-    /// The phase; nothing while there is none or it cannot be read.
-    async fn phase(&self) -> Option<String> {
-        let status = self.rehearsal.cli.run("status", &["--output", "json"]).await.ok()?.ok().ok()?;
-        status.json().ok()?.get("phase").and_then(Value::as_str).map(str::to_owned)
+    /// What `status` says; null while there is no migration or it cannot be read.
+    async fn status(&self) -> Value {
+        let output = self.rehearsal.cli.run("status", &["--output", "json"]).await;
+        output.ok().and_then(|output| output.ok().ok()?.json().ok()).unwrap_or_default()
     }
 
     /// What the phase asks for; true when nothing is left to do.
-    async fn step(&self, phase: Option<&str>) -> anyhow::Result<bool> {
-        match phase {
+    async fn step(&self, status: &Value) -> anyhow::Result<bool> {
+        match status["phase"].as_str() {
             None => self.verb("execute").await?,
             Some("finalized") => return Ok(true),
             Some("rolled_back") => bail!("the migration was rolled back, which nobody asked for"),
             Some("failed") => {
+                let reason = status["reason"].as_str().unwrap_or_default();
+                // Nothing that is done to it here is a reason to give data up, or to suspect somebody else.
+                ensure!(!reason.contains("Unsafe"), "the migration failed for good: {reason}");
                 self.diary.count("resume");
                 self.verb("resume").await?;
             }

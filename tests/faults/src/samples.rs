@@ -1,7 +1,7 @@
 //! Looks at a few partitions of the target with Kafka's own tools, beside the judges that look at all.
 
 use anyhow::{Context, ensure};
-use e2e::Rehearsal;
+use e2e::{Rehearsal, records};
 use stack::Side;
 
 /// Topics that nobody writes to during the migration, that are neither compacted nor trimmed on the target, and whose
@@ -25,21 +25,13 @@ struct Batch {
 /// With what differs.
 pub async fn check(rehearsal: &Rehearsal) -> anyhow::Result<()> {
     for topic in TOPICS {
-        let (from, to) = (end(rehearsal, Side::Source, topic).await?, end(rehearsal, Side::Target, topic).await?);
+        let from = records::end(&rehearsal.stack, Side::Source, topic).await?;
+        let to = records::end(&rehearsal.stack, Side::Target, topic).await?;
         ensure!(from == to, "{topic}/0 has {from} records on the source and {to} on the target (kafka-get-offsets)");
         let batches = batches(rehearsal, topic).await?;
         contiguous(&batches, to).with_context(|| format!("{topic}/0 on the target (kafka-dump-log)"))?;
     }
     Ok(())
-}
-
-async fn end(rehearsal: &Rehearsal, side: Side, topic: &str) -> anyhow::Result<i64> {
-    let server = rehearsal.stack.cluster(side).bootstrap();
-    let partition = format!("{topic}:0");
-    let args = ["--bootstrap-server", &server, "--topic-partitions", &partition];
-    let printed = rehearsal.stack.kafka_tool(side, "GetOffsetShell", &args).await?;
-    let end = printed.trim().rsplit(':').next().and_then(|end| end.parse().ok());
-    end.with_context(|| format!("no offset of {partition}: {printed}"))
 }
 
 async fn batches(rehearsal: &Rehearsal, topic: &str) -> anyhow::Result<Vec<Batch>> {
