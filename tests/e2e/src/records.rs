@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
+use serde_json::json;
 use stack::{Side, Stack};
 use tokio::io::AsyncWriteExt;
 
@@ -46,4 +47,17 @@ pub async fn end(stack: &Stack, side: Side, topic: &str) -> anyhow::Result<i64> 
     let printed = stack.kafka_tool(side, "GetOffsetShell", &args).await?;
     let end = printed.trim().rsplit(':').next().and_then(|end| end.parse().ok());
     end.with_context(|| format!("no offset of {partition}: {printed}"))
+}
+
+/// Deletes the records of partition 0 of a topic that are before `offset`.
+///
+/// # Errors
+/// When `kafka-delete-records.sh` fails.
+pub async fn delete_before(stack: &Stack, side: Side, topic: &str, offset: i64) -> anyhow::Result<()> {
+    let what = json!({"version": 1, "partitions": [{"topic": topic, "partition": 0, "offset": offset}]});
+    let file = stack.logs().join("delete-records.json");
+    std::fs::write(&file, what.to_string())?;
+    let (server, path) = (stack.cluster(side).bootstrap(), file.display().to_string());
+    let args = ["--bootstrap-server", &server, "--offset-json-file", &path];
+    stack.kafka_tool(side, "DeleteRecordsCommand", &args).await.map(drop)
 }
