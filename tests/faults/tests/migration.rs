@@ -12,9 +12,9 @@ async fn a_migration_under_faults_loses_and_doubles_nothing() {
         name: "faults-short".to_owned(),
         seed: 3,
         brokers: 1,
-        scale: "0.2".to_owned(),
+        scale: "0.1".to_owned(),
         whole: false,
-        faults_for: Duration::from_secs(45),
+        faults_for: Duration::from_secs(40),
     };
     let account = faults::run(&plan).await.unwrap();
     assert!(account.counts.len() >= 4, "hardly anything went wrong: {:?}", account.counts);
