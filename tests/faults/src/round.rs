@@ -13,7 +13,7 @@ use crate::samples;
 use crate::schedule::Lane;
 
 /// How long a migration may take to come to its end after the last fault.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Topics of a short round: those with live clients, those of [`samples`], and what has to be encoded again (compacted,
 /// LogAppendTime, a log start inside a batch).
