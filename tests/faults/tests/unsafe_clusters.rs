@@ -50,7 +50,7 @@ async fn a_loss_on_the_source_stops_its_partition(rehearsal: &Rehearsal) {
     assert_eq!(resumed.code, 1, "{}", resumed.stderr);
     let quiet = partition(rehearsal, "quiet", |quiet| quiet["stopped"].is_string()).await;
     let reason = quiet["stopped"].as_str().unwrap();
-    assert!(reason.contains("now starts at 65") && reason.contains("quiet/0"), "{reason}");
+    assert!(reason.contains("offsets 60 to 65 are gone") && reason.contains("quiet/0"), "{reason}");
     assert_eq!(quiet["copied"], 60, "nothing behind the loss is copied");
 }
 
