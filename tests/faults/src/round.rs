@@ -12,6 +12,9 @@ use crate::operator::Operator;
 use crate::samples;
 use crate::schedule::Lane;
 
+/// Records in a second of the live producers: nearly each is a batch, and the copy has to keep up while everything fails.
+const RATE: u32 = 60;
+
 /// How long a migration may take to come to its end after the last fault.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -88,7 +91,7 @@ async fn migrate(rehearsal: &Rehearsal, plan: &Plan) -> anyhow::Result<Account> 
         true => rehearsal.java.load_source(plan.seed, &plan.scale).await?,
         false => rehearsal.java.load_topics(plan.seed, &plan.scale, &FEW_TOPICS).await?,
     };
-    let live = Live::start(&rehearsal.stack, &rehearsal.java).await?;
+    let live = Live::start_at(&rehearsal.stack, &rehearsal.java, RATE).await?;
     diary.note("the migration begins");
     let began = Instant::now();
     let faults_end = began + plan.faults_for;
