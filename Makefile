@@ -33,6 +33,10 @@ test-unit: ## Run the tests that need no stack
 fuzz: ## Fuzz what reads stored and received bytes (SECONDS_EACH=60, TARGETS="batch tail runs sealed")
 	scripts/fuzz
 
+.PHONY: test-faults
+test-faults: build ## Run migrations while brokers, networks, functions and AWS fail (ARGS="--help" shows options)
+	target/debug/faults $(ARGS)
+
 .PHONY: lint
 lint: ## Formatting, clippy, documentation, dependency rules
 	scripts/lint

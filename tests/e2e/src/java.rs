@@ -66,6 +66,16 @@ impl Java {
         self.json("LoadSource", &args).await.map(|(summary, _)| summary)
     }
 
+    /// The same with a few of the topics, and only with the consumer groups that need no others.
+    ///
+    /// # Errors
+    /// When the loader fails, with its output.
+    pub async fn load_topics(&self, seed: u64, scale: &str, topics: &[&str]) -> anyhow::Result<Value> {
+        let (seed, topics) = (seed.to_string(), topics.join(","));
+        let args = ["--bootstrap", &self.source, "--seed", &seed, "--scale", scale, "--topics", &topics];
+        self.json("LoadSource", &args).await.map(|(summary, _)| summary)
+    }
+
     /// Compares both clusters completely; `options` are further ones of the judge. Returns the verdict and whether they
     /// are equal.
     ///

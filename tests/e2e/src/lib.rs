@@ -5,7 +5,9 @@ pub mod cli;
 pub mod config;
 pub mod evidence;
 pub mod java;
+pub mod leaders;
 pub mod live;
+pub mod records;
 pub mod rehearsal;
 pub mod transaction;
 

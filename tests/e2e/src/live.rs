@@ -17,6 +17,9 @@ pub const TOPICS: &str = "orders,clickstream.web,search.index-requests,payments"
 /// Group of the consumer.
 pub const GROUP: &str = "live-readers";
 
+/// Records in a second of the producers, unless a test asks for other ones.
+const RATE: u32 = 200;
+
 /// Exit code of a Java program that ended in an orderly way on SIGTERM.
 const JVM_TERMINATED: i32 = 128 + 15;
 
@@ -37,6 +40,14 @@ impl Live {
     /// # Errors
     /// When a client does not start, with the end of its log.
     pub async fn start(stack: &Stack, java: &Java) -> anyhow::Result<Self> {
+        Self::start_at(stack, java, RATE).await
+    }
+
+    /// The same with producers that write `rate` records in a second.
+    ///
+    /// # Errors
+    /// As [`Live::start`].
+    pub async fn start_at(stack: &Stack, java: &Java, rate: u32) -> anyhow::Result<Self> {
         let dir = stack.webhook().dir().to_owned();
         let path = dir.display().to_string();
         order(&dir, "source")?;
@@ -46,7 +57,8 @@ impl Live {
         for name in ["reader-1", "reader-2"] {
             consumers.push(java.client("LiveConsumer", name, &[common.as_slice(), &["--group", GROUP]].concat())?);
         }
-        let producer = java.client("LiveProducers", "live", &[common.as_slice(), &["--rate", "200"]].concat())?;
+        let producer =
+            java.client("LiveProducers", "live", &[common.as_slice(), &["--rate", &rate.to_string()]].concat())?;
         let read = dir.join(format!("{GROUP}@reader-1.consumed"));
         producer.ready(PATIENCE, || async { read.metadata().is_ok_and(|file| file.len() > 0) }).await?;
         Ok(Self { dir, producer, consumers })

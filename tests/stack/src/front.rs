@@ -3,6 +3,7 @@
 mod lambda;
 mod msk;
 mod proxy;
+mod trouble;
 
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use tokio::net::TcpListener;
 pub(crate) use lambda::{LambdaOptions, Lambdas};
 pub(crate) use msk::MskCluster;
 pub use msk::{SOURCE_ARN, TARGET_ARN};
+pub(crate) use trouble::Troubles;
+pub use trouble::{AwsFault, AwsService, AwsTrouble};
 
 /// What the front needs to know.
 #[derive(Debug, Clone)]
@@ -26,12 +29,14 @@ pub(crate) struct Front {
     pub clusters: Arc<Vec<MskCluster>>,
     /// moto's own port.
     pub moto: proxy::Upstream,
+    /// Trouble with what moto stands for.
+    pub troubles: Troubles,
 }
 
 impl Front {
     /// A front before a moto on `moto_port`.
-    pub(crate) fn new(lambdas: Lambdas, clusters: Vec<MskCluster>, moto_port: u16) -> Self {
-        Self { lambdas, clusters: Arc::new(clusters), moto: proxy::Upstream::new(moto_port) }
+    pub(crate) fn new(lambdas: Lambdas, clusters: Vec<MskCluster>, moto_port: u16, troubles: Troubles) -> Self {
+        Self { lambdas, clusters: Arc::new(clusters), moto: proxy::Upstream::new(moto_port), troubles }
     }
 
     /// Serves until the task is aborted.

@@ -2,11 +2,13 @@
 
 mod cluster;
 mod config;
+mod link;
 mod probe;
 mod tools;
 
 pub use cluster::Cluster;
 pub(crate) use cluster::ClusterSpec;
+pub use link::{Link, Weather};
 pub use tools::main_class;
 
 /// One of the two clusters of a migration.

@@ -21,6 +21,10 @@ pub struct Options {
     pub brokers: usize,
     /// `-Xmx` of each broker in MiB.
     pub broker_heap_mib: u32,
+    /// Whether clients reach each broker through a [`crate::Link`], which can be disturbed. Brokers among themselves do not.
+    pub linked: bool,
+    /// Lines of the target's `server.properties` on top of the stack's own.
+    pub target_config: Vec<(String, String)>,
     /// Go on with the data of the last stack of this name.
     pub keep: bool,
     /// Nobody will want the data: at the end kill the processes and delete the data, leave the logs.
@@ -51,6 +55,8 @@ impl Default for Options {
             target_version: DEFAULT_VERSION.to_owned(),
             brokers: 1,
             broker_heap_mib: 512,
+            linked: false,
+            target_config: Vec::new(),
             keep: false,
             discard: false,
             quiet: false,

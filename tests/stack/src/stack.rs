@@ -11,7 +11,8 @@ use tokio::{
 
 use crate::{
     aws, deploy,
-    front::{Front, LambdaOptions, Lambdas, MskCluster, SOURCE_ARN, TARGET_ARN},
+    front::{AwsTrouble, Front, LambdaOptions, Lambdas, MskCluster, SOURCE_ARN, TARGET_ARN, Troubles},
+    http,
     kafka::{Cluster, ClusterSpec, Side},
     layout::Layout,
     moto,
@@ -37,6 +38,7 @@ pub struct Stack {
     source: Arc<Cluster>,
     target: Arc<Cluster>,
     lambdas: Lambdas,
+    troubles: Troubles,
     webhook: Webhook,
     front_port: u16,
     webhook_port: u16,
@@ -147,6 +149,29 @@ impl Stack {
         self.lambdas.busy(function)
     }
 
+    /// Invokes a function with `payload`, as anybody may beside the state machine, and waits for its answer.
+    ///
+    /// # Errors
+    /// With what the function, or Lambda in its place, said went wrong.
+    pub async fn invoke(&self, function: &str, payload: &Value) -> anyhow::Result<Value> {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.endpoint());
+        let (status, body) = http::post(&url, &[], payload.to_string().into()).await?;
+        let answer: Value = serde_json::from_slice(&body).context("an answer that is not JSON")?;
+        let failed = !status.is_success() || answer.get("errorType").is_some();
+        anyhow::ensure!(!failed, "{function} failed ({status}): {answer}");
+        Ok(answer)
+    }
+
+    /// Makes trouble with AWS, in place of the trouble there was; nothing ends it.
+    pub fn trouble_aws(&self, trouble: Option<AwsTrouble>) {
+        self.troubles.set(trouble);
+    }
+
+    /// How many calls of AWS were hit by trouble since the start.
+    pub fn troubled_calls(&self) -> u64 {
+        self.troubles.hit()
+    }
+
     /// Creates a further state machine, for tests with a definition of their own; placeholders are filled in.
     ///
     /// # Errors
@@ -183,8 +208,14 @@ impl Stack {
     async fn plan(options: Options, layout: Layout, tools: &Tools) -> anyhow::Result<Self> {
         let mut ports = Ports::load(&layout.ports())?;
         let mut cluster = |side, version: &str| {
-            let (brokers, heap_mib) = (options.brokers, options.broker_heap_mib);
-            let spec = ClusterSpec { side, version: version.to_owned(), brokers, heap_mib };
+            let spec = ClusterSpec {
+                side,
+                version: version.to_owned(),
+                brokers: options.brokers,
+                heap_mib: options.broker_heap_mib,
+                linked: options.linked,
+                config: if side == Side::Target { options.target_config.clone() } else { Vec::new() },
+            };
             Cluster::plan(spec, &tools.java, &layout, &mut ports).map(Arc::new)
         };
         let source = cluster(Side::Source, &options.source_version)?;
@@ -194,7 +225,8 @@ impl Stack {
         ports.save(&layout.ports())?;
         let webhook = Webhook::new(&layout.webhook(), options.freeze_ack_limit)?;
         let lambdas = Lambdas::new(lambda_options(&options, &layout, runtime_port, front_port))?;
-        let front = Front::new(lambdas.clone(), vec![as_msk(&source), as_msk(&target)], moto_port);
+        let troubles = Troubles::default();
+        let front = Front::new(lambdas.clone(), vec![as_msk(&source), as_msk(&target)], moto_port, troubles.clone());
         let tasks = vec![
             tokio::spawn(front.serve(TcpListener::bind(("127.0.0.1", front_port)).await?)),
             tokio::spawn(webhook.clone().serve(TcpListener::bind(("127.0.0.1", webhook_port)).await?)),
@@ -205,6 +237,7 @@ impl Stack {
             source,
             target,
             lambdas,
+            troubles,
             webhook,
             front_port,
             webhook_port,

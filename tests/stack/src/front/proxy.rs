@@ -11,7 +11,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
-use super::Front;
+use super::{Front, trouble::AwsTrouble};
 
 /// moto behind the front.
 #[derive(Debug, Clone)]
@@ -39,8 +39,13 @@ impl Upstream {
 }
 
 pub(super) async fn pass(State(front): State<Front>, request: Request) -> Response {
-    match front.moto.send(request).await {
-        Ok(response) => response,
-        Err(error) => (StatusCode::BAD_GATEWAY, format!("moto did not answer: {error:#}")).into_response(),
+    let trouble = front.troubles.next(request.headers());
+    if let Some(refusal) = trouble.and_then(AwsTrouble::refusal) {
+        return refusal;
+    }
+    match (front.moto.send(request).await, trouble) {
+        (Ok(response), None) => response,
+        (Ok(response), Some(trouble)) => trouble.on_the_way(response).await,
+        (Err(error), _) => (StatusCode::BAD_GATEWAY, format!("moto did not answer: {error:#}")).into_response(),
     }
 }

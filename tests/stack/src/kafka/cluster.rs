@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +12,8 @@ use tokio::process::Command;
 
 use super::{
     Side,
-    config::{self, BrokerConfig, Metadata, ZOOKEEPER_SESSION_MS},
+    config::{self, BrokerConfig, BrokerPorts, Metadata, ZOOKEEPER_SESSION_MS},
+    link::Link,
     probe,
     tools::{self, ToolOutput, main_class},
 };
@@ -43,6 +44,10 @@ pub struct ClusterSpec {
     pub brokers: usize,
     /// `-Xmx` of a broker in MiB.
     pub heap_mib: u32,
+    /// Whether clients reach the brokers through links.
+    pub linked: bool,
+    /// Further lines of `server.properties`.
+    pub config: Vec<(String, String)>,
 }
 
 /// A running cluster.
@@ -53,7 +58,8 @@ pub struct Cluster {
     layout: Layout,
     zookeeper_port: u16,
     zookeeper: Mutex<Option<Process>>,
-    ports: Vec<u16>,
+    ports: Vec<BrokerPorts>,
+    links: Mutex<Vec<Arc<Link>>>,
     controller_ports: Vec<u16>,
     brokers: Mutex<Vec<Option<Process>>>,
 }
@@ -68,17 +74,23 @@ impl Cluster {
         let mut each = |what: &str| -> anyhow::Result<Vec<u16>> {
             (1..=spec.brokers).map(|id| ports.get(&format!("{side}-{id}{what}"))).collect()
         };
-        let (clients, controllers) = match spec.side {
-            Side::Source => (each("")?, Vec::new()),
-            Side::Target => (each("")?, each("-controller")?),
+        let advertised = each("")?;
+        let (clients, brokers) = match spec.linked {
+            true => (each("-behind-link")?, each("-brokers")?.into_iter().map(Some).collect()),
+            false => (advertised.clone(), vec![None; spec.brokers]),
         };
+        let controllers = if spec.side == Side::Target { each("-controller")? } else { Vec::new() };
+        let triples = advertised.into_iter().zip(clients).zip(brokers);
+        let broker_ports =
+            triples.map(|((advertised, clients), brokers)| BrokerPorts { advertised, clients, brokers }).collect();
         let zookeeper_port = if spec.side == Side::Source { ports.get("zookeeper")? } else { 0 };
         Ok(Self {
             java: java.to_owned(),
             layout: layout.clone(),
             zookeeper_port,
             zookeeper: Mutex::new(None),
-            ports: clients,
+            ports: broker_ports,
+            links: Mutex::default(),
             controller_ports: controllers,
             brokers: Mutex::new((0..spec.brokers).map(|_| None).collect()),
             spec,
@@ -95,6 +107,7 @@ impl Cluster {
             Side::Target => "KRaft",
         };
         let step = progress.step(&format!("{} (Kafka {}, {what})", self.spec.side.name(), self.spec.version));
+        self.open_links().await?;
         match self.spec.side {
             Side::Source => self.start_zookeeper().await?,
             Side::Target => try_join_all((1..=self.spec.brokers).map(|id| self.format(id))).await.map(drop)?,
@@ -125,7 +138,7 @@ impl Cluster {
 
     /// `127.0.0.1:<port>` of every broker, separated by commas.
     pub fn bootstrap(&self) -> String {
-        let addresses: Vec<String> = self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let addresses: Vec<String> = self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.advertised)).collect();
         addresses.join(",")
     }
 
@@ -137,6 +150,15 @@ impl Cluster {
     /// The log directory of every broker, in the order of their ids.
     pub fn log_dirs(&self) -> Vec<PathBuf> {
         (1..=self.spec.brokers).map(|id| self.log_dir(id)).collect()
+    }
+
+    /// The link between clients and broker `id`.
+    ///
+    /// # Errors
+    /// When there is no such broker, or the stack was started without links.
+    pub fn link(&self, id: usize) -> anyhow::Result<Arc<Link>> {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.get(id.wrapping_sub(1)).cloned().with_context(|| format!("{} has no link", self.broker_name(id)))
     }
 
     /// The class path of this version's jars, as `java -cp` takes it.
@@ -210,6 +232,14 @@ impl Cluster {
         }
     }
 
+    async fn open_links(&self) -> anyhow::Result<()> {
+        for ports in self.ports.iter().filter(|_| self.spec.linked) {
+            let link = Link::open(ports.advertised, ports.clients).await?;
+            self.links.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(link));
+        }
+        Ok(())
+    }
+
     async fn start_zookeeper(&self) -> anyhow::Result<()> {
         let (port, data) = (self.zookeeper_port, self.layout.data().join("zookeeper"));
         std::fs::create_dir_all(&data)?;
@@ -259,7 +289,7 @@ impl Cluster {
     }
 
     async fn sees(&self, index: usize, wanted: usize) -> bool {
-        let seen = probe::brokers_seen_by(self.ports[index]).await.and_then(|seen| usize::try_from(seen).ok());
+        let seen = probe::brokers_seen_by(self.ports[index].clients).await.and_then(|seen| usize::try_from(seen).ok());
         seen.is_some_and(|seen| seen >= wanted)
     }
 
@@ -270,8 +300,15 @@ impl Cluster {
         };
         let log_dir = self.log_dir(id);
         std::fs::create_dir_all(&log_dir)?;
-        let broker =
-            BrokerConfig { id, port: self.ports[id - 1], log_dir: &log_dir, brokers: self.spec.brokers, metadata };
+        let ports = self.ports[id - 1];
+        let broker = BrokerConfig {
+            id,
+            ports,
+            log_dir: &log_dir,
+            brokers: self.spec.brokers,
+            metadata,
+            more: &self.spec.config,
+        };
         let path = self.layout.conf().join(format!("{}.properties", self.broker_name(id)));
         std::fs::write(&path, config::server_properties(&broker))
             .with_context(|| format!("writing {}", path.display()))?;

@@ -14,14 +14,27 @@ pub(super) const ZOOKEEPER_SESSION_MS: u64 = 4_000;
 pub(super) struct BrokerConfig<'a> {
     /// Broker id, from 1 as on MSK.
     pub(super) id: usize,
-    /// Client port.
-    pub(super) port: u16,
+    /// Where it listens.
+    pub(super) ports: BrokerPorts,
     /// Where its log segments go.
     pub(super) log_dir: &'a Path,
     /// Brokers in the cluster.
     pub(super) brokers: usize,
     /// What is behind it.
     pub(super) metadata: Metadata<'a>,
+    /// Further lines.
+    pub(super) more: &'a [(String, String)],
+}
+
+/// The ports of a broker.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BrokerPorts {
+    /// The one that clients are told.
+    pub(super) advertised: u16,
+    /// The one it listens on for clients, behind a link perhaps.
+    pub(super) clients: u16,
+    /// The one for other brokers, where clients have a link.
+    pub(super) brokers: Option<u16>,
 }
 
 /// Where a cluster keeps its metadata.
@@ -45,28 +58,64 @@ impl Metadata<'_> {
 pub(super) fn server_properties(broker: &BrokerConfig<'_>) -> String {
     let mut text = common(broker);
     let id = broker.id;
-    let client = format!("PLAINTEXT://127.0.0.1:{}", broker.port);
+    let mut listeners = Listeners::of(broker.ports);
     // Writing to a String cannot fail.
     let _ = match &broker.metadata {
         Metadata::ZooKeeper(port) => write!(
             text,
-            "broker.id={id}\nlisteners={client}\nadvertised.listeners={client}\nzookeeper.connect=127.0.0.1:{port}\n\
-             zookeeper.session.timeout.ms={ZOOKEEPER_SESSION_MS}\n"
+            "broker.id={id}\nzookeeper.connect=127.0.0.1:{port}\nzookeeper.session.timeout.ms={ZOOKEEPER_SESSION_MS}\n"
         ),
         Metadata::Raft(ports) => {
-            let controller = ports.get(id - 1).copied().unwrap_or_default();
+            listeners.add_controller(ports.get(id - 1).copied().unwrap_or_default());
             let voters = ports.iter().enumerate().map(|(index, port)| format!("{}@127.0.0.1:{port}", index + 1));
             write!(
                 text,
-                "process.roles=broker,controller\nnode.id={id}\nlisteners={client},CONTROLLER://127.0.0.1:{controller}\n\
-                 advertised.listeners={client}\ncontroller.listener.names=CONTROLLER\n\
-                 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+                "process.roles=broker,controller\nnode.id={id}\ncontroller.listener.names=CONTROLLER\n\
                  controller.quorum.voters={}\n",
                 voters.collect::<Vec<_>>().join(",")
             )
         }
     };
+    text += &listeners.lines();
+    for (name, value) in broker.more {
+        let _ = writeln!(text, "{name}={value}");
+    }
     text
+}
+
+/// The listeners of a broker by name, all without encryption.
+struct Listeners {
+    listening: Vec<(&'static str, u16)>,
+    advertised: Vec<(&'static str, u16)>,
+}
+
+impl Listeners {
+    fn of(ports: BrokerPorts) -> Self {
+        let brokers = ports.brokers.map(|port| ("BROKERS", port));
+        Self {
+            listening: std::iter::once(("PLAINTEXT", ports.clients)).chain(brokers).collect(),
+            advertised: std::iter::once(("PLAINTEXT", ports.advertised)).chain(brokers).collect(),
+        }
+    }
+
+    fn add_controller(&mut self, port: u16) {
+        self.listening.push(("CONTROLLER", port));
+    }
+
+    fn lines(&self) -> String {
+        let addresses = |listeners: &[(&str, u16)]| {
+            listeners.iter().map(|(name, port)| format!("{name}://127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+        };
+        let protocols: Vec<_> = self.listening.iter().map(|(name, _)| format!("{name}:PLAINTEXT")).collect();
+        format!(
+            "listeners={}\nadvertised.listeners={}\nlistener.security.protocol.map={}\n\
+             inter.broker.listener.name={}\n",
+            addresses(&self.listening),
+            addresses(&self.advertised),
+            protocols.join(","),
+            self.advertised.last().map_or("PLAINTEXT", |(name, _)| name),
+        )
+    }
 }
 
 fn common(broker: &BrokerConfig<'_>) -> String {
@@ -105,23 +154,35 @@ pub(super) fn zookeeper_properties(port: u16, dir: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn broker(metadata: Metadata<'_>, brokers: usize) -> String {
-        server_properties(&BrokerConfig { id: 2, port: 9092, log_dir: Path::new("/d"), brokers, metadata })
+    fn broker(metadata: Metadata<'_>, brokers: usize, ports: BrokerPorts) -> String {
+        let more = [("log.cleaner.threads".to_owned(), "2".to_owned())];
+        server_properties(&BrokerConfig { id: 2, ports, log_dir: Path::new("/d"), brokers, metadata, more: &more })
     }
+
+    const DIRECT: BrokerPorts = BrokerPorts { advertised: 9092, clients: 9092, brokers: None };
 
     #[test]
     fn a_source_broker_is_bound_to_zookeeper() {
-        let text = broker(Metadata::ZooKeeper(2181), 1);
+        let text = broker(Metadata::ZooKeeper(2181), 1, DIRECT);
         assert!(text.contains("zookeeper.connect=127.0.0.1:2181\n") && text.contains("broker.id=2\n"));
         assert!(text.contains("AclAuthorizer") && !text.contains("process.roles"));
-        assert!(text.contains("transaction.state.log.min.isr=1\n"));
+        assert!(text.contains("transaction.state.log.min.isr=1\n") && text.ends_with("log.cleaner.threads=2\n"));
     }
 
     #[test]
     fn a_target_broker_votes_with_all_controllers() {
-        let text = broker(Metadata::Raft(&[1, 2, 3]), 3);
+        let text = broker(Metadata::Raft(&[1, 2, 3]), 3, DIRECT);
         assert!(text.contains("controller.quorum.voters=1@127.0.0.1:1,2@127.0.0.1:2,3@127.0.0.1:3\n"));
         assert!(text.contains("CONTROLLER://127.0.0.1:2\n") && !text.contains("zookeeper"));
         assert!(text.contains("offsets.topic.replication.factor=3\n") && text.contains("min.insync.replicas=2\n"));
+    }
+
+    #[test]
+    fn clients_are_told_the_link_and_brokers_are_not() {
+        let linked = BrokerPorts { advertised: 1, clients: 2, brokers: Some(3) };
+        let text = broker(Metadata::Raft(&[7, 8]), 2, linked);
+        assert!(text.contains("\nlisteners=PLAINTEXT://127.0.0.1:2,BROKERS://127.0.0.1:3,CONTROLLER://127.0.0.1:8\n"));
+        assert!(text.contains("\nadvertised.listeners=PLAINTEXT://127.0.0.1:1,BROKERS://127.0.0.1:3\n"));
+        assert!(text.contains("\ninter.broker.listener.name=BROKERS\n"));
     }
 }

@@ -23,7 +23,8 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 
 /** Creates and fills the source of a rehearsal; see {@link Catalogue} for what it holds. */
 public final class LoadSource {
-    private static final String USAGE = "LoadSource --bootstrap B --seed N [--scale F] [--no-acls] [--old-formats]";
+    private static final String USAGE =
+            "LoadSource --bootstrap B --seed N [--scale F] [--topics a,b] [--no-acls] [--old-formats]";
     private static final int MOST_REPLICAS = 3;
     private static final int THREADS = 6;
 
@@ -31,7 +32,8 @@ public final class LoadSource {
 
     /** Fills the source and prints a summary in JSON on stdout; progress goes to stderr. */
     public static void main(String[] argv) throws Exception {
-        Args args = new Args(argv, USAGE, Set.of("bootstrap", "seed", "scale", "no-acls", "old-formats"));
+    private static final String USAGE =
+            "LoadSource --bootstrap B --seed N [--scale F] [--topics a,b] [--no-acls] [--old-formats]";
         long started = System.nanoTime();
         String bootstrap = args.required("bootstrap");
         Map<String, Object> summary = new LinkedHashMap<>();
@@ -39,7 +41,9 @@ public final class LoadSource {
             int brokers = admin.describeCluster().nodes().get().size();
             int replicas = Math.min(MOST_REPLICAS, brokers);
             boolean old = args.flag("old-formats");
-            List<TopicSpec> topics = old ? Catalogue.oldFormats() : Catalogue.topics(replicas);
+            List<String> wanted = args.list("topics");
+            List<TopicSpec> topics = (old ? Catalogue.oldFormats() : Catalogue.topics(replicas)).stream()
+                    .filter(topic -> wanted.isEmpty() || wanted.contains(topic.name())).toList();
             Seeded seeded = new Seeded((long) args.number("seed", 1));
             TopicSpec.Filling filling =
                     new TopicSpec.Filling(bootstrap, seeded, args.number("scale", 1), new TopicSpec.Facts());
@@ -50,7 +54,8 @@ public final class LoadSource {
             Map<String, Integer> holes = new HoleWatch(filling).settle();
             progress(started, "batches with holes: " + holes);
             // Groups and ACLs are those of the catalogue's topics.
-            Map<String, String> groups = old ? Map.of() : new SourceGroups(admin, filling, topics).commit();
+            Map<String, String> groups =
+                    old ? Map.of() : new SourceGroups(admin, filling, topics).commit(wanted.isEmpty());
             progress(started, groups.size() + " groups committed");
             int acls = old || args.flag("no-acls") ? 0 : SourceAcls.create(admin);
             summary.put("topics", topics.size());

@@ -1,0 +1,89 @@
+//! `make test-faults`: migrations under faults, one after the other, until the time is up.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is what it is for")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use faults::{Account, Plan};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Whole migrations on real brokers while brokers, networks, functions and AWS fail.
+#[derive(Debug, Parser)]
+struct Args {
+    /// How long to go on: a further migration begins only when one like the longest so far fits in.
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// Seed of the first migration's data and faults; the next has the next number. The faults are the same each time,
+    /// the timing on real brokers is not.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Brokers per side: 1 or 3.
+    #[arg(long, default_value_t = 3)]
+    brokers: usize,
+    /// Size of the source; 1 is about 80 MB when it is whole.
+    #[arg(long, default_value = "0.5")]
+    scale: String,
+    /// The whole source, 36 topics with 306 partitions, and not 9 with 67.
+    #[arg(long)]
+    whole: bool,
+    /// Seconds of faults in each migration.
+    #[arg(long, default_value_t = 120)]
+    faults: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    match interruptible(&args).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("\ninterrupted; everything was stopped");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("\nfaults: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// False when it was interrupted. Dropping a round that is under way stops what it had started.
+async fn interruptible(args: &Args) -> anyhow::Result<bool> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        outcome = rounds(args) => outcome.map(|()| true),
+        _ = interrupt.recv() => Ok(false),
+        _ = terminate.recv() => Ok(false),
+    }
+}
+
+async fn rounds(args: &Args) -> anyhow::Result<()> {
+    let (began, limit) = (Instant::now(), Duration::from_secs(args.minutes * 60));
+    let mut longest = Duration::ZERO;
+    for seed in args.seed.. {
+        let round = Instant::now();
+        let plan = Plan {
+            name: "faults".to_owned(),
+            seed,
+            brokers: args.brokers,
+            scale: args.scale.clone(),
+            whole: args.whole,
+            faults_for: Duration::from_secs(args.faults),
+        };
+        print(seed, &faults::run(&plan).await?);
+        longest = longest.max(round.elapsed());
+        if began.elapsed() + longest > limit {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn print(seed: u64, account: &Account) {
+    let records = &account.verdict.judge["records"];
+    println!("seed {seed}: 0 records lost, doubled, altered or out of order; judge: {records}");
+    println!("seed {seed}: {} calls of AWS went wrong; {:?}", account.troubled_calls, account.counts);
+}
