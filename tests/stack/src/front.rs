@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 pub(crate) use lambda::{LambdaOptions, Lambdas};
 pub(crate) use msk::MskCluster;
 pub use msk::{SOURCE_ARN, TARGET_ARN};
+pub(crate) use proxy::Requests;
 
 /// What the front needs to know.
 #[derive(Debug, Clone)]
@@ -24,14 +25,24 @@ pub(crate) struct Front {
     pub lambdas: Lambdas,
     /// The two clusters as MSK shows them.
     pub clusters: Arc<Vec<MskCluster>>,
-    /// moto's own port.
+    /// moto.
     pub moto: proxy::Upstream,
+    /// What stands for S3 in moto's place.
+    pub s3: Option<proxy::Upstream>,
+    /// Requests to moto's services so far.
+    pub requests: Requests,
 }
 
 impl Front {
-    /// A front before a moto on `moto_port`.
-    pub(crate) fn new(lambdas: Lambdas, clusters: Vec<MskCluster>, moto_port: u16) -> Self {
-        Self { lambdas, clusters: Arc::new(clusters), moto: proxy::Upstream::new(moto_port) }
+    /// A front before a moto on `moto_port`, and before another S3 on `s3_port` if there is one.
+    pub(crate) fn new(lambdas: Lambdas, clusters: Vec<MskCluster>, moto_port: u16, s3_port: Option<u16>) -> Self {
+        Self {
+            lambdas,
+            clusters: Arc::new(clusters),
+            moto: proxy::Upstream::new(moto_port),
+            s3: s3_port.map(proxy::Upstream::new),
+            requests: Requests::default(),
+        }
     }
 
     /// Serves until the task is aborted.

@@ -23,5 +23,5 @@ pub mod webhook;
 pub use aws::{EVIDENCE_BUCKET, REGION, SEGMENTS_BUCKET, STATE_MACHINE, TABLE, function_arn, state_machine_arn};
 pub use front::{SOURCE_ARN, TARGET_ARN};
 pub use kafka::{Cluster, Side, main_class};
-pub use options::{FUNCTIONS, Options};
+pub use options::{BrokerJvm, FUNCTIONS, Options};
 pub use stack::Stack;
