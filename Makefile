@@ -29,6 +29,11 @@ test: build ## Set everything up and run all tests, the end-to-end migration amo
 test-unit: ## Run the tests that need no stack
 	cargo test --workspace --locked --lib --bins
 
+.PHONY: bench
+bench: ## Measure the copy beside MirrorMaker 2, a bare relay and Kafka's own tools (ARGS="--help" shows options)
+	cargo build --release --workspace --locked --bins
+	target/release/bench $(ARGS)
+
 .PHONY: lint
 lint: ## Formatting, clippy, documentation, dependency rules
 	scripts/lint

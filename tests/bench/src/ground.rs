@@ -1,13 +1,13 @@
 //! What every contender runs on: the stack with brokers made for throughput, and the S3 stand-in in a process of its own.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use kafka::{Cluster, Settings};
 use stack::process::{Process, Spec};
-use stack::{BrokerJvm, Options, Stack, layout};
+use stack::{BrokerJvm, Options, Stack};
 
 use crate::data::DataSet;
 use crate::s3::COUNTS_PATH;
@@ -39,11 +39,11 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Starts everything.
+    /// Starts everything; the functions' binaries are in `functions`.
     ///
     /// # Errors
     /// When a part does not come up.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start(functions: &Path) -> anyhow::Result<Self> {
         let s3_port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let options = Options {
             name: NAME.to_owned(),
@@ -51,7 +51,7 @@ impl Ground {
             broker_heap_mib: BROKER_HEAP_MIB,
             broker_jvm: BrokerJvm::Server,
             s3_port: Some(s3_port),
-            bin_dir: release_dir(),
+            bin_dir: functions.to_owned(),
             function_limit: 64,
             ..Options::default()
         };
@@ -134,11 +134,6 @@ impl Ground {
         drop(self.s3);
         self.stack.stop().await
     }
-}
-
-/// Folder of the release binaries.
-pub(crate) fn release_dir() -> PathBuf {
-    layout::workspace().join("target/release")
 }
 
 /// Starts this program with other arguments.

@@ -20,6 +20,7 @@ mod usage;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use stack::progress::Progress;
 use stack::setup;
@@ -116,7 +117,7 @@ async fn main() -> ExitCode {
     let outcome = match &cli.command {
         Some(Command::Relay(args)) => relay::run(args).await,
         Some(Command::S3 { port }) => s3::serve(*port).await,
-        None => bench(&cli.run).await,
+        None => bench(cli.run).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -128,7 +129,10 @@ async fn main() -> ExitCode {
 }
 
 /// Measures everything; what was measured before an interruption or a fault is shown and kept.
-async fn bench(args: &RunArgs) -> anyhow::Result<()> {
+async fn bench(mut args: RunArgs) -> anyhow::Result<()> {
+    // Functions start in a folder of their own.
+    let built = args.tuning.bin_dir.canonicalize();
+    args.tuning.bin_dir = built.with_context(|| format!("{} is not built", args.tuning.bin_dir.display()))?;
     let plan = args.plan();
     anyhow::ensure!(!plan.is_empty(), "no data set is called {}", args.only.join(" or "));
     let jars = mirrormaker::jars(&Progress::new(false)).await?;
@@ -137,7 +141,7 @@ async fn bench(args: &RunArgs) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     // Dropping what is under way stops what it had started.
     let outcome = tokio::select! {
-        outcome = measure(args, &plan, jars, &mut report) => outcome,
+        outcome = measure(&args, &plan, jars, &mut report) => outcome,
         _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted; everything was stopped")),
         _ = terminate.recv() => Err(anyhow::anyhow!("told to stop; everything was stopped")),
     };
@@ -154,7 +158,7 @@ async fn measure(
     jars: PathBuf,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let mut ground = Ground::start().await?;
+    let mut ground = Ground::start(&args.tuning.bin_dir).await?;
     for (set, contenders) in plan {
         let mut loaded = None;
         for contender in contenders {

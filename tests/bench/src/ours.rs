@@ -1,5 +1,6 @@
 //! Our own copy: `msk-kraft execute` on the local stack with release binaries, as an operator runs it.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -7,10 +8,11 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use e2e::{Cli, config};
 use serde_json::Value;
+use stack::layout;
 
 use crate::copying;
 use crate::data::DataSet;
-use crate::ground::{Ground, release_dir};
+use crate::ground::Ground;
 use crate::report::{Burst, Figures};
 use crate::topics::Loaded;
 use crate::usage::watch;
@@ -18,6 +20,9 @@ use crate::usage::watch;
 /// Settings of our copy.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Tuning {
+    /// Folder of the binaries of `msk-kraft` and its functions.
+    #[arg(long, default_value_os_t = layout::workspace().join("target/release"))]
+    pub(crate) bin_dir: PathBuf,
     /// `seed.max_concurrent_partitions` of our migration.
     #[arg(long, default_value_t = 64)]
     concurrency: u32,
@@ -50,7 +55,7 @@ pub(crate) async fn run(ground: &Ground, set: &DataSet, loaded: Loaded, tuning: 
     // Nothing is ever stored as evidence here.
     let yaml = config::yaml(&ground.stack).replace("      retention: 1d\n", "") + &tuning.yaml(set);
     let yaml = config::write(&dir, &format!("{id}.yaml"), &yaml)?;
-    let cli = Cli::new(&ground.stack, &yaml, &id, &dir.join("journal")).built_as(&release_dir().join("msk-kraft"));
+    let cli = Cli::new(&ground.stack, &yaml, &id, &dir.join("journal")).built_as(&tuning.bin_dir.join("msk-kraft"));
 
     let requests = ground.dynamodb_requests();
     let (outcome, usage) = watch(&ground.stack, &ground.others(), async {

@@ -5,17 +5,21 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
 use crate::report::{Copy, Figures, Report};
 
+/// The part of the machine's time that others may take before it is worth a word.
+const UNDISTURBED: f64 = 0.05;
+
 /// One line about a copy, printed as soon as it is known.
 pub(crate) fn line(copy: &Copy) -> String {
     let name = format!("{:<16} {:<18}", copy.set.name, copy.contender.name());
     match (&copy.figures, &copy.failure) {
         (Some(figures), _) => format!(
-            "{name} {:>7.2} s {:>7.1} MB/s  copier {:>6.2} CPU s/GB  {:>5.0} MB  {}",
+            "{name} {:>7.2} s {:>7.1} MB/s  copier {:>6.2} CPU s/GB  {:>5.0} MB  {}{}",
             figures.seconds,
             figures.megabytes_per_second(),
             figures.per_gigabyte(figures.cpu.copier),
             figures.peak_rss as f64 / 1e6,
-            verdict(figures)
+            verdict(figures),
+            if figures.cpu.elsewhere > UNDISTURBED { "  (others used the machine)" } else { "" }
         ),
         (None, failure) => format!("{name} failed: {}", failure.as_deref().unwrap_or("unknown")),
     }
@@ -55,6 +59,7 @@ fn copies(report: &Report, series: bool) -> Option<Table> {
         "S3 req",
         "DDB req",
         "records",
+        "others %",
     ]);
     let rows = report.copies.iter().filter(|copy| is_of_the_series(copy) == series);
     table.add_rows(rows.map(row));
@@ -84,6 +89,7 @@ fn row(copy: &Copy) -> Vec<Cell> {
         count(figures.s3_requests),
         count(figures.dynamodb_requests),
         Cell::new(verdict(figures)),
+        number(figures.cpu.elsewhere * 100.0, 0),
     ]);
     cells
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use kafka::{Cluster, NewTopic, OffsetSpec, TopicPartition};
+use kafka::{Cluster, Code, NewTopic, OffsetSpec, TopicPartition};
 
 use crate::data::DataSet;
 
@@ -17,8 +17,8 @@ const REQUEST_BYTES: usize = 4 << 20;
 /// Requests of the loader in flight, each on a connection of its own.
 const LANES: u8 = 4;
 
-/// Largest batch that the topics take.
-const MAX_MESSAGE_BYTES: &str = "2097152";
+/// Configs of the topics: batches of 1 MB fit, and records with old timestamps stay.
+const CONFIGS: [(&str, &str); 2] = [("max.message.bytes", "2097152"), ("retention.ms", "-1")];
 
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 const WIPE_LIMIT: Duration = Duration::from_secs(60);
@@ -42,18 +42,23 @@ pub(crate) fn partitions(set: &DataSet) -> Vec<TopicPartition> {
     (0..set.partitions).map(|partition| TopicPartition::new(topic.clone(), partition)).collect()
 }
 
-/// Creates the topic of `set`.
+/// Creates the topic of `set`, once an earlier one of that name is gone: ZooKeeper knows it longer than the brokers do.
 ///
 /// # Errors
-/// When it exists or the cluster refuses it.
+/// When the cluster refuses it for a minute.
 pub(crate) async fn create(cluster: &Cluster, set: &DataSet) -> anyhow::Result<()> {
     let topic = NewTopic {
         name: set.name.as_str().into(),
         partitions: set.partitions,
         replication_factor: 1,
-        configs: BTreeMap::from([("max.message.bytes".to_owned(), MAX_MESSAGE_BYTES.to_owned())]),
+        configs: CONFIGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     };
-    kafka::all_ok(cluster.create_topics(&[topic]).await)?;
+    let until = Instant::now() + WIPE_LIMIT;
+    while let Err(error) = kafka::all_ok(cluster.create_topics(std::slice::from_ref(&topic)).await) {
+        let is_old = error.code() == Some(Code::TopicAlreadyExists);
+        anyhow::ensure!(is_old && Instant::now() < until, "{error}");
+        tokio::time::sleep(POLL).await;
+    }
     // A new topic's leaders take a moment.
     ends(cluster, set).await?;
     Ok(())

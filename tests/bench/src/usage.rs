@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use procfs::process::Process;
+use procfs::{CurrentSI, KernelStats};
 use serde::Serialize;
 use stack::Stack;
 
@@ -68,6 +69,8 @@ pub(crate) struct Cpu {
     pub(crate) aws: f64,
     /// See [`Role::Harness`].
     pub(crate) harness: f64,
+    /// The part of the machine's time, from 0 to 1, that everything else took. When it is not small, the seconds say little.
+    pub(crate) elsewhere: f64,
 }
 
 impl Cpu {
@@ -105,6 +108,8 @@ pub(crate) struct Usage {
     /// CPU seconds since the start of the process.
     by_process: BTreeMap<(String, u32), Vec<(DateTime<Utc>, f64)>>,
     peak_rss: BTreeMap<(String, u32), u64>,
+    /// CPU seconds of the whole machine since it started.
+    machine: Vec<(DateTime<Utc>, f64)>,
 }
 
 /// Runs `work` and watches the processes of `stack`, `others` and this one meanwhile.
@@ -129,21 +134,30 @@ pub(crate) async fn watch<T>(stack: &Stack, others: &Others, work: impl Future<O
 
 impl Usage {
     fn take(&mut self, processes: impl Iterator<Item = (String, u32)>) {
+        let before = self.machine.last().map(|(at, _)| *at);
+        self.machine.extend(machine().map(|cpu| (Utc::now(), cpu)));
         for (name, pid) in processes {
             // A process that has ended keeps what was seen of it.
             let Some((cpu, peak)) = read(pid) else { continue };
             let key = (name, pid);
             self.peak_rss.insert(key.clone(), peak);
-            self.by_process.entry(key).or_default().push((Utc::now(), cpu));
+            let new = || before.map(|at| (at, 0.0)).into_iter().collect();
+            self.by_process.entry(key).or_insert_with(new).push((Utc::now(), cpu));
         }
     }
 
     /// CPU time that was used between two moments.
     pub(crate) fn cpu(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Cpu {
+        let used = |seen: &[(DateTime<Utc>, f64)]| used_until(seen, to) - used_until(seen, from);
         let mut sum = Cpu::default();
+        let mut known = 0.0;
         for ((name, _), seen) in &self.by_process {
-            *sum.of(Role::of(name)) += used_until(seen, to) - used_until(seen, from);
+            *sum.of(Role::of(name)) += used(seen);
+            known += used(seen);
         }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let whole = (to - from).as_seconds_f64() * processors as f64;
+        sum.elsewhere = ((used(&self.machine) - known) / whole).max(0.0);
         sum
     }
 
@@ -159,11 +173,11 @@ impl Usage {
     }
 }
 
-/// What was used until `at`, between two looks in proportion. Processes that were not there yet had used nothing.
+/// What was used until `at`, between two looks in proportion.
 fn used_until(seen: &[(DateTime<Utc>, f64)], at: DateTime<Utc>) -> f64 {
     let next = seen.partition_point(|(when, _)| *when <= at);
     let Some((before, used)) = next.checked_sub(1).map(|index| seen[index]) else {
-        // Old processes were there before the first look, which says what they had used by then.
+        // Before the first look nothing counts.
         return seen.first().map_or(0.0, |(_, used)| *used);
     };
     let Some((after, more)) = seen.get(next).copied() else { return used };
@@ -176,6 +190,13 @@ fn read(pid: u32) -> Option<(f64, u64)> {
     let stat = process.stat().ok()?;
     let cpu = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
     Some((cpu, process.status().ok()?.vmhwm? * 1024))
+}
+
+/// CPU seconds that the machine spent on anything but waiting.
+fn machine() -> Option<f64> {
+    let total = KernelStats::current().ok()?.total;
+    let ticks = total.user + total.nice + total.system + total.irq.unwrap_or(0) + total.softirq.unwrap_or(0);
+    Some(ticks as f64 / procfs::ticks_per_second() as f64)
 }
 
 #[cfg(test)]

@@ -75,3 +75,14 @@ fn is_for_a_bucket(path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next();
     first.is_some_and(|bucket| [SEGMENTS_BUCKET, EVIDENCE_BUCKET].contains(&bucket))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_for_buckets_are_known_by_their_paths() {
+        assert!(is_for_a_bucket("/msk-kraft-segments/a/b.log") && is_for_a_bucket("/msk-kraft-evidence"));
+        assert!(!is_for_a_bucket("/") && !is_for_a_bucket("/msk-kraft-segments-2/a"));
+    }
+}
