@@ -13,7 +13,7 @@ use crate::topics::{self, Ends};
 const POLL: Duration = Duration::from_millis(50);
 
 /// Longest wait for a copy.
-const COPY_LIMIT: Duration = Duration::from_secs(240);
+pub(crate) const COPY_LIMIT: Duration = Duration::from_secs(240);
 
 /// A copy without any progress for this long has failed.
 const STANDSTILL: Duration = Duration::from_secs(60);
@@ -73,13 +73,17 @@ pub(crate) async fn difference(ground: &Ground, set: &DataSet) -> anyhow::Result
     Ok((differences.iter().sum(), differences.len()))
 }
 
-/// Writes a burst behind a copy that is caught up, and waits until no more than a few records are missing.
+/// Writes the burst of `set`, if it has one, behind a copy that is caught up, and waits until no more than a few records are
+/// missing.
 ///
 /// # Errors
 /// When the burst cannot be written, or is not caught up with in time.
-pub(crate) async fn burst(ground: &Ground, set: &DataSet, bytes: u64) -> anyhow::Result<Burst> {
+pub(crate) async fn burst(ground: &Ground, set: &DataSet) -> anyhow::Result<Option<Burst>> {
+    if set.burst_bytes == 0 {
+        return Ok(None);
+    }
     let began = Instant::now();
-    let loaded = topics::load(&ground.source, set, bytes).await?;
+    let loaded = topics::load(&ground.source, set, set.burst_bytes).await?;
     let producing_seconds = began.elapsed().as_secs_f64();
     let wanted: i64 = topics::ends(&ground.source, set).await?.values().sum();
     loop {
@@ -92,5 +96,5 @@ pub(crate) async fn burst(ground: &Ground, set: &DataSet, bytes: u64) -> anyhow:
     }
     let caught_up_seconds = began.elapsed().as_secs_f64();
     let (surplus, _) = difference(ground, set).await?;
-    Ok(Burst { bytes: loaded.bytes, producing_seconds, caught_up_seconds, surplus })
+    Ok(Some(Burst { bytes: loaded.bytes, producing_seconds, caught_up_seconds, surplus }))
 }

@@ -29,7 +29,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::data::DataSet;
 use crate::ground::Ground;
 use crate::ours::Tuning;
-use crate::report::{Contender, Copy, Figures, Report};
+use crate::report::{Contender, Figures, Measurement, Report};
 use crate::topics::Loaded;
 
 /// The part of the full sizes that `--quick` takes.
@@ -109,9 +109,14 @@ impl RunArgs {
     }
 }
 
+fn names() -> String {
+    let sets = data::sets().into_iter().chain(data::series()).map(|set| set.name);
+    sets.collect::<Vec<_>>().join(", ")
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into());
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
     let cli = Cli::parse();
     let outcome = match &cli.command {
@@ -134,7 +139,7 @@ async fn bench(mut args: RunArgs) -> anyhow::Result<()> {
     let built = args.tuning.bin_dir.canonicalize();
     args.tuning.bin_dir = built.with_context(|| format!("{} is not built", args.tuning.bin_dir.display()))?;
     let plan = args.plan();
-    anyhow::ensure!(!plan.is_empty(), "no data set is called {}", args.only.join(" or "));
+    anyhow::ensure!(!plan.is_empty(), "no data set is called {}; there are {}", args.only.join(" or "), names());
     let jars = mirrormaker::jars(&Progress::new(false)).await?;
     let mut report = Report::new(setup::DEFAULT_VERSION, args.scale());
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -162,21 +167,29 @@ async fn measure(
     for (set, contenders) in plan {
         let mut loaded = None;
         for contender in contenders {
-            ground.clear_target().await?;
-            let loaded = match loaded {
-                Some(loaded) if set.burst_bytes == 0 => loaded,
-                // What a burst added is not for the next.
-                _ => *loaded.insert(ground.fill_source(set).await?),
+            let outcome = prepared(&mut ground, set, &mut loaded).await;
+            let outcome = match outcome {
+                Ok(loaded) => copy(args, &ground, set, loaded, *contender, &jars, report).await,
+                Err(error) => Err(error),
             };
-            let outcome = copy(args, &ground, set, loaded, *contender, &jars, report).await;
             let failure = outcome.as_ref().err().map(|error| format!("{error:#}"));
-            let copy = Copy { set: set.clone(), contender: *contender, failure, figures: outcome.ok() };
+            let copy = Measurement { set: set.clone(), contender: *contender, failure, figures: outcome.ok() };
             println!("{}", tables::line(&copy));
             report.copies.push(copy);
             report.save()?;
         }
     }
     ground.stop().await
+}
+
+/// An empty target, and a source that holds `set`.
+async fn prepared(ground: &mut Ground, set: &DataSet, loaded: &mut Option<Loaded>) -> anyhow::Result<Loaded> {
+    ground.clear_target().await?;
+    match loaded {
+        Some(loaded) if set.burst_bytes == 0 => Ok(*loaded),
+        // What a burst added is not for the next.
+        _ => Ok(*loaded.insert(ground.fill_source(set).await?)),
+    }
 }
 
 async fn copy(

@@ -10,10 +10,10 @@ use e2e::{Cli, config};
 use serde_json::Value;
 use stack::layout;
 
-use crate::copying;
+use crate::copying::{self, COPY_LIMIT};
 use crate::data::DataSet;
 use crate::ground::Ground;
-use crate::report::{Burst, Figures};
+use crate::report::Figures;
 use crate::topics::Loaded;
 use crate::usage::watch;
 
@@ -56,11 +56,23 @@ pub(crate) async fn run(ground: &Ground, set: &DataSet, loaded: Loaded, tuning: 
     let yaml = config::yaml(&ground.stack).replace("      retention: 1d\n", "") + &tuning.yaml(set);
     let yaml = config::write(&dir, &format!("{id}.yaml"), &yaml)?;
     let cli = Cli::new(&ground.stack, &yaml, &id, &dir.join("journal")).built_as(&tuning.bin_dir.join("msk-kraft"));
+    let figures = measure(ground, set, loaded, &cli).await;
+    // Also after a failure: nothing may go on copying while others are measured.
+    let given_up = cli.run("rollback", &["--yes"]).await?;
+    ground.idle("seed-partition").await?;
+    ground.idle("tail-batch").await?;
+    if figures.is_ok() {
+        given_up.ok()?;
+    }
+    figures
+}
 
+async fn measure(ground: &Ground, set: &DataSet, loaded: Loaded, cli: &Cli) -> anyhow::Result<Figures> {
     let requests = ground.dynamodb_requests();
     let (outcome, usage) = watch(&ground.stack, &ground.others(), async {
         let began = Instant::now();
-        cli.run("execute", &[]).await?.ok()?;
+        let done = tokio::time::timeout(COPY_LIMIT, cli.run("execute", &[])).await;
+        done.with_context(|| format!("not caught up after {COPY_LIMIT:?}"))??.ok()?;
         anyhow::Ok(began.elapsed().as_secs_f64())
     })
     .await;
@@ -71,12 +83,6 @@ pub(crate) async fn run(ground: &Ground, set: &DataSet, loaded: Loaded, tuning: 
     let (from, to) = (entered(&status, "seed")?, entered(&status, "tail")?);
     let seconds = (to - from).as_seconds_f64();
     let (surplus, wrong_partitions) = copying::difference(ground, set).await?;
-    let burst: Option<Burst> = match set.burst_bytes {
-        0 => None,
-        bytes => Some(copying::burst(ground, set, bytes).await?),
-    };
-    cli.run("rollback", &["--yes"]).await?.ok()?;
-    ground.idle("tail-batch").await?;
     Ok(Figures {
         records: loaded.records,
         bytes: loaded.bytes,
@@ -89,7 +95,7 @@ pub(crate) async fn run(ground: &Ground, set: &DataSet, loaded: Loaded, tuning: 
         peak_rss: usage.copier_peak_rss(),
         s3_requests: Some(s3_requests),
         dynamodb_requests: Some(requests),
-        burst,
+        burst: copying::burst(ground, set).await?,
     })
 }
 

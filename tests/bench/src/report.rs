@@ -28,7 +28,7 @@ pub(crate) struct Report {
     /// Properties of MirrorMaker by data set.
     pub(crate) mirrormaker: Vec<String>,
     /// Copies, in the order in which they ran.
-    pub(crate) copies: Vec<Copy>,
+    pub(crate) copies: Vec<Measurement>,
 }
 
 /// Who copies.
@@ -62,7 +62,7 @@ impl Contender {
 
 /// One copy of one data set.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Copy {
+pub(crate) struct Measurement {
     /// What was copied.
     pub(crate) set: DataSet,
     /// By whom.

@@ -58,10 +58,7 @@ async fn copy(name: &str, ground: &Ground, set: &DataSet, loaded: Loaded, proces
     // The relay has no start to speak of; what it does before the first record is part of the copy.
     let from = if name == "relay" { began } else { span.first };
     let (surplus, wrong_partitions) = copying::difference(ground, set).await?;
-    let burst = match set.burst_bytes {
-        0 => None,
-        bytes => Some(copying::burst(ground, set, bytes).await?),
-    };
+    let burst = copying::burst(ground, set).await?;
     end(process).await?;
     Ok(Figures {
         records: loaded.records,

@@ -3,13 +3,13 @@
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use crate::report::{Copy, Figures, Report};
+use crate::report::{Figures, Measurement, Report};
 
 /// The part of the machine's time that others may take before it is worth a word.
 const UNDISTURBED: f64 = 0.05;
 
 /// One line about a copy, printed as soon as it is known.
-pub(crate) fn line(copy: &Copy) -> String {
+pub(crate) fn line(copy: &Measurement) -> String {
     let name = format!("{:<16} {:<18}", copy.set.name, copy.contender.name());
     match (&copy.figures, &copy.failure) {
         (Some(figures), _) => format!(
@@ -37,7 +37,7 @@ pub(crate) fn all(report: &Report) -> String {
     parts.iter().filter_map(text).collect()
 }
 
-fn is_of_the_series(copy: &Copy) -> bool {
+fn is_of_the_series(copy: &Measurement) -> bool {
     copy.set.name.starts_with("spread-")
 }
 
@@ -66,7 +66,7 @@ fn copies(report: &Report, series: bool) -> Option<Table> {
     finished(table)
 }
 
-fn row(copy: &Copy) -> Vec<Cell> {
+fn row(copy: &Measurement) -> Vec<Cell> {
     let mut cells = vec![Cell::new(&copy.set.name), Cell::new(copy.contender.name())];
     let Some(figures) = &copy.figures else {
         cells.push(Cell::new("failed"));
