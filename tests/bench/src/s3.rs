@@ -55,13 +55,16 @@ impl Objects {
 /// # Errors
 /// When the port is taken.
 pub(crate) async fn serve(port: u16) -> anyhow::Result<()> {
-    let router = Router::new()
+    Ok(axum::serve(TcpListener::bind(("127.0.0.1", port)).await?, router()).await?)
+}
+
+fn router() -> Router {
+    Router::new()
         .route(COUNTS_PATH, get(counts))
         .route("/{bucket}", get(list).head(head))
         .route("/{bucket}/", get(list).head(head))
         .route("/{bucket}/{*key}", get(read).put(store))
-        .with_state(Objects::default());
-    Ok(axum::serve(TcpListener::bind(("127.0.0.1", port)).await?, router).await?)
+        .with_state(Objects::default())
 }
 
 async fn counts(State(objects): State<Objects>) -> Response {
@@ -147,4 +150,47 @@ async fn list(State(objects): State<Objects>, Path(bucket): Path<String>, Query(
 fn refused(status: StatusCode, code: &str) -> Response {
     let xml = format!("<Error><Code>{code}</Code><Message>{code}</Message></Error>");
     (status, [(header::CONTENT_TYPE, "application/xml")], xml).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use runtime::Store;
+    use runtime::store::PutOnce;
+
+    use super::*;
+
+    /// A store as the functions have it, on a stand-in of its own.
+    async fn store() -> Store {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router()).await });
+        Store::new(stack::s3(&endpoint), "bucket", "prefix/")
+    }
+
+    #[tokio::test]
+    async fn a_key_is_taken_once_and_read_with_its_metadata() {
+        let store = store().await;
+        let metadata = HashMap::from([("index".to_owned(), "{\"a\":1}".to_owned())]);
+        let body = Bytes::from(vec![7; 3_000_000]);
+        let first = store.put_once("a/1.log", body.clone(), metadata.clone()).await.unwrap();
+        let second = store.put_once("a/1.log", Bytes::new(), HashMap::new()).await.unwrap();
+        assert_eq!((first, second), (PutOnce::Stored, PutOnce::Taken));
+        let object = store.get("a/1.log").await.unwrap().unwrap();
+        assert_eq!((object.body, object.metadata), (body, metadata));
+        assert!(store.get("a/2.log").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_listing_goes_on_behind_a_key_and_over_pages() {
+        let store = store().await;
+        for number in 0..PAGE + 5 {
+            store.put(&format!("a/{number:05}"), Bytes::new()).await.unwrap();
+        }
+        store.put("b/0", Bytes::new()).await.unwrap();
+        assert_eq!(store.list("a/", None).await.unwrap().len(), PAGE + 5);
+        let behind = store.list("a/", Some("a/01002")).await.unwrap();
+        assert_eq!(behind, ["a/01003", "a/01004"]);
+    }
 }

@@ -20,7 +20,7 @@ mod snapshot;
 mod stack;
 pub mod webhook;
 
-pub use aws::{EVIDENCE_BUCKET, REGION, SEGMENTS_BUCKET, STATE_MACHINE, TABLE, function_arn, state_machine_arn};
+pub use aws::{EVIDENCE_BUCKET, REGION, SEGMENTS_BUCKET, STATE_MACHINE, TABLE, function_arn, s3, state_machine_arn};
 pub use front::{SOURCE_ARN, TARGET_ARN};
 pub use kafka::{Cluster, Side, main_class};
 pub use options::{BrokerJvm, FUNCTIONS, Options};
