@@ -37,6 +37,11 @@ fuzz: ## Fuzz what reads stored and received bytes (SECONDS_EACH=60, TARGETS="ba
 test-faults: build ## Run migrations while brokers, networks, functions and AWS fail (ARGS="--help" shows options)
 	target/debug/faults $(ARGS)
 
+.PHONY: bench
+bench: ## Measure the copy beside MirrorMaker 2, a bare relay and Kafka's own tools (ARGS="--help" shows options)
+	cargo build --release --workspace --locked --bins
+	target/release/bench $(ARGS)
+
 .PHONY: lint
 lint: ## Formatting, clippy, documentation, dependency rules
 	scripts/lint

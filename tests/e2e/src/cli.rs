@@ -18,6 +18,7 @@ pub struct Cli {
     journal_dir: PathBuf,
     /// Whether what it prints on stderr is passed on as it comes.
     show: bool,
+    program: PathBuf,
 }
 
 /// How a run of the CLI ended.
@@ -59,7 +60,15 @@ impl Cli {
             migration_id: migration_id.to_owned(),
             journal_dir: journal_dir.to_owned(),
             show: false,
+            program: layout::workspace().join("target/debug/msk-kraft"),
         }
+    }
+
+    /// The same with another build of the CLI.
+    #[must_use]
+    pub fn built_as(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
+        self
     }
 
     /// Passes on what the CLI prints on stderr.
@@ -95,14 +104,14 @@ impl Cli {
     }
 
     async fn start(&self, verb: &str, flags: &[&str], journal: bool) -> anyhow::Result<Output> {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program);
         command.arg(verb).arg("--config").arg(&self.config).args(flags).envs(self.env.iter().cloned());
         command.env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         if journal {
             command.arg("--journal-dir").arg(&self.journal_dir);
         }
         command.stderr(if self.show { Stdio::inherit() } else { Stdio::piped() });
-        let child = command.spawn().with_context(|| format!("starting {}", binary().display()))?;
+        let child = command.spawn().with_context(|| format!("starting {}", self.program.display()))?;
         let output = child.wait_with_output().await?;
         Ok(Output {
             code: output.status.code().unwrap_or(-1),
@@ -110,9 +119,4 @@ impl Cli {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
     }
-}
-
-/// Where cargo puts the CLI.
-fn binary() -> PathBuf {
-    layout::workspace().join("target/debug/msk-kraft")
 }

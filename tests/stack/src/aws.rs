@@ -41,7 +41,7 @@ pub(crate) fn client_env(endpoint: &str) -> Vec<(String, String)> {
 }
 
 /// An S3 client for `endpoint`.
-pub(crate) fn s3(endpoint: &str) -> aws_sdk_s3::Client {
+pub fn s3(endpoint: &str) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static(REGION))

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 pub(crate) use lambda::{LambdaOptions, Lambdas};
 pub(crate) use msk::MskCluster;
 pub use msk::{SOURCE_ARN, TARGET_ARN};
+pub(crate) use proxy::Requests;
 pub(crate) use trouble::Troubles;
 pub use trouble::{AwsFault, AwsService, AwsTrouble};
 
@@ -27,16 +28,27 @@ pub(crate) struct Front {
     pub lambdas: Lambdas,
     /// The two clusters as MSK shows them.
     pub clusters: Arc<Vec<MskCluster>>,
-    /// moto's own port.
+    /// moto.
     pub moto: proxy::Upstream,
-    /// Trouble with what moto stands for.
+    /// What stands for S3 in moto's place.
+    pub s3: Option<proxy::Upstream>,
+    /// Requests to moto's services so far.
+    pub requests: Requests,
+    /// Trouble with what moto and S3 stand for.
     pub troubles: Troubles,
 }
 
 impl Front {
-    /// A front before a moto on `moto_port`.
-    pub(crate) fn new(lambdas: Lambdas, clusters: Vec<MskCluster>, moto_port: u16, troubles: Troubles) -> Self {
-        Self { lambdas, clusters: Arc::new(clusters), moto: proxy::Upstream::new(moto_port), troubles }
+    /// A front before a moto on `moto_port`, and before another S3 on `s3_port` if there is one.
+    pub(crate) fn new(lambdas: Lambdas, clusters: Vec<MskCluster>, moto_port: u16, s3_port: Option<u16>) -> Self {
+        Self {
+            lambdas,
+            clusters: Arc::new(clusters),
+            moto: proxy::Upstream::new(moto_port),
+            s3: s3_port.map(proxy::Upstream::new),
+            requests: Requests::default(),
+            troubles: Troubles::default(),
+        }
     }
 
     /// Serves until the task is aborted.

@@ -20,8 +20,8 @@ mod snapshot;
 mod stack;
 pub mod webhook;
 
-pub use aws::{EVIDENCE_BUCKET, REGION, SEGMENTS_BUCKET, STATE_MACHINE, TABLE, function_arn, state_machine_arn};
+pub use aws::{EVIDENCE_BUCKET, REGION, SEGMENTS_BUCKET, STATE_MACHINE, TABLE, function_arn, s3, state_machine_arn};
 pub use front::{AwsFault, AwsService, AwsTrouble, SOURCE_ARN, TARGET_ARN};
 pub use kafka::{Cluster, Link, Side, Weather, main_class};
-pub use options::{FUNCTIONS, Options};
+pub use options::{BrokerJvm, FUNCTIONS, Options};
 pub use stack::Stack;

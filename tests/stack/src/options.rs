@@ -8,6 +8,15 @@ use crate::{layout::workspace, setup::DEFAULT_VERSION};
 pub const FUNCTIONS: [&str; 8] =
     ["precheck", "topology-copy", "seed-partition", "tail-batch", "cutover", "validate", "evidence", "gate"];
 
+/// What the JVM of a broker is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokerJvm {
+    /// A start within seconds: one compiler, one collector thread. Good for tests.
+    QuickStart,
+    /// Throughput: the flags of Kafka's own start script. Good for measurements.
+    Server,
+}
+
 /// Options of [`crate::Stack::start`]; the default is one broker a side, everything new, all output shown.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -25,6 +34,8 @@ pub struct Options {
     pub linked: bool,
     /// Lines of the target's `server.properties` on top of the stack's own.
     pub target_config: Vec<(String, String)>,
+    /// What the brokers' JVMs are made for.
+    pub broker_jvm: BrokerJvm,
     /// Go on with the data of the last stack of this name.
     pub keep: bool,
     /// Nobody will want the data: at the end kill the processes and delete the data, leave the logs.
@@ -41,6 +52,8 @@ pub struct Options {
     pub function_timeout: Duration,
     /// Environment for the functions on top of the stack's own.
     pub function_env: Vec<(String, String)>,
+    /// Port of this machine on which something other than moto stands for S3; it has to hold both buckets already.
+    pub s3_port: Option<u16>,
     /// The state machine's definition; without that file none is created.
     pub state_machine: PathBuf,
     /// How long the freeze webhook waits for its producers.
@@ -57,6 +70,7 @@ impl Default for Options {
             broker_heap_mib: 512,
             linked: false,
             target_config: Vec::new(),
+            broker_jvm: BrokerJvm::QuickStart,
             keep: false,
             discard: false,
             quiet: false,
@@ -65,6 +79,7 @@ impl Default for Options {
             function_limit: 8,
             function_timeout: Duration::from_secs(900),
             function_env: Vec::new(),
+            s3_port: None,
             state_machine: workspace().join("statemachine/migration.asl.json"),
             freeze_ack_limit: Duration::from_secs(30),
         }

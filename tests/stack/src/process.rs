@@ -77,6 +77,11 @@ impl Process {
         self.pid.as_raw().unsigned_abs()
     }
 
+    /// Its name in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its log file.
     pub fn log(&self) -> &Path {
         &self.log

@@ -42,6 +42,21 @@ pub async fn ensure(versions: &[&str], progress: &Progress) -> anyhow::Result<To
     tokio::task::spawn_blocking(move || ensure_blocking(&versions, &progress)).await?
 }
 
+/// Fetches the jars of a pom into `target/stack-cache/<name>` unless they are there, and returns that folder.
+///
+/// # Errors
+/// When Maven is missing or fails.
+pub async fn jars(name: &str, pom: &Path, progress: &Progress) -> anyhow::Result<PathBuf> {
+    let (place, pom, progress) = (layout::cache().join(name), pom.to_owned(), progress.clone());
+    let what = format!("{name} from Maven Central");
+    tokio::task::spawn_blocking(move || {
+        let _lock = exclusive()?;
+        kafka::fetch(&pom, &place, &what, &progress)?;
+        Ok(place)
+    })
+    .await?
+}
+
 /// The folder with the jars of a Kafka version.
 pub fn kafka_lib(version: &str) -> PathBuf {
     kafka::lib(version)
@@ -51,9 +66,7 @@ fn ensure_blocking(versions: &[String], progress: &Progress) -> anyhow::Result<T
     let all_there = python::is_there()? && versions.iter().all(|version| kafka::is_there(version));
     let java = tools::check(!all_there)?;
     if !all_there {
-        std::fs::create_dir_all(layout::cache())?;
-        let lock = File::create(layout::cache().join("lock"))?;
-        lock.lock().context("waiting for another set-up")?;
+        let _lock = exclusive()?;
         std::thread::scope(|scope| {
             let python = scope.spawn(|| python::ensure(progress));
             // One after the other: Maven's local repository is not meant for concurrent writers.
@@ -63,6 +76,14 @@ fn ensure_blocking(versions: &[String], progress: &Progress) -> anyhow::Result<T
         })?;
     }
     Ok(Tools { java, venv: python::venv() })
+}
+
+/// Keeps other set-ups out while it lives.
+fn exclusive() -> anyhow::Result<File> {
+    std::fs::create_dir_all(layout::cache())?;
+    let lock = File::create(layout::cache().join("lock"))?;
+    lock.lock().context("waiting for another set-up")?;
+    Ok(lock)
 }
 
 /// Makes `place` by running `fill` on an empty folder beside it, unless its stamp already says `pins`.

@@ -1,6 +1,6 @@
 //! A running stack: how its parts come up together and go down in reverse.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     aws, deploy,
-    front::{AwsTrouble, Front, LambdaOptions, Lambdas, MskCluster, SOURCE_ARN, TARGET_ARN, Troubles},
+    front::{AwsTrouble, Front, LambdaOptions, Lambdas, MskCluster, Requests, SOURCE_ARN, TARGET_ARN, Troubles},
     http,
     kafka::{Cluster, ClusterSpec, Side},
     layout::Layout,
@@ -40,6 +40,7 @@ pub struct Stack {
     lambdas: Lambdas,
     troubles: Troubles,
     webhook: Webhook,
+    requests: Requests,
     front_port: u16,
     webhook_port: u16,
     moto_port: u16,
@@ -172,6 +173,23 @@ impl Stack {
         self.troubles.hit()
     }
 
+    /// Names and ids of the processes that run: `source-1`, `zookeeper`, `moto`, `seed-partition-1` and so on.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let own = self.processes.iter().map(|process| (process.name().to_owned(), process.pid()));
+        let clusters = [&self.source, &self.target].into_iter().flat_map(|cluster| cluster.processes());
+        own.chain(clusters).chain(self.lambdas.processes()).collect()
+    }
+
+    /// Requests to the JSON services (DynamoDB, Step Functions) so far, by operation.
+    pub fn aws_requests(&self) -> BTreeMap<String, u64> {
+        self.requests.counts()
+    }
+
+    /// Ends the instances of functions that are idle; the next invocation is a cold start.
+    pub fn retire_idle_instances(&self) {
+        self.lambdas.retire_idle();
+    }
+
     /// Creates a further state machine, for tests with a definition of their own; placeholders are filled in.
     ///
     /// # Errors
@@ -213,6 +231,7 @@ impl Stack {
                 version: version.to_owned(),
                 brokers: options.brokers,
                 heap_mib: options.broker_heap_mib,
+                jvm: options.broker_jvm,
                 linked: options.linked,
                 config: if side == Side::Target { options.target_config.clone() } else { Vec::new() },
             };
@@ -225,8 +244,9 @@ impl Stack {
         ports.save(&layout.ports())?;
         let webhook = Webhook::new(&layout.webhook(), options.freeze_ack_limit)?;
         let lambdas = Lambdas::new(lambda_options(&options, &layout, runtime_port, front_port))?;
-        let troubles = Troubles::default();
-        let front = Front::new(lambdas.clone(), vec![as_msk(&source), as_msk(&target)], moto_port, troubles.clone());
+        let clusters = vec![as_msk(&source), as_msk(&target)];
+        let front = Front::new(lambdas.clone(), clusters, moto_port, options.s3_port);
+        let (requests, troubles) = (front.requests.clone(), front.troubles.clone());
         let tasks = vec![
             tokio::spawn(front.serve(TcpListener::bind(("127.0.0.1", front_port)).await?)),
             tokio::spawn(webhook.clone().serve(TcpListener::bind(("127.0.0.1", webhook_port)).await?)),
@@ -239,6 +259,7 @@ impl Stack {
             lambdas,
             troubles,
             webhook,
+            requests,
             front_port,
             webhook_port,
             moto_port,
@@ -263,7 +284,9 @@ impl Stack {
         let moto = moto::start(&tools.venv, &self.layout, self.moto_port, self.front_port, progress).await?;
         let endpoint = moto_url(self.moto_port);
         deploy::create_table(&endpoint).await?;
-        deploy::create_buckets(&endpoint).await?;
+        if self.options.s3_port.is_none() {
+            deploy::create_buckets(&endpoint).await?;
+        }
         if let Some(asl) = deploy::read_asl(&self.options.state_machine)? {
             deploy::create_state_machine(&endpoint, aws::STATE_MACHINE, &asl, &self.options.functions).await?;
         }
@@ -366,6 +389,8 @@ fn environment(front_port: u16, options: &Options) -> Vec<(String, String)> {
 
 fn lambda_options(options: &Options, layout: &Layout, runtime_port: u16, front_port: u16) -> LambdaOptions {
     let mut env = environment(front_port, options);
+    // Straight there: the front would only pass on what it gets.
+    env.extend(options.s3_port.map(|port| ("AWS_ENDPOINT_URL_S3".to_owned(), format!("http://127.0.0.1:{port}"))));
     env.extend(options.function_env.iter().cloned());
     LambdaOptions {
         functions: options.functions.clone(),

@@ -126,6 +126,21 @@ impl Lambdas {
         self.lock().by_function.get(function).map_or(0, |pool| pool.busy.len())
     }
 
+    /// Names and ids of the instances' processes.
+    pub(crate) fn processes(&self) -> Vec<(String, u32)> {
+        let pools = self.lock();
+        let of_pool = |pool: &Pool| -> Vec<(String, u32)> {
+            let instances = pool.idle.iter().chain(pool.busy.values().map(Arc::as_ref));
+            instances.map(|instance| (instance.id.clone(), instance.process.pid())).collect()
+        };
+        pools.by_function.values().flat_map(of_pool).collect()
+    }
+
+    /// Ends the instances that are idle, as AWS does after a while.
+    pub(crate) fn retire_idle(&self) {
+        self.lock().by_function.values_mut().for_each(|pool| pool.idle.clear());
+    }
+
     /// Kills every instance and starts no more.
     pub(crate) fn stop(&self) {
         let mut pools = self.lock();

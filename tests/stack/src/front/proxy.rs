@@ -1,4 +1,9 @@
-//! Passing requests on to moto, bodies streamed both ways.
+//! Passing requests on to moto (or to what stands for S3 in its place), bodies streamed both ways, and counting them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     body::Body,
@@ -12,8 +17,26 @@ use hyper_util::{
 };
 
 use super::{Front, trouble::AwsTrouble};
+use crate::aws::{EVIDENCE_BUCKET, SEGMENTS_BUCKET};
 
-/// moto behind the front.
+/// How often each operation of a service with JSON requests, such as `DynamoDB_20120810.PutItem`, was asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Requests(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Requests {
+    /// The counts so far.
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, request: &Request) {
+        let Some(target) = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()) else { return };
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(target.to_owned()).or_default() += 1;
+    }
+}
+
+/// A server behind the front.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
     client: Client<HttpConnector, Body>,
@@ -21,7 +44,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// A client for moto on `port` of this machine.
+    /// A client for the server on `port` of this machine.
     pub(super) fn new(port: u16) -> Self {
         // moto's server closes after every answer; a pooled connection would be a dead one.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
@@ -39,13 +62,34 @@ impl Upstream {
 }
 
 pub(super) async fn pass(State(front): State<Front>, request: Request) -> Response {
+    front.requests.count(&request);
     let trouble = front.troubles.next(request.headers());
     if let Some(refusal) = trouble.and_then(AwsTrouble::refusal) {
         return refusal;
     }
-    match (front.moto.send(request).await, trouble) {
+    let server = front.s3.as_ref().filter(|_| is_for_a_bucket(request.uri().path())).unwrap_or(&front.moto);
+    match (server.send(request).await, trouble) {
         (Ok(response), None) => response,
         (Ok(response), Some(trouble)) => trouble.on_the_way(response).await,
-        (Err(error), _) => (StatusCode::BAD_GATEWAY, format!("moto did not answer: {error:#}")).into_response(),
+        (Err(error), _) => {
+            (StatusCode::BAD_GATEWAY, format!("the server behind did not answer: {error:#}")).into_response()
+        }
+    }
+}
+
+/// Whether a path is one of S3 in a bucket of the stack.
+fn is_for_a_bucket(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next();
+    first.is_some_and(|bucket| [SEGMENTS_BUCKET, EVIDENCE_BUCKET].contains(&bucket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_for_buckets_are_known_by_their_paths() {
+        assert!(is_for_a_bucket("/msk-kraft-segments/a/b.log") && is_for_a_bucket("/msk-kraft-evidence"));
+        assert!(!is_for_a_bucket("/") && !is_for_a_bucket("/msk-kraft-segments-2/a"));
     }
 }

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     layout::{Layout, crate_dir},
+    options::BrokerJvm,
     ports::Ports,
     process::{self, Process, Spec},
     progress::Progress,
@@ -30,6 +31,16 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 const TOOL_LIMIT: Duration = Duration::from_secs(120);
 /// A JVM that lives for seconds: no second compiler, no parallel collector.
 const QUICK_START: [&str; 3] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"];
+/// `KAFKA_JVM_PERFORMANCE_OPTS` of `bin/kafka-run-class.sh`.
+const SERVER: [&str; 7] = [
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-XX:MaxInlineLevel=15",
+    "-Djava.awt.headless=true",
+];
 /// Any fixed value does: nothing else ever joins these clusters.
 const CLUSTER_ID: &str = "bXNrLWtyYWZ0LWxvY2FsMQ";
 
@@ -48,6 +59,8 @@ pub struct ClusterSpec {
     pub linked: bool,
     /// Further lines of `server.properties`.
     pub config: Vec<(String, String)>,
+    /// What the JVMs of the brokers are made for.
+    pub jvm: BrokerJvm,
 }
 
 /// A running cluster.
@@ -220,6 +233,14 @@ impl Cluster {
         self.broker_ready(id, running).await
     }
 
+    /// Names and ids of the processes that run.
+    pub(crate) fn processes(&self) -> Vec<(String, u32)> {
+        let zookeeper = self.zookeeper.lock().unwrap_or_else(PoisonError::into_inner);
+        let brokers = self.lock();
+        let running = zookeeper.iter().chain(brokers.iter().flatten());
+        running.map(|process| (process.name().to_owned(), process.pid())).collect()
+    }
+
     /// Stops brokers, then ZooKeeper. `at_once` kills them instead, for data nobody wants. Blocks the thread.
     pub fn stop(&self, at_once: bool) {
         let brokers: Vec<Process> = self.lock().iter_mut().filter_map(Option::take).collect();
@@ -317,7 +338,10 @@ impl Cluster {
 
     fn java(&self, name: &str, heap_mib: u32, class: &str, args: &[&str]) -> Spec {
         let mut all = vec![format!("-Xmx{heap_mib}m")];
-        all.extend(QUICK_START.map(str::to_owned));
+        match self.spec.jvm {
+            BrokerJvm::QuickStart => all.extend(QUICK_START.map(str::to_owned)),
+            BrokerJvm::Server => all.extend(SERVER.map(str::to_owned)),
+        }
         all.extend(logging("log4j.properties", "info"));
         all.extend(["-cp".to_owned(), self.classpath(), class.to_owned()]);
         all.extend(args.iter().map(|arg| (*arg).to_owned()));

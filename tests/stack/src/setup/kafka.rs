@@ -1,6 +1,11 @@
 //! Kafka's jars from Maven Central, by Maven itself, from the poms pinned in this crate.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context;
 
 use super::{once, run, stamped};
 use crate::{layout, progress::Progress};
@@ -37,12 +42,17 @@ pub(super) fn is_there(version: &str) -> bool {
 }
 
 pub(super) fn ensure(version: &str, progress: &Progress) -> anyhow::Result<()> {
-    let pins = std::fs::read_to_string(pom(version))?;
-    let step = progress.step(&format!("Kafka {version} from Maven Central"));
-    once(&lib(version), &pins, |fresh| {
+    fetch(&pom(version), &lib(version), &format!("Kafka {version} from Maven Central"), progress)
+}
+
+/// Has Maven copy what `pom` depends on to `place`.
+pub(super) fn fetch(pom: &Path, place: &Path, what: &str, progress: &Progress) -> anyhow::Result<()> {
+    let pins = std::fs::read_to_string(pom).with_context(|| format!("reading {}", pom.display()))?;
+    let step = progress.step(what);
+    once(place, &pins, |fresh| {
         run(Command::new("mvn")
             .args(["-q", "-B", "dependency:copy-dependencies", "-f"])
-            .arg(pom(version))
+            .arg(pom)
             .arg(format!("-DoutputDirectory={}", fresh.display())))
     })?;
     step.done();

@@ -1,0 +1,189 @@
+//! What was measured, as it is kept in JSON.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use stack::layout;
+
+use crate::data::DataSet;
+use crate::usage::Cpu;
+
+/// Everything of one run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// When it began.
+    pub(crate) started: DateTime<Utc>,
+    /// Commit of the working tree, with `-dirty` when it differs.
+    pub(crate) commit: String,
+    /// Processors of the machine.
+    pub(crate) processors: usize,
+    /// Model of the processor.
+    pub(crate) processor: String,
+    /// Version of both Kafka clusters and of MirrorMaker.
+    pub(crate) kafka: String,
+    /// The part of the full sizes that was used.
+    pub(crate) scale: f64,
+    /// Properties of MirrorMaker by data set.
+    pub(crate) mirrormaker: Vec<String>,
+    /// Copies, in the order in which they ran.
+    pub(crate) copies: Vec<Measurement>,
+}
+
+/// Who copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Contender {
+    /// msk-kraft.
+    Ours,
+    /// The bare relay.
+    Relay,
+    /// MirrorMaker 2.
+    Mirrormaker,
+    /// kafka-producer-perf-test, which only writes to the target.
+    ProducerPerf,
+    /// kafka-consumer-perf-test, which only reads from the source.
+    ConsumerPerf,
+}
+
+impl Contender {
+    /// As it is printed.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "msk-kraft",
+            Self::Relay => "bare relay",
+            Self::Mirrormaker => "MirrorMaker 2",
+            Self::ProducerPerf => "producer-perf-test",
+            Self::ConsumerPerf => "consumer-perf-test",
+        }
+    }
+}
+
+/// One copy of one data set.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Measurement {
+    /// What was copied.
+    pub(crate) set: DataSet,
+    /// By whom.
+    pub(crate) contender: Contender,
+    /// Why there is nothing more to say, when it failed.
+    pub(crate) failure: Option<String>,
+    /// The figures of a copy that came to its end.
+    pub(crate) figures: Option<Figures>,
+}
+
+/// Figures of a copy.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Figures {
+    /// Records of the data set.
+    pub(crate) records: i64,
+    /// Bytes of its batches as the source stores them.
+    pub(crate) bytes: u64,
+    /// Seconds of the copy itself.
+    pub(crate) seconds: f64,
+    /// Seconds before that: until MirrorMaker's first record was there, until our seed began.
+    pub(crate) startup_seconds: f64,
+    /// Records on the target less those on the source.
+    pub(crate) surplus: i64,
+    /// Partitions whose ends differ.
+    pub(crate) wrong_partitions: usize,
+    /// CPU seconds during the copy.
+    pub(crate) cpu: Cpu,
+    /// Processes of the copier.
+    pub(crate) copiers: usize,
+    /// Largest resident memory of one of them, in bytes.
+    pub(crate) peak_rss: u64,
+    /// Requests to S3 until the copy was caught up.
+    pub(crate) s3_requests: Option<u64>,
+    /// Requests to DynamoDB until the copy was caught up.
+    pub(crate) dynamodb_requests: Option<u64>,
+    /// How a burst behind the copy was caught up with.
+    pub(crate) burst: Option<Burst>,
+}
+
+/// A burst of records while the copy is caught up.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Burst {
+    /// Its size in bytes.
+    pub(crate) bytes: u64,
+    /// Seconds it took to produce it.
+    pub(crate) producing_seconds: f64,
+    /// Seconds from its begin until fewer than 100 records were missing on the target.
+    pub(crate) caught_up_seconds: f64,
+    /// Records on the target less those on the source, afterwards.
+    pub(crate) surplus: i64,
+}
+
+impl Figures {
+    /// Megabytes (10^6) a second, as the source stores them.
+    pub(crate) fn megabytes_per_second(&self) -> f64 {
+        self.bytes as f64 / 1e6 / self.seconds
+    }
+
+    /// Records a second.
+    pub(crate) fn records_per_second(&self) -> f64 {
+        self.records as f64 / self.seconds
+    }
+
+    /// CPU seconds for 10^9 bytes.
+    pub(crate) fn per_gigabyte(&self, cpu: f64) -> f64 {
+        cpu / (self.bytes as f64 / 1e9)
+    }
+
+    /// Whether every record is there once.
+    pub(crate) const fn is_exact(&self) -> bool {
+        self.surplus == 0 && self.wrong_partitions == 0
+    }
+}
+
+impl Report {
+    /// A report of nothing yet.
+    pub(crate) fn new(kafka: &str, scale: f64) -> Self {
+        let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model =
+            processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, m)| m));
+        Self {
+            started: Utc::now(),
+            commit: commit(),
+            processors: std::thread::available_parallelism().map_or(0, usize::from),
+            processor: model.unwrap_or("unknown").to_owned(),
+            kafka: kafka.to_owned(),
+            scale,
+            mirrormaker: Vec::new(),
+            copies: Vec::new(),
+        }
+    }
+
+    /// The figures of `contender` on the data set called `set`.
+    pub(crate) fn figures(&self, set: &str, contender: Contender) -> Option<&Figures> {
+        let copies = self.copies.iter().rev();
+        copies.filter(|copy| copy.set.name == set && copy.contender == contender).find_map(|copy| copy.figures.as_ref())
+    }
+
+    /// Writes `target/bench/<start>.json` and `latest.json`, which is the same; returns the former's path.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub(crate) fn save(&self) -> anyhow::Result<PathBuf> {
+        let dir = layout::workspace().join("target/bench");
+        std::fs::create_dir_all(&dir)?;
+        let path = dir.join(format!("{}.json", self.started.format("%Y-%m-%dT%H-%M-%SZ")));
+        let json = serde_json::to_vec_pretty(self)?;
+        for path in [path.as_path(), &dir.join("latest.json")] {
+            write(path, &json)?;
+        }
+        Ok(path)
+    }
+}
+
+fn write(path: &Path, json: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, json).with_context(|| format!("writing {}", path.display()))
+}
+
+fn commit() -> String {
+    let mut git = std::process::Command::new("git");
+    git.args(["describe", "--always", "--dirty", "--abbrev=12"]).current_dir(layout::workspace());
+    let output = git.output().ok().filter(|output| output.status.success());
+    output.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
