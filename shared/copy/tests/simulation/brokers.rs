@@ -249,9 +249,25 @@ impl Target for Side<false> {
         };
         batches.iter().map(answer).collect()
     }
+
+    async fn batch_at(&self, partition: &TopicPartition, offset: i64) -> Answer<Fetched> {
+        self.read_at(index(partition), offset).await
+    }
 }
 
 impl Side<false> {
+    async fn read_at(&self, partition: usize, offset: i64) -> Answer<Fetched> {
+        let asked = self.leader(partition);
+        let effect = move |world: &mut World| {
+            check(world, false, partition, asked, Api::Fetch)?;
+            let found = world.target[partition].fetch(offset, Instant::now());
+            found.map_err(|code| refused(Api::Fetch, partition, code))
+        };
+        let answer = ask(&self.world, effect).await.unwrap_or_else(|| Err(closed(asked)));
+        self.note(partition, &answer);
+        answer
+    }
+
     async fn produce_at(
         &self,
         broker: usize,

@@ -61,7 +61,8 @@ impl<'a> Case<'a> {
             (None, None) => Ok(()),
             (Some(reason), spoiled) => {
                 let deleted = self.source.start() > self.progress.source_next;
-                let damaged = self.source.damaged.contains(&self.progress.source_next);
+                let named = |base: &i64| reason.contains(&format!("batch at offset {base} is corrupt"));
+                let damaged = self.source.damaged.iter().any(named);
                 if spoiled.is_none() && !deleted && !damaged && !self.target.refused_size {
                     return Err(format!("stopped although nothing was wrong: {reason}"));
                 }

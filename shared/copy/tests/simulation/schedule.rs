@@ -135,6 +135,7 @@ impl Schedule {
         self.started += 1;
         let (world, number) = (self.world.clone(), self.started);
         async move {
+            let calm = world.lock().faults.is_calm();
             let (length, killed, frozen) = {
                 let World { dice, faults, .. } = &mut *world.lock();
                 let length = dice.millis(3_000..60_000);
@@ -157,9 +158,8 @@ impl Schedule {
                 engine::copy(&ports, &job, Budget::lasting(length)).await
             };
             let ended = timeout(killed.unwrap_or(Duration::MAX), standing_still(copy, frozen)).await.ok();
-            let world = &mut *before.lock();
-            world.note(|| format!("{number} ends: {ended:?}"));
-            (world.faults.is_calm(), ended)
+            before.lock().note(|| format!("{number} ends: {ended:?}"));
+            (calm, ended)
         }
     }
 }
