@@ -327,6 +327,7 @@ impl Request {
         if link.is_broken() {
             let Some(later) = self.fate.lingers else { return };
             sleep(later).await;
+            self.world.lock().saw("late batch");
         }
         let appended: Vec<_> = self.group.iter().map(|(partition, bytes)| self.append(*partition, bytes)).collect();
         if self.fate.breaks == Some(Breaks::AfterEffect) {
@@ -347,6 +348,12 @@ impl Request {
         let world = &mut *self.world.lock();
         let number = self.number;
         let appended = append(world, partition, self.broker, bytes);
+        world.saw(match &appended {
+            Ok((Appended { repeated: Some(_), .. }, _)) => "batch repeated",
+            Ok(_) => "batch appended",
+            Err(error) if error.code() == Some(Code::OutOfOrderSequenceNumber) => "batch out of order",
+            Err(_) => "batch refused",
+        });
         world.note(|| {
             let what = appended.as_ref().map(|(appended, _)| (appended.base, appended.end, appended.repeated));
             format!("{number} produces {} bytes to {partition}: {what:?}", bytes.len())
