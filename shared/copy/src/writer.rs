@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
+use kafka::batch;
 use kafka::{Code, Each, OffsetSpec, Produced, TopicPartition};
 use migration::{Error, Result};
 use tokio::time::Instant;
@@ -76,8 +77,14 @@ impl<'a, T: Target> Writer<'a, T> {
         let mut failed = Vec::new();
         let mut open = Vec::with_capacity(slices.len());
         for slice in slices {
-            match Sending::new(slice, self.end(&slice.partition), self.checked.contains(&slice.partition)) {
+            let sending = Sending::new(slice, self.end(&slice.partition), self.checked.contains(&slice.partition));
+            let sending = match sending {
+                Ok(sending) => self.check_last(&sending).await.map(|()| sending),
+                Err(error) => Err(error),
+            };
+            match sending {
                 Ok(sending) => open.push(sending),
+                Err(error) if error.kind.is_retryable() => return Err(error),
                 Err(error) => failed.push((slice.partition.clone(), error)),
             }
         }
@@ -123,8 +130,8 @@ impl<'a, T: Target> Writer<'a, T> {
         (sent, self.target.produce(&batches, PRODUCE_TIMEOUT).await)
     }
 
-    /// Decides about partitions that met a fault: passing faults are tried again from the first unanswered batch,
-    /// sequence faults from where the target really ends, and anything else ends the partition.
+    /// Decides about partitions that met a fault: passing faults and sequence faults are tried again from where the target
+    /// really ends, and anything else ends the partition.
     async fn settle(
         &mut self,
         open: &mut Vec<Sending<'_>>,
@@ -132,7 +139,10 @@ impl<'a, T: Target> Writer<'a, T> {
         out_of_patience: bool,
     ) -> Result<()> {
         let mut kept = Vec::with_capacity(open.len());
-        let mut pause = false;
+        if open.iter().any(Sending::met_passing_fault) {
+            self.target.invalidate();
+            tokio::time::sleep(PAUSE).await;
+        }
         for mut sending in open.drain(..) {
             let partition = sending.slice.partition.clone();
             let outcome = match sending.fault.take() {
@@ -144,8 +154,7 @@ impl<'a, T: Target> Writer<'a, T> {
                 }
                 Some(Fault::Kafka(error)) if error.is_retryable() => {
                     tracing::debug!(%partition, %error, "batch will be sent again");
-                    pause = true;
-                    Ok(())
+                    self.look(&mut sending).await
                 }
                 Some(Fault::Kafka(error)) => Err(Error::from(error).at(&partition).at_offset(sending.source_offset())),
             };
@@ -159,27 +168,61 @@ impl<'a, T: Target> Writer<'a, T> {
             }
         }
         *open = kept;
-        if pause {
-            self.target.invalidate();
-            tokio::time::sleep(PAUSE).await;
-        }
         Ok(())
     }
 
-    /// The broker expects another sequence: an earlier attempt, ours or an overtaken invocation's, got further than its
-    /// answers did. Goes on from the target's end, provided that it is the end of one of our batches.
-    async fn realign(&mut self, sending: &mut Sending<'_>) -> Result<()> {
+    /// Goes on from where the target ends, provided that it is the end of one of our batches. After a lost answer the batch
+    /// may be there: a leader that has forgotten the producer would append it a second time.
+    async fn look(&self, sending: &mut Sending<'_>) -> Result<()> {
         let partition = sending.slice.partition.clone();
         let ends = self.target.list_offsets(std::slice::from_ref(&partition), OffsetSpec::Latest).await;
         let end = kafka::all_ok(ends)?.remove(&partition).unwrap_or(0);
         let before = sending.acknowledged;
         sending.align(end)?;
+        if sending.acknowledged > before { self.check_last(sending).await } else { Ok(()) }
+    }
+
+    /// Checks that the last batch that `sending` takes for acknowledged is what lies on the target in its place: records of
+    /// somebody else, as many as in our batch, would end there too.
+    async fn check_last(&self, sending: &Sending<'_>) -> Result<()> {
+        let Some(index) = sending.acknowledged.checked_sub(1) else { return Ok(()) };
+        let (partition, offset) = (&sending.slice.partition, sending.offsets[index]);
+        let give_up = Instant::now() + PATIENCE;
+        let found = loop {
+            match self.target.batch_at(partition, offset).await {
+                Ok(found) => break found,
+                Err(error) if error.is_retryable() && Instant::now() < give_up => {
+                    self.target.invalidate();
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(Error::from(error).at(partition)),
+            }
+        };
+        let ours = sending.slice.batches[index].header();
+        match batch::split(found.records).next() {
+            // The checksum covers everything but the offset and the leader's epoch.
+            Some(Ok(found)) if found.header().base_offset == offset && found.header().crc == ours.crc => Ok(()),
+            _ => {
+                let message = format!(
+                    "the target has another batch at {offset} than was copied to it: somebody else writes to it; stop that \
+                     writer, delete the topic on the target and start a new migration"
+                );
+                Err(Error::data_unsafe(message).at(partition).at_offset(ours.base_offset))
+            }
+        }
+    }
+
+    /// The broker expects another sequence: an earlier attempt, ours or an overtaken invocation's, got further than its
+    /// answers did. Goes on from the target's end, provided that it is the end of one of our batches.
+    async fn realign(&mut self, sending: &mut Sending<'_>) -> Result<()> {
+        let before = sending.acknowledged;
+        self.look(sending).await?;
         if sending.acknowledged == before && !sending.is_done() {
             let message = "the target refuses the next sequence number although its end is where it should be; \
                            its producer state was lost or somebody else uses this producer id";
             sending.realigned += 1;
             if sending.realigned > 3 {
-                return Err(Error::data_unsafe(message).at(&partition).at_offset(sending.source_offset()));
+                return Err(Error::data_unsafe(message).at(&sending.slice.partition).at_offset(sending.source_offset()));
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -241,6 +284,10 @@ impl<'a> Sending<'a> {
                 .at_offset(self.slice.from.source_next)
         })?;
         Ok(())
+    }
+
+    fn met_passing_fault(&self) -> bool {
+        matches!(&self.fault, Some(Fault::Kafka(error)) if error.is_retryable())
     }
 
     fn is_done(&self) -> bool {

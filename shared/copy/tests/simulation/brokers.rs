@@ -249,9 +249,25 @@ impl Target for Side<false> {
         };
         batches.iter().map(answer).collect()
     }
+
+    async fn batch_at(&self, partition: &TopicPartition, offset: i64) -> Answer<Fetched> {
+        self.read_at(index(partition), offset).await
+    }
 }
 
 impl Side<false> {
+    async fn read_at(&self, partition: usize, offset: i64) -> Answer<Fetched> {
+        let asked = self.leader(partition);
+        let effect = move |world: &mut World| {
+            check(world, false, partition, asked, Api::Fetch)?;
+            let found = world.target[partition].fetch(offset, Instant::now());
+            found.map_err(|code| refused(Api::Fetch, partition, code))
+        };
+        let answer = ask(&self.world, effect).await.unwrap_or_else(|| Err(closed(asked)));
+        self.note(partition, &answer);
+        answer
+    }
+
     async fn produce_at(
         &self,
         broker: usize,
@@ -311,6 +327,7 @@ impl Request {
         if link.is_broken() {
             let Some(later) = self.fate.lingers else { return };
             sleep(later).await;
+            self.world.lock().saw("late batch");
         }
         let appended: Vec<_> = self.group.iter().map(|(partition, bytes)| self.append(*partition, bytes)).collect();
         if self.fate.breaks == Some(Breaks::AfterEffect) {
@@ -331,6 +348,12 @@ impl Request {
         let world = &mut *self.world.lock();
         let number = self.number;
         let appended = append(world, partition, self.broker, bytes);
+        world.saw(match &appended {
+            Ok((Appended { repeated: Some(_), .. }, _)) => "batch repeated",
+            Ok(_) => "batch appended",
+            Err(error) if error.code() == Some(Code::OutOfOrderSequenceNumber) => "batch out of order",
+            Err(_) => "batch refused",
+        });
         world.note(|| {
             let what = appended.as_ref().map(|(appended, _)| (appended.base, appended.end, appended.repeated));
             format!("{number} produces {} bytes to {partition}: {what:?}", bytes.len())

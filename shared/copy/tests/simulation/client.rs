@@ -105,7 +105,9 @@ pub(crate) async fn ask<T: Send + 'static>(
             // The sender learns of the break now, and the effect comes later.
             drop(answer);
             sleep(later).await;
-            effect(&mut world.lock());
+            let world = &mut *world.lock();
+            world.saw("late request");
+            effect(world);
             return;
         }
         let result = effect(&mut world.lock());
@@ -204,6 +206,9 @@ impl Bucket for Cloud {
             }
             let put = world.objects.put_once(&name, body.clone(), metadata.clone());
             world.note(|| format!("{number} stores {name}, {} bytes: {put:?}", body.len()));
+            if put == PutOnce::Taken {
+                world.saw("object taken");
+            }
             Ok(put)
         };
         self.repeat(put).await?

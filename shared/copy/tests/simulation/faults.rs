@@ -53,6 +53,8 @@ pub(crate) struct Faults {
 impl Faults {
     /// The faults of a world.
     pub(crate) fn draw(dice: &mut Dice) -> Self {
+        // A compacted topic cannot be tiered (KIP-405).
+        let tiered = dice.chance(100);
         let mut rate = |worlds, most: i64| if dice.chance(worlds) { dice.number(1..most) as u32 } else { 0 };
         Self {
             lost: rate(600, 80),
@@ -64,11 +66,11 @@ impl Faults {
             expiry: rate(250, 200),
             old_records: rate(500, 2) > 0,
             foreign: rate(60, 30),
-            compaction: rate(300, 200),
+            compaction: if tiered { 0 } else { rate(300, 200) },
             deletion: rate(150, 60),
             damage: rate(40, 60),
             small_batches_only: rate(40, 2) > 0,
-            tiered: rate(100, 2) > 0,
+            tiered,
             answer_max: if rate(400, 2) > 0 { rate(1000, 6000) as usize } else { usize::MAX },
             bytes_per_second: NonZeroU64::new(u64::from(rate(100, 500)) * 1000),
             kills: rate(700, 900),

@@ -24,7 +24,11 @@ pub(crate) async fn judge(world: &Shared) -> Verdict {
     for (index, progress) in partitions.iter().enumerate() {
         let runs = runs_store::load(copy::ports::Ports::bucket(&Invocation::new(world, 0)), progress).await;
         let runs = runs.map_err(|error| error.to_string())?;
-        Case::of(&world.lock(), index, progress, runs).judge().map_err(|why| format!("{}: {why}", name(index)))?;
+        let world = &mut *world.lock();
+        let case = Case::of(world, index, progress, runs);
+        case.judge().map_err(|why| format!("{}: {why}", name(index)))?;
+        let seen = case.kinds();
+        seen.into_iter().for_each(|kind| world.saw(kind));
     }
     Ok(())
 }
@@ -50,6 +54,22 @@ impl<'a> Case<'a> {
         self.check_translation(&copied)
     }
 
+    /// What the test should meet now and then.
+    fn kinds(&self) -> Vec<&'static str> {
+        let reason = self.progress.stopped.as_deref().unwrap_or_default();
+        let wraps = self.first > 0 && self.progress.target_next > 1 << 31;
+        let kinds = [
+            (self.progress.stopped.is_none(), "partition whole"),
+            (reason.contains("somebody else"), "stopped: foreign writer"),
+            (reason.contains("are gone"), "stopped: deleted on the source"),
+            (reason.contains("corrupt"), "stopped: damaged"),
+            (self.target.refused_size, "stopped: too large"),
+            (!self.source.compacted.is_empty(), "compacted"),
+            (wraps, "sequence wrapped"),
+        ];
+        kinds.into_iter().filter(|(seen, _)| *seen).map(|(_, kind)| kind).collect()
+    }
+
     /// A partition stops when, and only when, it has to.
     fn check_stop(&self) -> Verdict {
         let end = self.target.end();
@@ -61,7 +81,8 @@ impl<'a> Case<'a> {
             (None, None) => Ok(()),
             (Some(reason), spoiled) => {
                 let deleted = self.source.start() > self.progress.source_next;
-                let damaged = self.source.damaged.contains(&self.progress.source_next);
+                let named = |base: &i64| reason.contains(&format!("batch at offset {base} is corrupt"));
+                let damaged = self.source.damaged.iter().any(named);
                 if spoiled.is_none() && !deleted && !damaged && !self.target.refused_size {
                     return Err(format!("stopped although nothing was wrong: {reason}"));
                 }

@@ -120,6 +120,7 @@ impl Schedule {
         };
         if let Some(later) = twin {
             let invocation = self.invocation(work);
+            self.world.lock().saw("twin");
             self.others.push(tokio::task::spawn_local(async move {
                 sleep(later).await;
                 judge(invocation.await).map(drop)
@@ -135,6 +136,7 @@ impl Schedule {
         self.started += 1;
         let (world, number) = (self.world.clone(), self.started);
         async move {
+            let calm = world.lock().faults.is_calm();
             let (length, killed, frozen) = {
                 let World { dice, faults, .. } = &mut *world.lock();
                 let length = dice.millis(3_000..60_000);
@@ -159,7 +161,14 @@ impl Schedule {
             let ended = timeout(killed.unwrap_or(Duration::MAX), standing_still(copy, frozen)).await.ok();
             let world = &mut *before.lock();
             world.note(|| format!("{number} ends: {ended:?}"));
-            (world.faults.is_calm(), ended)
+            world.saw(match &ended {
+                None => "invocation killed",
+                Some(Ok(Outcome::OutOfTime)) => "budget spent",
+                Some(Err(error)) if error.kind == ErrorKind::Fenced => "invocation fenced",
+                Some(Err(_)) => "invocation failed",
+                Some(Ok(_)) => "invocation done",
+            });
+            (calm, ended)
         }
     }
 }
@@ -232,6 +241,7 @@ fn trouble(world: &mut World, partition: usize) {
         let lossy = faults.lossy_moves && dice.chance(500);
         log.change_leader(dice.index(0..BROKERS), lossy, now, dice);
         let (leader, end) = (log.leader, log.end());
+        world.saw(if lossy { "target restart" } else { "target leader moved" });
         world.note(|| format!("broker {leader} leads {partition} on the target, lossy {lossy}, ends at {end}"));
     }
     let World { dice, faults, target, .. } = world;
@@ -239,6 +249,7 @@ fn trouble(world: &mut World, partition: usize) {
     if dice.chance(faults.expiry) {
         log.expire(clock);
         world.note(|| format!("producers of {partition} expire"));
+        world.saw("producers expired");
     }
     let World { dice, faults, target, .. } = world;
     if dice.chance(faults.foreign) {

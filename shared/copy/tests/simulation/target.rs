@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kafka::Code;
+use kafka::{Code, Fetched};
 use tokio::time::Instant;
 
 use crate::dice::Dice;
@@ -25,6 +25,7 @@ pub(crate) struct Stored {
     /// Offset of its first record; the batch itself carries 0.
     pub(crate) base: i64,
     pub(crate) batch: Batch,
+    bytes: Bytes,
     /// When all replicas have it.
     replicated: Instant,
 }
@@ -106,6 +107,27 @@ impl TargetLog {
         missing.map_or_else(|| self.end(), |stored| stored.base)
     }
 
+    /// The answer to a fetch of one batch at `offset`.
+    pub(crate) fn fetch(&self, offset: i64, now: Instant) -> Result<Fetched, Code> {
+        let end = self.high_watermark(now);
+        if offset > end {
+            return Err(Code::OffsetOutOfRange);
+        }
+        let found = self.log.iter().find(|stored| stored.end() > offset && stored.end() <= end);
+        let records = found.map(|stored| {
+            let mut bytes = stored.bytes.to_vec();
+            bytes[..8].copy_from_slice(&stored.base.to_be_bytes());
+            bytes.into()
+        });
+        Ok(Fetched {
+            high_watermark: end,
+            last_stable_offset: end,
+            log_start: 0,
+            aborted: Vec::new(),
+            records: records.unwrap_or_default(),
+        })
+    }
+
     /// Whether all replicas have everything below `end`, and `leader_epoch` still leads.
     pub(crate) fn has_replicated(&self, end: i64, leader_epoch: u32, now: Instant) -> bool {
         self.leader_epoch == leader_epoch && self.high_watermark(now) >= end
@@ -131,7 +153,7 @@ impl TargetLog {
                 return Ok(repeated);
             }
         }
-        Ok(self.push(batch, now, lag))
+        Ok(self.push(batch, bytes.clone(), now, lag))
     }
 
     /// Where the batch lies if it is a repeat.
@@ -157,10 +179,10 @@ impl TargetLog {
         }
     }
 
-    fn push(&mut self, batch: Batch, now: Instant, lag: Duration) -> Appended {
+    fn push(&mut self, batch: Batch, bytes: Bytes, now: Instant, lag: Duration) -> Appended {
         let base = self.end();
         let before = self.log.last().map_or(now, |stored| stored.replicated);
-        let stored = Stored { base, batch, replicated: before.max(now + lag) };
+        let stored = Stored { base, batch, bytes, replicated: before.max(now + lag) };
         self.remember(&stored);
         let appended = Appended { base, end: stored.end(), replicated: stored.replicated, repeated: None };
         self.log.push(stored);
@@ -184,7 +206,8 @@ impl TargetLog {
     /// Appends a batch of somebody else.
     pub(crate) fn intrude(&mut self, batch: Batch, now: Instant) {
         self.spoiled.get_or_insert(Spoiled::Foreign(self.end()));
-        self.push(batch, now, Duration::ZERO);
+        let bytes = batch.encode();
+        self.push(batch, bytes, now, Duration::ZERO);
     }
 
     /// Another broker leads. It may lack what not all replicas had, and after a restart it knows of each producer only the

@@ -14,9 +14,9 @@ const TRANSACTIONAL: [i64; 3] = [1, 2, 3];
 /// How old records are in worlds of old records: two years.
 const OLD_MS: i64 = 2 * 365 * 24 * 60 * 60 * 1000;
 
-/// A log that begins somewhere.
-pub(crate) fn fresh(dice: &mut Dice) -> SourceLog {
-    SourceLog::starting_at(if dice.chance(500) { 0 } else { dice.number(1..5000) })
+/// A log of which `gone` records were copied and deleted, and perhaps some more were deleted before.
+pub(crate) fn fresh(gone: i64, dice: &mut Dice) -> SourceLog {
+    SourceLog::starting_at(gone + if dice.chance(500) { 0 } else { dice.number(1..5000) })
 }
 
 /// One thing happens to `log`.

@@ -50,7 +50,7 @@ impl World {
         // A partition that has copied for so long that its sequence numbers are about to begin anew.
         let first = if dice.chance(100) { (1 << 31) - dice.number(1..60) } else { 0 };
         let max_batch = if faults.small_batches_only { 2_000 } else { 4 << 20 };
-        let mut source: Vec<SourceLog> = (0..partitions).map(|_| traffic::fresh(&mut dice)).collect();
+        let mut source: Vec<SourceLog> = (0..partitions).map(|_| traffic::fresh(first, &mut dice)).collect();
         for log in &mut source {
             for _ in 0..dice.index(0..60) {
                 traffic::step(log, &faults, EPOCH_MS, &mut dice);
@@ -101,7 +101,9 @@ fn progress(partition: i32, log: &SourceLog, first: i64) -> PartitionProgress {
     let mut progress = PartitionProgress::new(name(partition as usize), log.start(), log.last_stable());
     progress.target_next = first;
     if first > 0 {
-        progress.runs_open = copy::OffsetRuns::starting_at(first).to_text();
+        let mut runs = copy::OffsetRuns::starting_at(0);
+        runs.push(0, first).unwrap();
+        progress.runs_open = runs.to_text();
     }
     progress
 }
