@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::path::{Path, PathBuf};
+
 use e2e::{Live, Rehearsal};
 use migration::Phase;
 use serde_json::Value;
@@ -68,6 +70,25 @@ async fn every_offset_is_translated_as_both_clusters_show(rehearsal: &Rehearsal)
     for kind in ["offsets_without_a_record", "partitions_with_a_log_start"] {
         assert!(judged[kind].as_u64().unwrap() > 0, "the source has nothing to prove with: {judged:#}");
     }
+    let damaged = one_run_moved(&maps);
+    let (judged, right) = rehearsal.java.judge_offsets(&damaged).await.unwrap();
+    assert!(!right, "a wrong map passes: {judged:#}");
+}
+
+/// The map with most runs, one of which begins an offset later than it does; in a folder of its own.
+fn one_run_moved(maps: &Path) -> PathBuf {
+    let files = std::fs::read_dir(maps).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    let map = files.max_by_key(|map| map.lines().count()).unwrap();
+    let mut lines: Vec<String> = map.lines().map(str::to_owned).collect();
+    let middle = lines.len() / 2;
+    let mut fields: Vec<&str> = lines[middle].split(',').collect();
+    let moved = (fields[2].parse::<i64>().unwrap() + 1).to_string();
+    fields[2] = &moved;
+    lines[middle] = fields.join(",");
+    let folder = maps.with_extension("damaged");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("map.csv"), lines.join("\n")).unwrap();
+    folder
 }
 
 fn mirrored_journal_has_the_documented_lines(rehearsal: &Rehearsal) {
