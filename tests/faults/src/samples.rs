@@ -36,7 +36,9 @@ pub async fn check(rehearsal: &Rehearsal) -> anyhow::Result<()> {
 
 async fn batches(rehearsal: &Rehearsal, topic: &str) -> anyhow::Result<Vec<Batch>> {
     let dirs = rehearsal.stack.cluster(Side::Target).log_dirs();
-    let dir = dirs.first().context("the target has no log directory")?.join(format!("{topic}-0"));
+    // Where a broker was down when the topic was created, it has no replica.
+    let dir = dirs.into_iter().map(|dir| dir.join(format!("{topic}-0"))).find(|dir| dir.exists());
+    let dir = dir.with_context(|| format!("no broker of the target has {topic}/0"))?;
     let mut segments = Vec::new();
     for entry in std::fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
         let path = entry?.path();
