@@ -9,9 +9,11 @@ mod stopped;
 mod storing;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use journal::{Claimed, Position, ProducerId};
+use kafka::ConfigEntry;
 use migration::config::Throttle;
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, MigrationId, Phase, Result};
@@ -24,7 +26,7 @@ use self::rounds::Rounds;
 use self::stopped::Stopped;
 use self::storing::Storing;
 use crate::objects::Objects;
-use crate::ports::{Ledger, Ports};
+use crate::ports::{Ledger, Ports, Target};
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -188,7 +190,8 @@ impl<'a, P: Ports> Engine<'a, P> {
             epoch: books.lease().epoch,
             tail_next: books.tail_next(),
         };
-        let rounds = self.rounds();
+        let limits = batch_limits(self.ports.target(), books.partitions()).await?;
+        let rounds = self.rounds(limits);
         // A seed's rounds are bounded by their memory. The tail takes what has gathered until the stage behind is free.
         let ahead = if self.job.work.is_tail() { 1 } else { 64 };
         let (to_store, stored_from) = mpsc::channel(ahead);
@@ -200,8 +203,8 @@ impl<'a, P: Ports> Engine<'a, P> {
         Ok(if overtaken { Attempt::Overtaken } else { Attempt::Ended(outcome) })
     }
 
-    /// The reading stage, from where the batch stands.
-    fn rounds(&self) -> Rounds<'a, P> {
+    /// The reading stage, from where the batch stands; `limits` are those of [`batch_limits`].
+    fn rounds(&self, limits: BTreeMap<Arc<str>, usize>) -> Rounds<'a, P> {
         let mut progress: Vec<_> = self.landing.books.partitions().collect();
         // What takes longest comes first, so that the last function to end does not have it left.
         progress.sort_by_key(|progress| Reverse(progress.source_bytes));
@@ -209,7 +212,7 @@ impl<'a, P: Ports> Engine<'a, P> {
         let goals = progress.iter().map(|progress| (progress.partition.clone(), progress.seed_end)).collect();
         let positions: BTreeMap<_, _> =
             progress.iter().map(|progress| (progress.partition.clone(), Position::from(*progress))).collect();
-        let mut reader = Reader::new(self.ports.source(), self.job.producer, positions);
+        let mut reader = Reader::new(self.ports.source(), self.job.producer, positions).within(limits);
         if self.job.work.is_tail() {
             reader = reader.following();
         }
@@ -217,6 +220,23 @@ impl<'a, P: Ports> Engine<'a, P> {
         let lease = self.landing.books.lease().clone();
         Rounds { ports, job, lease, budget, reader, order, goals, stopped: self.stopped.clone() }
     }
+}
+
+/// The most bytes of a batch that each topic of the target takes now: its `max.message.bytes`.
+///
+/// # Errors
+/// When the target cannot be asked.
+async fn batch_limits<'p, T: Target>(
+    target: &T,
+    partitions: impl Iterator<Item = &'p PartitionProgress>,
+) -> Result<BTreeMap<Arc<str>, usize>> {
+    let topics: BTreeSet<_> = partitions.map(|progress| progress.partition.topic.clone()).collect();
+    let configs = kafka::all_ok(target.topic_configs(&topics.into_iter().collect::<Vec<_>>()).await)?;
+    let limit = |entries: Vec<ConfigEntry>| {
+        let entry = entries.into_iter().find(|entry| entry.name == "max.message.bytes")?;
+        entry.value?.parse().ok()
+    };
+    Ok(configs.into_iter().filter_map(|(topic, entries)| Some((topic, limit(entries)?))).collect())
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use journal::{Claimed, CopyControl, Journal, Lease};
-use kafka::{Cluster, ConfigEntry, Each, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, Produced, TopicPartition};
+use kafka::{
+    Cluster, ConfigEntry, Each, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, Produced, TopicPartition,
+};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Phase, Result};
 use runtime::Store;
@@ -77,11 +79,7 @@ pub trait Target: Brokers {
     ) -> impl Future<Output = Each<TopicPartition, Produced>> + Send;
 
     /// Reads the batch that holds `offset`, and perhaps some behind it, once, without repeats.
-    fn batch_at(
-        &self,
-        partition: &TopicPartition,
-        offset: i64,
-    ) -> impl Future<Output = kafka::Result<Fetched>> + Send;
+    fn batch_at(&self, partition: &TopicPartition, offset: i64) -> impl Future<Output = kafka::Result<Fetched>> + Send;
 }
 
 /// Where positions are kept, and what a copy is told. Errors are those of [`Journal`].
@@ -162,8 +160,12 @@ impl Target for Cluster {
 
     async fn batch_at(&self, partition: &TopicPartition, offset: i64) -> kafka::Result<Fetched> {
         let position = FetchPosition { partition: partition.clone(), offset, max_bytes: 1 };
-        let options =
-            FetchOptions { max_wait: Duration::ZERO, min_bytes: 1, max_bytes: 1, isolation: Isolation::ReadUncommitted };
+        let options = FetchOptions {
+            max_wait: Duration::ZERO,
+            min_bytes: 1,
+            max_bytes: 1,
+            isolation: Isolation::ReadUncommitted,
+        };
         let answer = Self::fetch(self, &[position], &options).await.pop();
         answer.map_or_else(|| Err(kafka::Error::NoLeader { partition: partition.clone() }), |(_, fetched)| fetched)
     }

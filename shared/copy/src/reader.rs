@@ -10,7 +10,7 @@ use migration::Error;
 use tokio::time::Instant;
 
 use crate::ports::Source;
-use crate::slice::Slice;
+use crate::slice::{MAX_BATCH_BYTES, Slice};
 
 /// Least bytes of one partition that a fetch asks for; a batch is a megabyte by default. The broker sends a whole batch
 /// even when it is larger.
@@ -63,6 +63,8 @@ pub struct Reader<'a, S> {
     lost: BTreeMap<TopicPartition, Instant>,
     /// Topics that were deleted.
     deleted: BTreeSet<Arc<str>>,
+    /// The most bytes of a batch that a topic of the target takes.
+    limits: BTreeMap<Arc<str>, usize>,
 }
 
 impl<'a, S: Source> Reader<'a, S> {
@@ -77,7 +79,15 @@ impl<'a, S: Source> Reader<'a, S> {
             tiered: BTreeMap::new(),
             lost: BTreeMap::new(),
             deleted: BTreeSet::new(),
+            limits: BTreeMap::new(),
         }
+    }
+
+    /// A reader that makes no batches larger than the target's topics take, in bytes.
+    #[must_use]
+    pub fn within(mut self, limits: BTreeMap<Arc<str>, usize>) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// A reader that follows new records and has them gathered for a moment.
@@ -211,7 +221,8 @@ impl<'a, S: Source> Reader<'a, S> {
             Err(error) => return Some(faulted(partition, from, Error::from(error))),
         };
         let nothing_left = proof && fetched.records.is_empty();
-        let mut slice = Slice::at(partition.clone(), from, fetched.last_stable_offset);
+        let limit = self.limits.get(&partition.topic).copied().unwrap_or(MAX_BATCH_BYTES);
+        let mut slice = Slice::at(partition.clone(), from, fetched.last_stable_offset).with_limit(limit);
         slice.fault = slice.append(fetched, self.producer).err();
         if nothing_left {
             // Compaction can remove the end of a log; the offsets up to the last stable one hold nothing.

@@ -16,7 +16,7 @@ mod tests;
 
 /// The most bytes of a batch unless [`Slice::with_limit`] says otherwise: what a topic of the target takes at least while
 /// it is copied (`topology::configs::copying`).
-const MAX_BATCH_BYTES: usize = 2 * 1024 * 1024;
+pub(crate) const MAX_BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// Batches of one partition as they are stored and produced: stamped with the migration's producer id and sequence,
 /// base offsets still the source's.

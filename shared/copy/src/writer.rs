@@ -222,7 +222,9 @@ impl<'a, T: Target> Writer<'a, T> {
                            its producer state was lost or somebody else uses this producer id";
             sending.realigned += 1;
             if sending.realigned > 3 {
-                return Err(Error::data_unsafe(message).at(&sending.slice.partition).at_offset(sending.source_offset()));
+                return Err(Error::data_unsafe(message)
+                    .at(&sending.slice.partition)
+                    .at_offset(sending.source_offset()));
             }
             tokio::time::sleep(PAUSE).await;
         }

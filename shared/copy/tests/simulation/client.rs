@@ -128,10 +128,7 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     /// Repeats a request whose answer was lost, as the SDK does.
-    async fn repeat<T: Send + 'static>(
-        &self,
-        effect: impl Fn(&mut World) -> T + Clone + Send + 'static,
-    ) -> Result<T> {
+    async fn repeat<T: Send + 'static>(&self, effect: impl Fn(&mut World) -> T + Clone + Send + 'static) -> Result<T> {
         for _ in 0..ATTEMPTS {
             if let Some(answer) = ask(&self.world, effect.clone()).await {
                 return Ok(answer);
@@ -149,10 +146,10 @@ impl Ledger for Cloud {
 
     async fn control(&self) -> Result<CopyControl> {
         let control = |world: &mut World| {
-            let throttle = world.faults.bytes_per_second.map(|limit| Throttle {
-                bytes_per_second: Some(limit),
-                bytes_per_second_per_broker: Some(limit),
-            });
+            let throttle = world
+                .faults
+                .bytes_per_second
+                .map(|limit| Throttle { bytes_per_second: Some(limit), bytes_per_second_per_broker: Some(limit) });
             CopyControl { wanted: world.item.wanted, generation: 0, throttle }
         };
         self.repeat(control).await

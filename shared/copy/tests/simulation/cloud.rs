@@ -66,9 +66,8 @@ impl Item {
     /// Why a write was refused: it may have been made already.
     pub(crate) fn check_replay(&self, lease: &Lease, partitions: &[PartitionProgress], tail_next: u64) -> Result<()> {
         self.check_lease(lease)?;
-        let same = self.checkpoints == lease.checkpoints + 1
-            && self.tail_next == tail_next
-            && self.partitions == partitions;
+        let same =
+            self.checkpoints == lease.checkpoints + 1 && self.tail_next == tail_next && self.partitions == partitions;
         if same { Ok(()) } else { Err(Error::data_unsafe("checkpointed by somebody else under the same claim")) }
     }
 

@@ -97,7 +97,13 @@ impl SourceLog {
     pub(crate) fn end_transaction(&mut self, producer: i64, commit: bool, timestamp: i64) {
         let Some(records) = self.open.remove(&producer) else { return };
         let key = Bytes::from(vec![0, 0, 0, u8::from(commit)]);
-        let marker = Record { offset: self.end, timestamp, key: Some(key), value: Some(Bytes::from(vec![0; 6])), headers: Vec::new() };
+        let marker = Record {
+            offset: self.end,
+            timestamp,
+            key: Some(key),
+            value: Some(Bytes::from(vec![0; 6])),
+            headers: Vec::new(),
+        };
         let batch = Batch {
             base: self.end,
             transactional: true,
@@ -210,7 +216,8 @@ impl SourceLog {
         }
         fetched.records = records.freeze();
         let reaches = |aborted: &&Aborted| aborted.last >= offset && aborted.first < segment_end;
-        let listed = |aborted: &Aborted| AbortedTransaction { producer_id: aborted.producer, first_offset: aborted.first };
+        let listed =
+            |aborted: &Aborted| AbortedTransaction { producer_id: aborted.producer, first_offset: aborted.first };
         fetched.aborted = self.aborted.iter().filter(reaches).map(listed).collect();
         Ok(fetched)
     }
