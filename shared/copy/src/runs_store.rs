@@ -4,7 +4,7 @@
 //!
 //! A sealed object holds the runs of one part of the partition and lists the parts before it. A new part takes in the
 //! parts before it as long as they are not longer than itself, as a binary counter carries. So each part is longer than
-//! all behind it together, up to [`FULL`] runs, from which on it stays as it is. For `n` runs that makes
+//! all behind it together, up to `FULL` runs, from which on it stays as it is. For `n` runs that makes
 //! `n / FULL + log2(FULL)` parts; a run is written `log2(FULL)` times at most, and appending reads and writes `2 * FULL`
 //! runs at most besides the new ones.
 //!

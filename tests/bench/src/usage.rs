@@ -102,14 +102,20 @@ impl Others {
     }
 }
 
+/// A process by name and id.
+type Named = (String, u32);
+
+/// CPU seconds used up to moments in time.
+type Used = Vec<(DateTime<Utc>, f64)>;
+
 /// What every process had used at moments in time.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     /// CPU seconds since the start of the process.
-    by_process: BTreeMap<(String, u32), Vec<(DateTime<Utc>, f64)>>,
-    peak_rss: BTreeMap<(String, u32), u64>,
+    by_process: BTreeMap<Named, Used>,
+    peak_rss: BTreeMap<Named, u64>,
     /// CPU seconds of the whole machine since it started.
-    machine: Vec<(DateTime<Utc>, f64)>,
+    machine: Used,
 }
 
 /// Runs `work` and watches the processes of `stack`, `others` and this one meanwhile.

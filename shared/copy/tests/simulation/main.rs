@@ -4,6 +4,8 @@
 //! - `MSK_KRAFT_SEED=17 cargo test -p copy --test simulation -- --nocapture` repeats one world and prints what happened;
 //! - `MSK_KRAFT_SEEDS=20000 cargo test -p copy --test simulation` tries more of them.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
+
 mod brokers;
 mod client;
 mod cloud;

@@ -148,10 +148,10 @@ impl TargetLog {
             self.refused_size = true;
             return Err(Code::MessageTooLarge);
         }
-        if batch.producer >= 0 {
-            if let Some(repeated) = self.check_sequence(&batch)? {
-                return Ok(repeated);
-            }
+        if batch.producer >= 0
+            && let Some(repeated) = self.check_sequence(&batch)?
+        {
+            return Ok(repeated);
         }
         Ok(self.push(batch, bytes.clone(), now, lag))
     }

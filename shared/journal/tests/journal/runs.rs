@@ -255,9 +255,9 @@ async fn the_tail_runs_until_it_is_told_to_stop() {
         bench.journal.set_tail_wanted(wanted).await.unwrap();
         assert_eq!(bench.journal.tail_wanted().await.unwrap(), wanted);
     }
-    assert_eq!(bench.journal.tail_control().await.unwrap().generation, 0);
+    assert_eq!(bench.journal.copy_control().await.unwrap().generation, 0);
     bench.journal.set_tail_generation(3).await.unwrap();
-    let control = bench.journal.tail_control().await.unwrap();
+    let control = bench.journal.copy_control().await.unwrap();
     assert_eq!((control.wanted, control.generation), (bench.journal.tail_wanted().await.unwrap(), 3));
 }
 
