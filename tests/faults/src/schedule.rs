@@ -190,7 +190,7 @@ impl Schedule {
         AwsTrouble {
             service: *services.choose(&mut self.random).unwrap_or(&AwsService::S3),
             fault: *faults.choose(&mut self.random).unwrap_or(&AwsFault::Broken),
-            one_in: self.random.random_range(2..8),
+            one_in: self.random.random_range(1..5),
         }
     }
 }
