@@ -5,7 +5,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{HumanBytes, HumanCount};
 use migration::progress::{PartitionProgress, ReencodedCounts};
-use migration::report::{Finding, Plan, PlannedCluster, PlannedTopic, PrecheckReport, Severity};
+use migration::report::{Estimate, Finding, Plan, PlannedCluster, PlannedTopic, PrecheckReport, Severity};
 
 use crate::progress::Totals;
 
@@ -24,6 +24,14 @@ pub(crate) fn span(length: Duration) -> String {
     }
 }
 
+/// How long a seed may take.
+fn seed_time(estimate: &Estimate) -> String {
+    let Estimate { seconds, bytes_per_second, bound_by, functions } = estimate;
+    let length = span(Duration::from_secs(*seconds));
+    let rate = HumanBytes(*bytes_per_second);
+    format!("estimated_seed_time={length} at {rate}/s with {functions} functions, bound by {bound_by}")
+}
+
 /// A plan's clusters, totals and largest topics.
 pub(crate) fn plan_summary(plan: &Plan) -> String {
     let cluster = |side: &str, cluster: &PlannedCluster| {
@@ -37,6 +45,7 @@ pub(crate) fn plan_summary(plan: &Plan) -> String {
         format!("topics_to_create={}", plan.topics.len()),
         format!("partitions_to_create={}", plan.partitions_to_create),
         format!("estimated_seed_bytes={}", plan.estimated_seed_bytes),
+        seed_time(&plan.estimated_seed),
         format!("skipped_internal=[{skipped}]"),
     ];
     let mut topics: Vec<&PlannedTopic> = plan.topics.iter().collect();
@@ -140,6 +149,7 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
 mod tests {
     use super::*;
     use crate::test_support::partition;
+    use migration::report::Binding;
 
     fn topic(name: &str, bytes: i64) -> PlannedTopic {
         PlannedTopic { name: name.to_owned(), partitions: 6, replication_factor: 3, bytes }
@@ -158,6 +168,12 @@ mod tests {
             target: cluster("orders-kraft", "KRAFT", "3.9.x.kraft"),
             partitions_to_create: topics.len() * 6,
             estimated_seed_bytes: topics.iter().map(|topic| topic.bytes).sum(),
+            estimated_seed: Estimate {
+                seconds: 754,
+                bytes_per_second: 25 << 20,
+                bound_by: Binding::TargetBrokers,
+                functions: 4,
+            },
             topics,
             skipped_internal: vec!["__amazon_msk_canary".to_owned(), "__consumer_offsets".to_owned()],
         }
@@ -171,6 +187,7 @@ target=orders-kraft metadata=KRAFT kafka=3.9.x.kraft brokers=3
 topics_to_create=2
 partitions_to_create=12
 estimated_seed_bytes=15
+estimated_seed_time=12m 34s at 25.00 MiB/s with 4 functions, bound by target_brokers
 skipped_internal=["__amazon_msk_canary","__consumer_offsets"]
 sample topics:
   large partitions=6 rf=3

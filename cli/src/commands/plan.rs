@@ -54,7 +54,7 @@ fn write(path: &Path, plan: &Plan, force: bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use migration::report::PlannedCluster;
+    use migration::report::{Binding, Estimate, PlannedCluster};
 
     #[test]
     fn a_plan_is_overwritten_by_force_only() {
@@ -72,6 +72,7 @@ mod tests {
             skipped_internal: Vec::new(),
             partitions_to_create: 0,
             estimated_seed_bytes: 0,
+            estimated_seed: Estimate { seconds: 0, bytes_per_second: 1, bound_by: Binding::Functions, functions: 1 },
         };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/plan.json");

@@ -193,7 +193,8 @@ async fn a_missing_object_is_named() {
     let mut progress = bench.journal.partitions(BatchId(0)).await.unwrap().remove(0);
     progress.partition = TopicPartition::new("orders", 2);
     progress.runs_key = Some("runs/orders/2/gone.runs".to_owned());
-    bench.journal.init_partitions(BatchId(0), &[progress]).await.unwrap();
+    bench.journal.init_partitions(BatchId(1), &[progress]).await.unwrap();
+    bench.journal.set_fact("batches", &json!(2)).await.unwrap();
     let args = ["offsets", "--migration-id", "m1", "--topic", "orders", "--partition", "2", "--source-offset", "1"];
     bench.run(&args).await.exits(1).says("runs/orders/2/gone.runs was deleted").says("orders/2");
 }

@@ -84,6 +84,10 @@ pub(crate) struct Described {
     pub(crate) brokers: Option<usize>,
     /// Version of the cluster's settings, which every update has to name.
     pub(crate) current_version: Option<String>,
+    /// Type of its brokers, such as `kafka.m7g.xlarge`.
+    pub(crate) instance_type: Option<String>,
+    /// Provisioned throughput of a broker's storage in MiB/s, when it is switched on.
+    pub(crate) provisioned_mib_per_second: Option<i32>,
 }
 
 /// What the brokers of a cluster say.

@@ -10,13 +10,20 @@ use migration::{Config, Error, Result, TopicPartition};
 use runtime::Host;
 
 use crate::facts::{Described, Reached};
-use crate::gather;
+use crate::{estimate, gather};
 
 /// One side of a plan.
 struct Side<'a> {
     config: &'a ClusterConfig,
     described: Result<Described>,
     reached: Reached,
+}
+
+impl Side<'_> {
+    /// What its speed follows from.
+    fn speed(&self) -> estimate::Side<'_> {
+        estimate::Side { described: self.described.as_ref().ok(), brokers: self.reached.brokers.len() }
+    }
 }
 
 /// Reads both clusters and plans the migration between them.
@@ -36,7 +43,7 @@ pub(crate) async fn plan(host: &Host, config: &Config) -> Result<Plan> {
     let sizes = sizes.map_err(|error| because("the sizes of the source's topics cannot be read", error.into()))?;
     let source = Side { config: &config.source, described: source_described, reached: source };
     let target = Side { config: &config.target, described: target_described, reached: target };
-    Ok(build(&source, &target, &by_topic(sizes)))
+    Ok(build(config, &source, &target, &by_topic(sizes)))
 }
 
 fn because(what: &str, mut error: Error) -> Error {
@@ -53,7 +60,7 @@ fn by_topic(sizes: BTreeMap<TopicPartition, i64>) -> BTreeMap<Arc<str>, i64> {
 }
 
 /// A plan from what was read; `sizes` are bytes by topic.
-fn build(source: &Side<'_>, target: &Side<'_>, sizes: &BTreeMap<Arc<str>, i64>) -> Plan {
+fn build(config: &Config, source: &Side<'_>, target: &Side<'_>, sizes: &BTreeMap<Arc<str>, i64>) -> Plan {
     let topic = |(name, topic): (&Arc<str>, &crate::facts::Topic)| PlannedTopic {
         name: name.to_string(),
         partitions: topic.partitions,
@@ -61,15 +68,31 @@ fn build(source: &Side<'_>, target: &Side<'_>, sizes: &BTreeMap<Arc<str>, i64>) 
         bytes: sizes.get(name).copied().unwrap_or(0),
     };
     let topics: Vec<_> = source.reached.topics.iter().map(topic).collect();
+    let bytes: i64 = topics.iter().map(|topic| topic.bytes).sum();
+    let estimated_seed = estimate::seed(
+        config,
+        &source.speed(),
+        &target.speed(),
+        bytes,
+        replicas(&topics, bytes),
+        topics.iter().map(|topic| topic.partitions).sum(),
+    );
     let missing = topics.iter().filter(|topic| !target.reached.topics.contains_key(topic.name.as_str()));
     Plan {
         partitions_to_create: missing.map(|topic| topic.partitions).sum(),
-        estimated_seed_bytes: topics.iter().map(|topic| topic.bytes).sum(),
+        estimated_seed_bytes: bytes,
+        estimated_seed,
         skipped_internal: source.reached.internal.iter().map(ToString::to_string).collect(),
         source: cluster(source),
         target: cluster(target),
         topics,
     }
+}
+
+/// How often a byte is written on the target, on average.
+fn replicas(topics: &[PlannedTopic], bytes: i64) -> f64 {
+    let written: f64 = topics.iter().map(|topic| topic.bytes as f64 * topic.replication_factor as f64).sum();
+    if bytes > 0 { written / bytes as f64 } else { 1.0 }
 }
 
 fn cluster(side: &Side<'_>) -> PlannedCluster {
@@ -100,7 +123,12 @@ mod tests {
             reached: cluster.reached.clone().unwrap(),
         };
         let sizes = sizes.iter().map(|(name, bytes)| (Arc::from(*name), *bytes)).collect();
-        build(&side(&facts.config.source, &facts.source), &side(&facts.config.target, &facts.target), &sizes)
+        build(
+            &facts.config,
+            &side(&facts.config.source, &facts.source),
+            &side(&facts.config.target, &facts.target),
+            &sizes,
+        )
     }
 
     #[test]

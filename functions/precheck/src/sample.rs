@@ -59,6 +59,8 @@ fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Clus
             version: Some(version.to_owned()),
             brokers: Some(3),
             current_version: Some("K1".to_owned()),
+            instance_type: Some("kafka.m5.large".to_owned()),
+            provisioned_mib_per_second: None,
         }),
         reached: Ok(Reached {
             id: Some(id.to_owned()),

@@ -150,8 +150,7 @@ impl<'a, P: Ports> Engine<'a, P> {
     /// Takes the batch over from whichever invocation had it.
     async fn open(ports: &'a P, job: &'a Job, budget: Budget) -> Result<Self> {
         let owner = format!("{}-{}", std::process::id(), budget.left().as_millis());
-        let Claimed { lease, mut partitions, tail_next } = ports.ledger().claim(job.batch, &owner).await?;
-        partitions.iter_mut().for_each(|partition| partition.stopped = None);
+        let Claimed { lease, partitions, tail_next } = ports.ledger().claim(job.batch, &owner).await?;
         let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
         let writer = Writer::open(ports.target(), &names).await?;
         let stopped = Stopped::default();

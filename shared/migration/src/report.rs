@@ -96,4 +96,44 @@ pub struct Plan {
     pub partitions_to_create: usize,
     /// Bytes the seed will copy.
     pub estimated_seed_bytes: i64,
+    /// How long the seed may take.
+    pub estimated_seed: Estimate,
+}
+
+/// How long a seed may take, from what is known of its parts. Never measured on the clusters themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Seconds.
+    pub seconds: u64,
+    /// Bytes of the source's leaders per second.
+    pub bytes_per_second: u64,
+    /// What keeps it from being faster.
+    pub bound_by: Binding,
+    /// Copy functions at the same time.
+    pub functions: u32,
+}
+
+/// What a copy may be bound by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binding {
+    /// Number and network of the copy functions (`seed.max_concurrent_partitions`, `seed.partitions_per_batch`).
+    Functions,
+    /// The source's disks.
+    SourceBrokers,
+    /// The target's disks.
+    TargetBrokers,
+    /// The configured throttle.
+    Throttle,
+}
+
+impl fmt::Display for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Functions => "functions",
+            Self::SourceBrokers => "source_brokers",
+            Self::TargetBrokers => "target_brokers",
+            Self::Throttle => "throttle",
+        })
+    }
 }

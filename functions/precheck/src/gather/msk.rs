@@ -1,6 +1,6 @@
 //! The MSK API's answer about a cluster.
 
-use aws_sdk_kafka::types::{Cluster, ClusterType};
+use aws_sdk_kafka::types::{BrokerNodeGroupInfo, Cluster, ClusterType};
 use kafka::MetadataMode;
 use migration::Result;
 use migration::config::ClusterConfig;
@@ -25,6 +25,7 @@ impl From<&Cluster> for Described {
             let strings = [&provisioned.zookeeper_connect_string, &provisioned.zookeeper_connect_string_tls];
             strings.into_iter().flatten().any(|string| !string.is_empty())
         });
+        let nodes = provisioned.and_then(|provisioned| provisioned.broker_node_group_info.as_ref());
         let brokers = provisioned.and_then(|provisioned| provisioned.number_of_broker_nodes);
         Self {
             serverless: cluster.serverless.is_some() || cluster.cluster_type == Some(ClusterType::Serverless),
@@ -32,8 +33,15 @@ impl From<&Cluster> for Described {
             version,
             brokers: brokers.and_then(|brokers| brokers.try_into().ok()),
             current_version: cluster.current_version.clone(),
+            instance_type: nodes.and_then(|nodes| nodes.instance_type.clone()),
+            provisioned_mib_per_second: nodes.and_then(provisioned_throughput),
         }
     }
+}
+
+fn provisioned_throughput(nodes: &BrokerNodeGroupInfo) -> Option<i32> {
+    let throughput = nodes.storage_info.as_ref()?.ebs_storage_info.as_ref()?.provisioned_throughput.as_ref()?;
+    throughput.volume_throughput.filter(|_| throughput.enabled == Some(true))
 }
 
 /// MSK has no field for the mode: a KRaft cluster's version ends in `.kraft`, a ZooKeeper one has connect strings.

@@ -58,6 +58,8 @@ impl<'a, P: Ports> Books<'a, P> {
     /// Enters that `slice` is on the target.
     pub(super) fn advance(&mut self, slice: &Slice) {
         let Some(progress) = self.partitions.get_mut(&slice.partition) else { return };
+        // What kept it from going on is over.
+        progress.stopped = None;
         progress.source_next = progress.source_next.max(slice.to.source_next);
         progress.target_next = slice.to.target_next;
         progress.source_end = slice.source_end;

@@ -76,7 +76,7 @@ impl<'a, P: Ports> Landing<'a, P> {
     /// Stops every partition that does not end on the target where the journal says: whatever is there beyond what was
     /// stored was written by somebody else.
     pub(super) async fn stop_foreign(&mut self) -> Result<()> {
-        let open = self.books.partitions().filter(|progress| progress.stopped.is_none());
+        let open = self.books.partitions().filter(|progress| !self.stopped.contains(&progress.partition));
         let positions: Vec<_> = open.map(|progress| (progress.partition.clone(), Position::from(progress))).collect();
         for (partition, Position { source_next, target_next: copied }) in positions {
             let end = self.writer.end(&partition);

@@ -38,13 +38,6 @@ pub(super) struct Round {
     _memory: OwnedSemaphorePermit,
 }
 
-impl Round {
-    /// Whether there is anything to produce.
-    pub(super) fn has_batches(&self) -> bool {
-        self.slices.iter().any(|slice| !slice.batches.is_empty())
-    }
-}
-
 /// The reading stage.
 pub(super) struct Rounds<'a, P: Ports> {
     pub(super) ports: &'a P,

@@ -60,7 +60,7 @@ impl<B: Bucket> Storing<'_, B> {
                 round = rounds.recv(), if open && storing.len() < at_once => match round {
                     Some(round) => {
                         let number = tail_next;
-                        tail_next += u64::from(self.work.is_tail() && round.has_batches());
+                        tail_next += u64::from(self.work.is_tail());
                         storing.push_back(self.store(round, number, tail_next));
                     }
                     None => open = false,
@@ -73,16 +73,14 @@ impl<B: Bucket> Storing<'_, B> {
     async fn store(&self, round: Round, number: u64, tail_next: u64) -> Result<(PutOnce, Stored)> {
         let put = match self.work {
             Work::Seed { .. } => self.put_segments(&round.slices).await?,
-            Work::Tail { .. } if number < tail_next => self.objects.put_tail(self.batch, number, &round.slices).await?,
-            // Nothing to produce, so there is nothing to decide.
-            Work::Tail { .. } => PutOnce::Stored,
+            Work::Tail { .. } => self.objects.put_tail(self.batch, number, &round.slices).await?,
         };
         Ok((put, Stored { round, tail_next }))
     }
 
-    /// Stores a segment for each slice, also for one that only passes offsets with nothing to copy: names are positions, so
-    /// a step that left no name would let two invocations store the records behind it under different names, each with
-    /// batches of its own.
+    /// Stores a segment for each slice, also for one that only passes offsets with nothing to copy, as the tail does: a step
+    /// that left no name would let two invocations store what is behind it under different names, each with batches of its
+    /// own.
     async fn put_segments(&self, slices: &[Slice]) -> Result<PutOnce> {
         let moving = slices.iter().filter(|slice| slice.to != slice.from);
         let puts = stream::iter(moving.map(|slice| self.objects.put_segment(slice, self.epoch)));
