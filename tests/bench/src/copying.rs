@@ -27,7 +27,7 @@ const CAUGHT_UP: i64 = 100;
 /// When a copy began and ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
-    /// When the first record was seen on the target.
+    /// When the target was last seen without a record.
     pub(crate) first: DateTime<Utc>,
     /// When the last one was.
     pub(crate) last: DateTime<Utc>,
@@ -44,14 +44,17 @@ pub(crate) async fn finished(ground: &Ground, set: &DataSet, source: &Ends) -> a
         anyhow::ensure!(began.elapsed() < STANDSTILL, "there is no topic on the target after {STANDSTILL:?}");
         tokio::time::sleep(POLL).await;
     }
-    let (mut first, mut seen, mut moved) = (None, 0, Instant::now());
+    let (mut first, mut seen, mut moved) = (Utc::now(), 0, Instant::now());
     loop {
+        let now = Utc::now();
         let there: i64 = topics::ends(&ground.target, set).await?.values().sum();
+        if there == 0 {
+            first = now;
+        }
         if there > seen {
-            first.get_or_insert_with(Utc::now);
             (seen, moved) = (there, Instant::now());
         }
-        if let (true, Some(first)) = (there >= wanted, first) {
+        if there >= wanted {
             return Ok(Span { first, last: Utc::now() });
         }
         anyhow::ensure!(moved.elapsed() < STANDSTILL, "{there} of {wanted} records, and none more for {STANDSTILL:?}");

@@ -55,12 +55,17 @@ pub(crate) async fn create(cluster: &Cluster, set: &DataSet) -> anyhow::Result<(
     };
     let until = Instant::now() + WIPE_LIMIT;
     while let Err(error) = kafka::all_ok(cluster.create_topics(std::slice::from_ref(&topic)).await) {
-        let is_old = error.code() == Some(Code::TopicAlreadyExists);
-        anyhow::ensure!(is_old && Instant::now() < until, "{error}");
+        match error.code() {
+            // The controller is slow with thousands of partitions, and goes on.
+            Some(Code::RequestTimedOut) => break,
+            Some(Code::TopicAlreadyExists) if Instant::now() < until => tokio::time::sleep(POLL).await,
+            _ => return Err(error.into()),
+        }
+    }
+    while !exists(cluster, set).await? {
+        anyhow::ensure!(Instant::now() < until, "{} has no leaders", set.name);
         tokio::time::sleep(POLL).await;
     }
-    // A new topic's leaders take a moment.
-    ends(cluster, set).await?;
     Ok(())
 }
 
