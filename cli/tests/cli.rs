@@ -41,7 +41,8 @@ async fn a_plan_is_written_once_unless_forced() {
     bench.answer(
         "plan",
         json!({"source": cluster, "target": cluster, "topics": [], "skipped_internal": [], "partitions_to_create": 0,
-               "estimated_seed_bytes": 0}),
+               "estimated_seed_bytes": 0, "estimated_seed": {"seconds": 0, "bytes_per_second": 1, "bound_by": "functions",
+               "functions": 1}}),
     );
     let args = ["plan", "--config", "CONFIG", "--format", "summary", "--out-dir", "DIR/plan"];
     bench.run(&args).await.exits(0).prints("source=a metadata=KRAFT kafka=3.9.x brokers=3");
