@@ -24,7 +24,6 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use stack::progress::Progress;
 use stack::setup;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::data::DataSet;
 use crate::ground::Ground;
@@ -142,13 +141,11 @@ async fn bench(mut args: RunArgs) -> anyhow::Result<()> {
     anyhow::ensure!(!plan.is_empty(), "no data set is called {}; there are {}", args.only.join(" or "), names());
     let jars = mirrormaker::jars(&Progress::new(false)).await?;
     let mut report = Report::new(setup::DEFAULT_VERSION, args.scale());
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let asked_to_stop = stack::asked_to_stop()?;
     // Dropping what is under way stops what it had started.
     let outcome = tokio::select! {
         outcome = measure(&args, &plan, jars, &mut report) => outcome,
-        _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted; everything was stopped")),
-        _ = terminate.recv() => Err(anyhow::anyhow!("told to stop; everything was stopped")),
+        () = asked_to_stop => Err(anyhow::anyhow!("interrupted; everything was stopped")),
     };
     println!("{}", tables::all(&report));
     if !report.copies.is_empty() {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use faults::{Account, Plan};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Whole migrations on real brokers while brokers, networks, functions and AWS fail.
 #[derive(Debug, Parser)]
@@ -51,12 +50,10 @@ async fn main() -> ExitCode {
 
 /// False when it was interrupted. Dropping a round that is under way stops what it had started.
 async fn interruptible(args: &Args) -> anyhow::Result<bool> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let asked_to_stop = stack::asked_to_stop()?;
     tokio::select! {
         outcome = rounds(args) => outcome.map(|()| true),
-        _ = interrupt.recv() => Ok(false),
-        _ = terminate.recv() => Ok(false),
+        () = asked_to_stop => Ok(false),
     }
 }
 

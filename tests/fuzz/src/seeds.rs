@@ -1,6 +1,6 @@
 //! What a fuzzer begins with: the record sets that Kafka's own classes wrote, and objects made of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use copy::runs_store::encode_sealed;
@@ -10,8 +10,11 @@ use kafka::TopicPartition;
 use kafka::batch::{DecodeLimit, RawBatch, record_offsets, split};
 use migration::{Error, Result};
 
-/// Where Kafka's record sets lie.
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/kafka/tests/fixtures");
+/// Where the record sets that Kafka wrote lie: with the tests of the crate `kafka`.
+fn folder() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
+    workspace.join("shared").join("kafka").join("tests").join("fixtures")
+}
 
 /// Bytes to begin with.
 #[derive(Debug, Clone)]
@@ -41,9 +44,10 @@ pub fn of(name: &str) -> Result<Vec<Seed>> {
 }
 
 fn fixtures() -> Result<Vec<Seed>> {
-    let cannot = |error| Error::internal(format_args!("cannot read {FIXTURES}: {error}"));
+    let folder = folder();
+    let cannot = |error| Error::internal(format_args!("cannot read {}: {error}", folder.display()));
     let mut seeds = Vec::new();
-    for entry in std::fs::read_dir(Path::new(FIXTURES)).map_err(cannot)? {
+    for entry in std::fs::read_dir(&folder).map_err(cannot)? {
         let path = entry.map_err(cannot)?.path();
         if path.extension().is_some_and(|extension| extension == "log") {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

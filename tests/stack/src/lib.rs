@@ -8,6 +8,7 @@ mod aws;
 mod deploy;
 mod front;
 mod http;
+mod interrupt;
 mod kafka;
 pub mod layout;
 mod moto;
@@ -22,6 +23,7 @@ pub mod webhook;
 
 pub use aws::{EVIDENCE_BUCKET, REGION, SEGMENTS_BUCKET, STATE_MACHINE, TABLE, function_arn, s3, state_machine_arn};
 pub use front::{AwsFault, AwsService, AwsTrouble, SOURCE_ARN, TARGET_ARN};
+pub use interrupt::asked_to_stop;
 pub use kafka::{Cluster, Link, Side, Weather, main_class};
 pub use options::{BrokerJvm, FUNCTIONS, Options};
 pub use stack::Stack;

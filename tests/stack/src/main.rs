@@ -4,7 +4,6 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use stack::{Options, Side, Stack, layout::workspace, progress::Progress, setup};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Real Kafka on both sides and a stand-in for AWS, on this machine.
 #[derive(Debug, Parser)]
@@ -81,14 +80,7 @@ fn filter() -> tracing_subscriber::EnvFilter {
 }
 
 async fn run(up: Up) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let asked_to_stop = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
+    let asked_to_stop = stack::asked_to_stop()?;
     tokio::pin!(asked_to_stop);
     let options = Options {
         name: up.name,

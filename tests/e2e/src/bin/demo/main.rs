@@ -11,7 +11,6 @@ use std::time::Instant;
 use clap::Parser;
 use e2e::{Live, Rehearsal};
 use stack::Options;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Name of the stack, and of the migration on it.
 const NAME: &str = "demo";
@@ -54,14 +53,7 @@ async fn main() -> ExitCode {
 
 /// Runs the demonstration; false when it was interrupted.
 async fn interruptible(args: &Args) -> anyhow::Result<bool> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let asked_to_stop = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
+    let asked_to_stop = stack::asked_to_stop()?;
     tokio::pin!(asked_to_stop);
     let options = Options {
         name: NAME.to_owned(),
