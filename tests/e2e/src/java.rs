@@ -1,10 +1,10 @@
 //! The programs in `tests/stack/java`: compiled once, run as child processes.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use stack::process::{Process, Spec};
 use stack::{Side, Stack, layout};
 use tokio::process::Command;
@@ -26,7 +26,7 @@ pub struct Java {
 }
 
 impl Java {
-    /// Compiles what is newer than its classes.
+    /// Compiles the programs when their sources are not those of the last time.
     ///
     /// # Errors
     /// With the compiler's output when it does not compile.
@@ -35,8 +35,7 @@ impl Java {
         let side = sides.into_iter().find(|side| stack.cluster(*side).version() == WRITTEN_FOR);
         let side = side.with_context(|| format!("the programs need the jars of Kafka {WRITTEN_FOR} on one side"))?;
         let libs = stack.java_classpath(side);
-        let classes = layout::cache().join("java-classes");
-        compile(&classes, &libs).await?;
+        let classes = compile(&libs).await?;
         Ok(Self {
             classpath: format!("{}:{libs}", classes.display()),
             source: stack.source_bootstrap(),
@@ -157,30 +156,42 @@ fn joined(dirs: Vec<PathBuf>) -> String {
     dirs.join(",")
 }
 
-/// Compiles the sources into `classes` when one is newer than the stamp there.
-async fn compile(classes: &Path, libs: &str) -> anyhow::Result<()> {
-    let folder = layout::crate_dir().join("java/io/mskkraft/rehearsal");
-    let mut sources = Vec::new();
-    for entry in std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "java") {
-            sources.push(path);
-        }
+/// Compiles the sources once for each content they had, and returns the folder of the classes. A time stamp would not do:
+/// a checkout can bring sources that are older than the classes of others.
+async fn compile(libs: &str) -> anyhow::Result<PathBuf> {
+    let sources = sources()?;
+    let mut content = Sha256::new();
+    content.update(WRITTEN_FOR);
+    for source in &sources {
+        content.update(source.file_name().unwrap_or_default().as_encoded_bytes());
+        content.update(std::fs::read(source).with_context(|| format!("reading {}", source.display()))?);
     }
-    let stamp = classes.join("compiled");
-    let compiled = modified(&stamp).unwrap_or(SystemTime::UNIX_EPOCH);
-    if sources.iter().all(|source| modified(source).is_some_and(|at| at <= compiled)) {
-        return Ok(());
+    let name = hex::encode(&content.finalize()[..8]);
+    let classes = layout::cache().join("java-classes").join(&name);
+    if classes.is_dir() {
+        return Ok(classes);
     }
-    std::fs::create_dir_all(classes)?;
+    let unfinished = classes.with_file_name(format!("{name}.{}", std::process::id()));
+    std::fs::create_dir_all(&unfinished)?;
     let mut javac = Command::new("javac");
-    let output = javac.arg("-d").arg(classes).args(["-cp", libs]).args(&sources).output().await;
+    let output = javac.arg("-d").arg(&unfinished).args(["-cp", libs]).args(&sources).output().await;
     let output = output.context("starting javac; install a JDK (Debian: openjdk-17-jdk-headless)")?;
     ensure!(output.status.success(), "javac failed:\n{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::write(&stamp, "")?;
-    Ok(())
+    if std::fs::rename(&unfinished, &classes).is_err() {
+        // Another process compiled the same at the same time.
+        std::fs::remove_dir_all(&unfinished)?;
+        ensure!(classes.is_dir(), "no classes in {}", classes.display());
+    }
+    Ok(classes)
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    path.metadata().and_then(|metadata| metadata.modified()).ok()
+/// The programs' source files, always in the same order.
+fn sources() -> anyhow::Result<Vec<PathBuf>> {
+    let folder = layout::crate_dir().join("java/io/mskkraft/rehearsal");
+    let entries = std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    let java = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "java");
+    let mut sources: Vec<_> = paths.into_iter().filter(java).collect();
+    sources.sort();
+    Ok(sources)
 }

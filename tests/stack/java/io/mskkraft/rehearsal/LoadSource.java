@@ -32,8 +32,7 @@ public final class LoadSource {
 
     /** Fills the source and prints a summary in JSON on stdout; progress goes to stderr. */
     public static void main(String[] argv) throws Exception {
-    private static final String USAGE =
-            "LoadSource --bootstrap B --seed N [--scale F] [--topics a,b] [--no-acls] [--old-formats]";
+        Args args = new Args(argv, USAGE, Set.of("bootstrap", "seed", "scale", "topics", "no-acls", "old-formats"));
         long started = System.nanoTime();
         String bootstrap = args.required("bootstrap");
         Map<String, Object> summary = new LinkedHashMap<>();
