@@ -93,7 +93,7 @@ fn sentinel(
     };
     let batch = encode(&[record], Codec::None, Stamp::NONE, 0);
     let batch = batch.map_err(|error| Error::internal(format_args!("sentinel: {error}")))?;
-    Ok((partition.clone(), batch.into_produce_bytes()))
+    Ok((partition.clone(), batch.to_produce()))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use copy::ports::Bucket;
 use copy::runs_store::{OffsetMap, append, load};
 use migration::progress::PartitionProgress;
 use migration::{Result, TopicPartition};
+use runtime::Content;
 use runtime::store::{Object, PutOnce};
 
 /// Objects in memory, and what was asked of them.
@@ -43,12 +44,12 @@ impl Bucket for Memory {
         Ok(())
     }
 
-    async fn put_once(&self, name: &str, body: Bytes, _: HashMap<String, String>) -> Result<PutOnce> {
+    async fn put_once(&self, name: &str, content: Content, _: HashMap<String, String>) -> Result<PutOnce> {
         let taken = self.objects().contains_key(name);
         if taken {
             return Ok(PutOnce::Taken);
         }
-        self.put(name, body).await.map(|()| PutOnce::Stored)
+        self.put(name, content.concat()).await.map(|()| PutOnce::Stored)
     }
 
     async fn get(&self, name: &str) -> Result<Option<Object>> {

@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use journal::{Claimed, Position, ProducerId};
+use journal::{Position, ProducerId};
 use kafka::ConfigEntry;
 use migration::config::Throttle;
 use migration::progress::PartitionProgress;
@@ -150,11 +150,11 @@ impl<'a, P: Ports> Engine<'a, P> {
     /// Takes the batch over from whichever invocation had it.
     async fn open(ports: &'a P, job: &'a Job, budget: Budget) -> Result<Self> {
         let owner = format!("{}-{}", std::process::id(), budget.left().as_millis());
-        let Claimed { lease, partitions, tail_next } = ports.ledger().claim(job.batch, &owner).await?;
-        let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
+        let claimed = ports.ledger().claim(job.batch, &owner).await?;
+        let names: Vec<_> = claimed.partitions.iter().map(|progress| progress.partition.clone()).collect();
         let writer = Writer::open(ports.target(), &names).await?;
         let stopped = Stopped::default();
-        let books = Books::new(ports, lease, partitions, tail_next);
+        let books = Books::new(ports, claimed, job.work);
         Ok(Self { ports, job, budget, landing: Landing::new(job, writer, books, stopped.clone()), stopped })
     }
 

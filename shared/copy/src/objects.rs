@@ -12,6 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use journal::Position;
 use migration::progress::ReencodedCounts;
 use migration::{BatchId, Error, Result, TopicPartition};
+use runtime::Content;
 use runtime::store::PutOnce;
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +96,9 @@ impl<'a, B: Bucket> Objects<'a, B> {
         }
         let index = serde_json::to_string(&index).map_err(|error| Error::internal(format_args!("index: {error}")))?;
         let metadata = HashMap::from([("index".to_owned(), index)]);
-        self.store.put_once(&format!("{name}.log"), slice.to_log(), metadata).await
+        let mut content = Content::default();
+        slice.add_log(&mut content);
+        self.store.put_once(&format!("{name}.log"), content, metadata).await
     }
 
     /// Reads the segment of `partition` that begins at `at`, if it was stored.
@@ -120,7 +123,12 @@ impl<'a, B: Bucket> Objects<'a, B> {
     ///
     /// # Errors
     /// Those of the [`Bucket`].
-    pub async fn put_tail(&self, batch: BatchId, number: u64, slices: &[Slice]) -> Result<PutOnce> {
+    pub async fn put_tail<'s>(
+        &self,
+        batch: BatchId,
+        number: u64,
+        slices: impl Iterator<Item = &'s Slice> + Clone,
+    ) -> Result<PutOnce> {
         self.store.put_once(&tail_name(batch, number), pack(slices)?, HashMap::new()).await
     }
 
@@ -149,18 +157,16 @@ fn tail_name(batch: BatchId, number: u64) -> String {
 
 /// The content of the tail object of `slices`; public for fuzzing.
 #[doc(hidden)]
-pub fn pack(slices: &[Slice]) -> Result<Bytes> {
-    let index: Vec<_> = slices.iter().map(Index::of).collect();
+pub fn pack<'s>(slices: impl Iterator<Item = &'s Slice> + Clone) -> Result<Content> {
+    let index: Vec<_> = slices.clone().map(Index::of).collect();
     let index = serde_json::to_vec(&index).map_err(|error| Error::internal(format_args!("index: {error}")))?;
-    let logs: usize = slices.iter().map(Slice::bytes).sum();
-    let mut object = BytesMut::with_capacity(logs + index.len() + 16);
-    for batch in slices.iter().flat_map(|slice| &slice.batches) {
-        object.extend_from_slice(batch.bytes());
-    }
-    object.extend_from_slice(&index);
-    object.put_u64(index.len() as u64);
-    object.extend_from_slice(TAIL_MAGIC);
-    Ok(object.freeze())
+    let mut content = Content::default();
+    slices.for_each(|slice| slice.add_log(&mut content));
+    let mut trailer = BytesMut::from(&index[..]);
+    trailer.put_u64(index.len() as u64);
+    trailer.extend_from_slice(TAIL_MAGIC);
+    content.push(trailer.freeze());
+    Ok(content)
 }
 
 /// The slices of a tail object; public for fuzzing.
@@ -208,7 +214,7 @@ mod tests {
                 headers: Vec::new(),
             };
             let records: Vec<_> = (0..records).map(record).collect();
-            slice.batches.push(encode(&records, Codec::Lz4, Stamp::nth(9, 0, 7), 100).unwrap());
+            slice.batches.push(encode(&records, Codec::Lz4, Stamp::nth(9, 0, 7), 100).unwrap().into());
             slice.runs.push(100, records.len() as i64).unwrap();
             slice.to = Position { source_next: 100 + records.len() as i64, target_next: 7 + records.len() as i64 };
         }
@@ -218,7 +224,7 @@ mod tests {
     #[test]
     fn a_tail_object_reads_back() {
         let slices = [slice(0, 3), slice(1, 0), slice(2, 50)];
-        let read = unpack(pack(&slices).unwrap()).unwrap();
+        let read = unpack(pack(slices.iter()).unwrap().concat()).unwrap();
         assert_eq!(read.len(), slices.len());
         for (read, stored) in read.iter().zip(&slices) {
             assert_eq!(
@@ -231,19 +237,19 @@ mod tests {
     proptest! {
         #[test]
         fn a_damaged_tail_object_is_an_error_and_never_a_panic(at in any::<prop::sample::Index>(), flip in 1_u8..) {
-            let mut object = pack(&[slice(0, 3), slice(2, 20)]).unwrap().to_vec();
+            let mut object = pack([slice(0, 3), slice(2, 20)].iter()).unwrap().concat().to_vec();
             let at = at.index(object.len());
             object[at] ^= flip;
             if let Ok(slices) = unpack(Bytes::from(object)) {
                 for slice in slices {
-                    prop_assert!(slice.batches.iter().all(|batch| batch.verify_crc().is_ok()));
+                    prop_assert!(slice.batches.iter().all(|batch| batch.to_raw().verify_crc().is_ok()));
                 }
             }
         }
 
         #[test]
         fn a_truncated_tail_object_is_an_error(keep in 0_usize..2000) {
-            let object = pack(&[slice(0, 3), slice(2, 20)]).unwrap();
+            let object = pack([slice(0, 3), slice(2, 20)].iter()).unwrap().concat();
             if keep < object.len() {
                 prop_assert!(unpack(object.slice(..keep)).is_err());
             }

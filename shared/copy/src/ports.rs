@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use journal::{Claimed, CopyControl, Journal, Lease};
+use kafka::batch::ProduceBytes;
 use kafka::{
     Cluster, ConfigEntry, Each, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, Produced, TopicPartition,
 };
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Phase, Result};
-use runtime::Store;
 use runtime::store::{Object, PutOnce};
+use runtime::{Content, Store};
 
 /// All of it.
 pub trait Ports: Sync {
@@ -74,7 +75,7 @@ pub trait Target: Brokers {
     /// Writes one batch to each partition, once, without repeats.
     fn produce(
         &self,
-        batches: &[(TopicPartition, Bytes)],
+        batches: &[(TopicPartition, ProduceBytes)],
         timeout: Duration,
     ) -> impl Future<Output = Each<TopicPartition, Produced>> + Send;
 
@@ -114,7 +115,7 @@ pub trait Bucket: Sync {
     fn put_once(
         &self,
         name: &str,
-        body: Bytes,
+        content: Content,
         metadata: HashMap<String, String>,
     ) -> impl Future<Output = Result<PutOnce>> + Send;
 
@@ -154,7 +155,11 @@ impl Source for Cluster {
 }
 
 impl Target for Cluster {
-    async fn produce(&self, batches: &[(TopicPartition, Bytes)], timeout: Duration) -> Each<TopicPartition, Produced> {
+    async fn produce(
+        &self,
+        batches: &[(TopicPartition, ProduceBytes)],
+        timeout: Duration,
+    ) -> Each<TopicPartition, Produced> {
         Self::produce(self, batches, timeout).await
     }
 
@@ -198,8 +203,8 @@ impl Bucket for Store {
         Self::put(self, name, body).await
     }
 
-    async fn put_once(&self, name: &str, body: Bytes, metadata: HashMap<String, String>) -> Result<PutOnce> {
-        Self::put_once(self, name, body, metadata).await
+    async fn put_once(&self, name: &str, content: Content, metadata: HashMap<String, String>) -> Result<PutOnce> {
+        Self::put_once(self, name, content, metadata).await
     }
 
     async fn get(&self, name: &str) -> Result<Option<Object>> {

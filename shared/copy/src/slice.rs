@@ -1,11 +1,12 @@
 //! A stretch of one partition: the batches to copy from one source position to another.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use journal::{Position, ProducerId};
-use kafka::batch::{self, AbortedFilter, BatchError, Entry, RawBatch, Reencoded, Stamp};
+use kafka::batch::{self, AbortedFilter, BatchError, Entry, RawBatch, Reencoded, Stamp, StampedBatch};
 use kafka::{Fetched, TopicPartition};
 use migration::progress::ReencodedCounts;
 use migration::{Error, Result};
+use runtime::Content;
 
 use self::packer::Packer;
 use crate::runs::OffsetRuns;
@@ -29,7 +30,7 @@ pub struct Slice {
     /// Where it ends.
     pub to: Position,
     /// The batches, ascending; none when nothing in the stretch is to be copied.
-    pub batches: Vec<RawBatch>,
+    pub batches: Vec<StampedBatch>,
     /// Offsets of the records in `batches`.
     pub runs: OffsetRuns,
     /// Last stable offset of the source when the end of the stretch was read.
@@ -100,28 +101,23 @@ impl Slice {
 
     /// Bytes of the batches.
     pub fn bytes(&self) -> usize {
-        self.batches.iter().map(|batch| batch.bytes().len()).sum()
+        self.batches.iter().map(StampedBatch::size).sum()
     }
 
-    /// The batches one after the other, as a log segment holds them.
-    pub fn to_log(&self) -> Bytes {
-        let mut log = BytesMut::with_capacity(self.bytes());
-        self.batches.iter().for_each(|batch| log.extend_from_slice(batch.bytes()));
-        log.freeze()
+    /// Adds the batches to `content`, one after the other, as a log segment holds them.
+    pub fn add_log(&self, content: &mut Content) {
+        self.batches.iter().for_each(|batch| content.add(batch.log_pieces(), batch.log_crc()));
     }
 
-    /// Reads batches that [`Self::to_log`] wrote.
+    /// Reads batches that [`Self::add_log`] wrote.
     ///
     /// # Errors
     /// Unsafe when the bytes are not whole, undamaged batches.
     pub fn set_log(&mut self, log: Bytes) -> Result<()> {
         let size = log.len();
-        let batches: Result<Vec<_>, _> = batch::split(log).collect();
+        let whole = |batch: Result<RawBatch, _>| batch.and_then(|batch| batch.verify_crc().map(|()| batch.into()));
+        let batches: Result<Vec<_>, _> = batch::split(log).map(whole).collect();
         self.batches = batches.map_err(|error| self.bad_batch(&error, self.to.source_next))?;
-        self.batches
-            .iter()
-            .try_for_each(RawBatch::verify_crc)
-            .map_err(|error| self.bad_batch(&error, self.to.source_next))?;
         if self.bytes() != size || self.runs.target_end() != self.to.target_next {
             return Err(Error::data_unsafe("a stored segment is not whole").at(&self.partition));
         }

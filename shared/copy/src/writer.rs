@@ -12,10 +12,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use kafka::batch;
+use kafka::batch::{self, ProduceBytes};
 use kafka::{Code, Each, OffsetSpec, Produced, TopicPartition};
 use migration::{Error, Result};
 use tokio::time::Instant;
@@ -124,7 +123,10 @@ impl<'a, T: Target> Writer<'a, T> {
         }
     }
 
-    async fn send(&self, request: Vec<(usize, TopicPartition, Bytes)>) -> (Vec<usize>, Each<TopicPartition, Produced>) {
+    async fn send(
+        &self,
+        request: Vec<(usize, TopicPartition, ProduceBytes)>,
+    ) -> (Vec<usize>, Each<TopicPartition, Produced>) {
         let sent = request.iter().map(|(index, ..)| *index).collect();
         let batches: Vec<_> = request.into_iter().map(|(_, partition, bytes)| (partition, bytes)).collect();
         (sent, self.target.produce(&batches, PRODUCE_TIMEOUT).await)
@@ -304,13 +306,13 @@ impl<'a> Sending<'a> {
         self.slice.batches.get(self.acknowledged).map_or(self.slice.to.source_next, |batch| batch.header().base_offset)
     }
 
-    fn next_batch(&mut self) -> Option<Bytes> {
+    fn next_batch(&mut self) -> Option<ProduceBytes> {
         if self.fault.is_some() || (!self.checked && self.sent > self.acknowledged) {
             return None;
         }
         let batch = self.slice.batches.get(self.sent)?;
         self.sent += 1;
-        Some(batch.clone().into_produce_bytes())
+        Some(batch.to_produce())
     }
 
     /// The largest timestamp in the batch that is answered next. A broker answers a repeat of a batch that it has with it,
@@ -354,14 +356,14 @@ impl<'a> Sending<'a> {
 }
 
 /// The next batch of as many partitions as fit into a request, going around from `front`.
-fn next_request(open: &mut [Sending<'_>], front: &mut usize) -> Vec<(usize, TopicPartition, Bytes)> {
+fn next_request(open: &mut [Sending<'_>], front: &mut usize) -> Vec<(usize, TopicPartition, ProduceBytes)> {
     let count = open.len();
     let mut request = Vec::new();
     let mut bytes = 0;
     for step in 0..count {
         let index = (*front + step) % count;
         let Some(batch) = open[index].next_batch() else { continue };
-        bytes += batch.len();
+        bytes += batch.size();
         request.push((index, open[index].slice.partition.clone(), batch));
         if bytes >= REQUEST_BYTES {
             *front = index + 1;
@@ -400,7 +402,7 @@ mod tests {
         for batch in 0..BATCHES {
             let records = [Record::default(), Record::default()];
             let batch = encode(&records, Codec::None, Stamp::nth(7, 0, 10 + 2 * batch), 100 + 2 * batch).unwrap();
-            slice.batches.push(batch);
+            slice.batches.push(batch.into());
         }
         slice.to = Position { source_next: 116, target_next: 26 };
         slice

@@ -4,17 +4,31 @@
 //! differs from what the caller of this crate is promised (topic ids instead of names, other answers for groups that do
 //! not exist), the lower ends at what a 2.8 broker has.
 
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{self, ApiKey};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, VersionRange};
 
 /// A request with the response that answers it.
-pub(crate) trait Call: Encodable + HeaderVersion + Send + Sync {
+pub(crate) trait Call: HeaderVersion + Send + Sync {
     /// Which API this is.
     const API: ApiKey;
     /// The versions in which this client uses it.
     const VERSIONS: VersionRange;
     /// The message that answers it.
     type Response: Decodable + HeaderVersion + Send;
+
+    /// What is sent behind the header, in pieces to write one after the other.
+    ///
+    /// # Errors
+    /// Says why it cannot be written in `version`.
+    fn pieces(&self, version: i16) -> Result<Vec<Bytes>, String>;
+}
+
+/// A request in one piece.
+fn encoded(request: &impl Encodable, version: i16) -> Result<Vec<Bytes>, String> {
+    let mut piece = BytesMut::new();
+    request.encode(&mut piece, version).map_err(|error| error.to_string())?;
+    Ok(vec![piece.freeze()])
 }
 
 macro_rules! calls {
@@ -24,6 +38,10 @@ macro_rules! calls {
                 const API: ApiKey = ApiKey::$api;
                 const VERSIONS: VersionRange = VersionRange { min: $min, max: $max };
                 type Response = messages::$response;
+
+                fn pieces(&self, version: i16) -> Result<Vec<Bytes>, String> {
+                    encoded(self, version)
+                }
             }
         )*
 
@@ -43,8 +61,6 @@ calls! {
     FindCoordinatorRequest => FindCoordinatorResponse, FindCoordinator, 3..=4;
     // From v13 on topics are named by id only.
     FetchRequest => FetchResponse, Fetch, 4..=12;
-    // v7 is the first that takes zstd, v12 brings transactions v2, v13 names topics by id only.
-    ProduceRequest => ProduceResponse, Produce, 7..=11;
     InitProducerIdRequest => InitProducerIdResponse, InitProducerId, 1..=4;
     // v2 is the first with an isolation level.
     ListOffsetsRequest => ListOffsetsResponse, ListOffsets, 2..=7;

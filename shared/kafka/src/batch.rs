@@ -4,8 +4,8 @@
 //!
 //! 1. [`entries`] cuts a fetched record set into [`RawBatch`]es and older messages without copying;
 //! 2. [`AbortedFilter`] and [`Header`] tell which of them hold records to copy;
-//! 3. [`RawBatch::stamped`] writes the copier's producer identity into the header;
-//! 4. [`RawBatch::into_produce_bytes`] gives the bytes a Produce request wants.
+//! 3. [`RawBatch::stamped`] puts a header with the copier's producer identity before the records;
+//! 4. [`StampedBatch::to_produce`] gives the bytes a Produce request wants, the records still where they were read.
 //!
 //! A broker takes only batches whose records have consecutive offsets and keep their own timestamps, and none above a
 //! size. The few others ([`needs_reencoding`]), messages of older formats ([`OldMessage`]) and small neighbours that are
@@ -15,7 +15,7 @@
 //! Everything here is pure computation on untrusted bytes: malformed input gives a [`BatchError`] that names the offset,
 //! and decompression stops at a [`DecodeLimit`].
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 mod aborted;
 mod assembly;
@@ -28,6 +28,7 @@ mod old;
 mod record;
 mod snappy;
 mod split;
+mod stamped;
 mod transform;
 mod varint;
 mod writer;
@@ -41,6 +42,7 @@ pub use offsets::{OffsetRun, record_offsets};
 pub use old::OldMessage;
 pub use record::Record;
 pub use split::{Batches, Entries, Entry, entries, split};
+pub use stamped::{ProduceBytes, StampedBatch};
 pub use transform::{Reason, encode, needs_reencoding, reencode};
 
 use record::RawRecords;
@@ -114,33 +116,16 @@ impl RawBatch {
     /// bytes. That costs no pass over the records, and a batch damaged before the stamp still fails its check after it,
     /// at the latest in the broker that receives it.
     ///
-    /// Works in place when these bytes are referred to from nowhere else, and on one copy otherwise. Control batches and
-    /// LogAppendTime batches are not for this: a broker rejects the former from clients and would give the latter's
-    /// records different timestamps.
+    /// Copies nothing. Control batches and LogAppendTime batches are not for this: a broker rejects the former from clients
+    /// and would give the latter's records different timestamps.
     #[must_use]
-    pub fn stamped(self, stamp: Stamp) -> Self {
-        let header = self.header.stamped(stamp);
-        let mut bytes = into_mut(self.bytes);
-        let crc = header.write_stamp(&mut bytes);
-        Self::from_parts(Header { crc, ..header }, bytes.freeze())
+    pub fn stamped(self, stamp: Stamp) -> StampedBatch {
+        StampedBatch::from_parts(self.header.stamped(stamp), self.bytes.slice(HEADER_SIZE..))
     }
 
-    /// The batch as a Produce request carries it, with base offset 0, which is outside the checksum.
-    ///
-    /// Works in place when these bytes are referred to from nowhere else, and on one copy otherwise.
-    pub fn into_produce_bytes(self) -> Bytes {
-        if self.header.base_offset == 0 {
-            return self.bytes;
-        }
-        let mut bytes = into_mut(self.bytes);
-        bytes[..size_of::<i64>()].fill(0);
-        bytes.freeze()
-    }
-
-    /// The same as [`RawBatch::into_produce_bytes`] without copying: two chunks to write one after the other.
-    pub fn produce_chunks(&self) -> [Bytes; 2] {
-        const BASE_OFFSET: [u8; size_of::<i64>()] = [0; size_of::<i64>()];
-        [Bytes::from_static(&BASE_OFFSET), self.bytes.slice(BASE_OFFSET.len()..)]
+    /// The batch as a Produce request carries it, without copying.
+    pub fn to_produce(&self) -> ProduceBytes {
+        StampedBatch::from(self.clone()).to_produce()
     }
 
     /// Reads every record, with its offset and the timestamp a consumer would see.
@@ -169,11 +154,6 @@ impl RawBatch {
         let data = self.bytes.slice(HEADER_SIZE..);
         self.header.codec().decompress(data, limit, self.header.base_offset)
     }
-}
-
-/// The bytes for writing: the same memory if nobody else holds it, else a copy.
-fn into_mut(bytes: Bytes) -> BytesMut {
-    bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]))
 }
 
 #[cfg(test)]

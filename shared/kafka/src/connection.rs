@@ -24,14 +24,17 @@ use crate::{Api, transport};
 /// Requests that may wait to be written before callers have to wait themselves.
 const QUEUED_REQUESTS: usize = 64;
 
+/// Bytes of the length before a frame.
+const LENGTH: usize = size_of::<i32>();
+
 /// The name under which brokers know this client.
 const CLIENT_ID: &str = "msk-kraft";
 
 /// A request on its way to the socket.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    /// Everything to be written, the length included.
-    pub(crate) frame: Bytes,
+    /// Everything to be written, the length included, in pieces.
+    pub(crate) frame: Vec<Bytes>,
     /// Who waits for the answer.
     pub(crate) pending: Pending,
 }
@@ -162,23 +165,20 @@ impl Connection {
         }
     }
 
-    fn encode<C: Call>(&self, request: &C, version: i16, correlation: i32) -> Result<Bytes> {
+    fn encode<C: Call>(&self, request: &C, version: i16, correlation: i32) -> Result<Vec<Bytes>> {
         let header = RequestHeader::default()
             .with_request_api_key(C::API as i16)
             .with_request_api_version(version)
             .with_correlation_id(correlation)
             .with_client_id(Some(StrBytes::from_static_str(CLIENT_ID)));
-        let header_version = C::header_version(version);
-        let mut frame = BytesMut::new();
-        let encoded = (|| {
-            let size = header.compute_size(header_version)? + request.compute_size(version)?;
-            frame.reserve(size + 4);
-            frame.extend_from_slice(&i32::try_from(size)?.to_be_bytes());
-            header.encode(&mut frame, header_version)?;
-            request.encode(&mut frame, version)
-        })();
-        encoded.map_err(|error| self.protocol(format_args!("cannot encode {:?} v{version}: {error}", C::API)))?;
-        Ok(frame.freeze())
+        let cannot = |error: String| self.protocol(format_args!("cannot encode {:?} v{version}: {error}", C::API));
+        let mut front = BytesMut::from(&[0; LENGTH][..]);
+        header.encode(&mut front, C::header_version(version)).map_err(|error| cannot(error.to_string()))?;
+        let request = request.pieces(version).map_err(cannot)?;
+        let size = front.len() - LENGTH + request.iter().map(Bytes::len).sum::<usize>();
+        let size = i32::try_from(size).map_err(|error| cannot(error.to_string()))?;
+        front[..LENGTH].copy_from_slice(&size.to_be_bytes());
+        Ok([front.freeze()].into_iter().chain(request).collect())
     }
 
     fn decode<C: Call>(&self, mut answer: Bytes, version: i16) -> Result<C::Response> {

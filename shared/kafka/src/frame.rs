@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use bytes_utils::SegmentedBuf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -46,7 +47,8 @@ async fn write_requests<W: AsyncWrite + Unpin>(
         if sent.send(pending).is_err() {
             break;
         }
-        writer.write_all(&frame).await?;
+        // Many pieces go out with one call of the system.
+        writer.write_all_buf(&mut SegmentedBuf::from_iter(frame)).await?;
         writer.flush().await?;
     }
     Ok(())

@@ -23,6 +23,7 @@ mod groups;
 mod metadata;
 mod pool;
 mod produce;
+mod produce_request;
 mod retry;
 mod settings;
 mod spread;

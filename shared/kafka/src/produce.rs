@@ -3,21 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::InitProducerIdRequest;
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest};
 use migration::TopicPartition;
 use serde::{Deserialize, Serialize};
 
 use crate::Api;
+use crate::batch::ProduceBytes;
 use crate::cluster::Cluster;
 use crate::error::{Each, Place, Result, check};
 use crate::pool::Purpose;
-use crate::spread::{Outcomes, by_topic, distinct, topic_name};
-
-/// All in-sync replicas have to have a batch before it is acknowledged.
-const ALL_IN_SYNC: i16 = -1;
+use crate::produce_request::RawProduce;
+use crate::spread::{Outcomes, by_topic, distinct};
 
 /// A producer id and its epoch (KIP-98).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +63,7 @@ impl Cluster {
     /// [`DuplicateSequenceNumber`]: crate::Code::DuplicateSequenceNumber
     pub async fn produce(
         &self,
-        batches: &[(TopicPartition, Bytes)],
+        batches: &[(TopicPartition, ProduceBytes)],
         timeout: Duration,
     ) -> Each<TopicPartition, Produced> {
         if let Err(error) = distinct(batches) {
@@ -79,34 +76,23 @@ impl Cluster {
     /// deadline.
     pub async fn produce_retrying(
         &self,
-        batches: &[(TopicPartition, Bytes)],
+        batches: &[(TopicPartition, ProduceBytes)],
         timeout: Duration,
     ) -> Each<TopicPartition, Produced> {
         if let Err(error) = distinct(batches) {
             return batches.iter().map(|(partition, _)| (partition.clone(), Err(error.clone()))).collect();
         }
-        let attempt = |open: Vec<(TopicPartition, Bytes)>| async move { self.produce(&open, timeout).await };
+        let attempt = |open: Vec<(TopicPartition, ProduceBytes)>| async move { self.produce(&open, timeout).await };
         self.settle(batches.to_vec(), |batch| batch.0.clone(), attempt).await
     }
 
     async fn produce_at(
         &self,
         leader: i32,
-        batches: Vec<(TopicPartition, Bytes)>,
+        batches: Vec<(TopicPartition, ProduceBytes)>,
         timeout: Duration,
     ) -> Result<Outcomes<TopicPartition, Produced>> {
-        let partition = |(partition, batch): (TopicPartition, Bytes)| {
-            PartitionProduceData::default().with_index(partition.partition).with_records(Some(batch))
-        };
-        let topic = |(topic, batches): (Arc<str>, Vec<_>)| {
-            TopicProduceData::default()
-                .with_name(topic_name(&topic))
-                .with_partition_data(batches.into_iter().map(partition).collect())
-        };
-        let request = ProduceRequest::default()
-            .with_acks(ALL_IN_SYNC)
-            .with_timeout_ms(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))
-            .with_topic_data(by_topic(batches).into_iter().map(topic).collect());
+        let request = RawProduce { timeout, topics: by_topic(batches) };
         let answer = self.call(leader, Purpose::Produce, &request, timeout).await?;
         let mut outcomes = Outcomes::new();
         for topic in answer.responses {

@@ -109,7 +109,7 @@ fn records_survive_the_way_to_another_cluster() {
             let runs = record_offsets(&batch, DecodeLimit::default()).unwrap();
             let stamp = Stamp::nth(7_000, 0, next);
             let sent = match needs_reencoding(batch.header(), 0) {
-                None => batch.stamped(stamp),
+                None => batch.stamped(stamp).to_raw(),
                 Some(_) => match reencode(&batch, .., stamp, DecodeLimit::default()).unwrap() {
                     Some(rebuilt) => {
                         assert_eq!(rebuilt.runs, runs, "{name}");
@@ -121,7 +121,7 @@ fn records_survive_the_way_to_another_cluster() {
             let offsets: Vec<_> = runs.iter().flat_map(|run| run.first..run.end()).collect();
             assert_eq!(offsets, records.iter().map(|record| record.offset).collect::<Vec<_>>(), "{name}");
             next += records.len() as i64;
-            let arrived = RawBatch::parse(sent.into_produce_bytes()).unwrap();
+            let arrived = RawBatch::parse(sent.to_produce().concat()).unwrap();
             arrived.verify_crc().unwrap();
             assert!(arrived.header().is_dense() && !arrived.header().is_transactional());
             let expected: Vec<_> = (0..).zip(records).map(|(offset, record)| Record { offset, ..record }).collect();
@@ -156,7 +156,7 @@ fn the_log_cleaner_leaves_holes_and_harmless_delete_horizons() {
         let tombstones = batches[2].clone();
         assert!(tombstones.header().has_delete_horizon());
         assert_ne!(tombstones.header().base_timestamp, decode(&tombstones)[0].timestamp);
-        let stamped = tombstones.clone().stamped(Stamp::NONE);
+        let stamped = tombstones.clone().stamped(Stamp::NONE).to_raw();
         assert!(!stamped.header().has_delete_horizon());
         assert_eq!(decode(&stamped), decode(&tombstones));
     }
@@ -212,7 +212,7 @@ fn old_messages_become_batches_of_the_same_records_and_codec() {
             assert_eq!((batch.header().codec(), batch.header().is_dense()), (entry.codec(), true), "{name}");
             let offsets: Vec<_> = runs.iter().flat_map(|run| run.first..run.end()).collect();
             assert_eq!(offsets, records.iter().map(|record| record.offset).collect::<Vec<_>>(), "{name}");
-            let arrived = RawBatch::parse(batch.into_produce_bytes()).unwrap();
+            let arrived = RawBatch::parse(batch.to_produce().concat()).unwrap();
             arrived.verify_crc().unwrap();
             let expected: Vec<_> = (0..).zip(records).map(|(offset, record)| Record { offset, ..record }).collect();
             assert_eq!(decode(&arrived), expected, "{name}");

@@ -57,7 +57,7 @@ fn partitions(topic: &Arc<str>) -> Vec<TopicPartition> {
 }
 
 /// A batch of `count` records that is the producer's from its record `nth` on.
-fn batch(producer: ProducerIdentity, nth: i64, count: i64, codec: Codec) -> Bytes {
+fn batch(producer: ProducerIdentity, nth: i64, count: i64, codec: Codec) -> ProduceBytes {
     let record = |at: i64| Record {
         offset: at,
         timestamp: 1_700_000_000_000 + at,
@@ -67,7 +67,7 @@ fn batch(producer: ProducerIdentity, nth: i64, count: i64, codec: Codec) -> Byte
     };
     let records: Vec<Record> = (nth..nth + count).map(record).collect();
     let stamp = Stamp::nth(producer.id, producer.epoch, nth);
-    encode(&records, codec, stamp, nth).unwrap().into_produce_bytes()
+    encode(&records, codec, stamp, nth).unwrap().to_produce()
 }
 
 fn options() -> FetchOptions {

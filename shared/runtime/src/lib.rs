@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod budget;
 pub mod clusters;
+pub mod content;
 pub mod gates;
 pub mod run;
 pub mod serve;
@@ -11,6 +12,7 @@ pub mod store;
 
 pub use aws::Aws;
 pub use budget::Budget;
+pub use content::Content;
 pub use run::{Host, Run};
 pub use serve::serve;
 pub use store::Store;

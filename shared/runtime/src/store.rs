@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aws::sdk_error;
+use crate::content::Content;
 
 /// A bucket and the prefix under which everything of one migration lies. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -94,16 +95,18 @@ impl Store {
         Err(error)
     }
 
-    /// Stores `body` and `metadata` under `name` unless the key is taken, decided by S3 in one step
+    /// Stores `content` and `metadata` under `name` unless the key is taken, decided by S3 in one step
     /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>). A repeat of a request whose
     /// answer was lost finds the key taken by itself.
     ///
     /// # Errors
     /// See [`Store::put`].
-    pub async fn put_once(&self, name: &str, body: Bytes, metadata: HashMap<String, String>) -> Result<PutOnce> {
+    pub async fn put_once(&self, name: &str, content: Content, metadata: HashMap<String, String>) -> Result<PutOnce> {
+        let size = i64::try_from(content.size()).unwrap_or(i64::MAX);
         let request = self.client.put_object().bucket(&self.bucket).key(self.key(name)).if_none_match("*");
-        let request = request.set_metadata(Some(metadata)).body(ByteStream::from(body));
-        // TLS and the checksum that the SDK sends protect the body; to sign it as well would hash every byte once more
+        let request = request.set_metadata(Some(metadata)).checksum_crc32_c(content.checksum());
+        let request = request.content_length(size).body(content.into_stream());
+        // TLS and the checksum protect the body; to sign it as well would hash every byte once more
         // (<https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>, unsigned payload).
         match request.customize().disable_payload_signing().send().await {
             Ok(_) => Ok(PutOnce::Stored),

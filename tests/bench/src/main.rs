@@ -163,6 +163,9 @@ async fn measure(
     let mut ground = Ground::start(&args.tuning.bin_dir).await?;
     for (set, contenders) in plan {
         let mut loaded = None;
+        // Whoever came first would find brokers whose code was not compiled yet.
+        let warm = prepared(&mut ground, set, &mut loaded).await?;
+        rivals::relay(&ground, set, warm, args.relay_lanes).await?;
         for contender in contenders {
             let outcome = prepared(&mut ground, set, &mut loaded).await;
             let outcome = match outcome {

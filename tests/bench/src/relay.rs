@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
 use clap::Args;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use kafka::batch::{self, Stamp};
+use kafka::batch::{self, ProduceBytes, Stamp};
 use kafka::{Cluster, FetchOptions, FetchPosition, Isolation, OffsetSpec, ProducerIdentity, Settings, TopicPartition};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -53,7 +52,7 @@ pub(crate) struct RelayArgs {
 struct Stamped {
     partition: TopicPartition,
     offset: i64,
-    bytes: Bytes,
+    bytes: ProduceBytes,
 }
 
 /// Copies, and follows new records, until the process is ended.
@@ -110,7 +109,7 @@ async fn fetch(
                 let batch = batch?;
                 let (count, end) = (batch.header().records_count, batch.header().next_offset());
                 let stamp = Stamp::nth(producer.id, producer.epoch, next.1);
-                let bytes = batch.stamped(stamp).into_produce_bytes();
+                let bytes = batch.stamped(stamp).to_produce();
                 round.push(Stamped { partition: partition.clone(), offset: next.1, bytes });
                 *next = (end, next.1 + i64::from(count));
             }
@@ -164,7 +163,7 @@ struct Queue {
 impl Queue {
     fn add(&mut self, round: Vec<Stamped>) {
         for batch in round {
-            self.bytes += batch.bytes.len();
+            self.bytes += batch.bytes.size();
             self.by_partition.entry(batch.partition.clone()).or_default().push_back(batch);
         }
     }
@@ -179,7 +178,7 @@ impl Queue {
         for step in 0..count {
             let index = (self.front + step) % count;
             let Some(batch) = turns[index].pop_front() else { continue };
-            bytes += batch.bytes.len();
+            bytes += batch.bytes.size();
             request.push(batch);
             if bytes >= REQUEST_BYTES {
                 self.front = index + 1;
@@ -197,8 +196,11 @@ mod tests {
 
     #[test]
     fn a_request_takes_one_batch_of_a_partition_and_keeps_their_order() {
-        let batch =
-            |n, offset| Stamped { partition: TopicPartition::new("t", n), offset, bytes: Bytes::from_static(&[0; 8]) };
+        let batch = |n, offset| Stamped {
+            partition: TopicPartition::new("t", n),
+            offset,
+            bytes: bytes::Bytes::from_static(&[0; 8]).into(),
+        };
         let mut queue = Queue::default();
         queue.add(vec![batch(0, 0), batch(0, 1), batch(1, 0)]);
         let next = |queue: &mut Queue| -> Vec<_> {

@@ -174,8 +174,8 @@ mod tests {
         let store = store().await;
         let metadata = HashMap::from([("index".to_owned(), "{\"a\":1}".to_owned())]);
         let body = Bytes::from(vec![7; 3_000_000]);
-        let first = store.put_once("a/1.log", body.clone(), metadata.clone()).await.unwrap();
-        let second = store.put_once("a/1.log", Bytes::new(), HashMap::new()).await.unwrap();
+        let first = store.put_once("a/1.log", body.clone().into(), metadata.clone()).await.unwrap();
+        let second = store.put_once("a/1.log", Bytes::new().into(), HashMap::new()).await.unwrap();
         assert_eq!((first, second), (PutOnce::Stored, PutOnce::Taken));
         let object = store.get("a/1.log").await.unwrap().unwrap();
         assert_eq!((object.body, object.metadata), (body, metadata));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use kafka::batch::ProduceBytes;
 use kafka::{Cluster, Code, NewTopic, OffsetSpec, TopicPartition};
 
 use crate::data::DataSet;
@@ -74,10 +74,10 @@ pub(crate) async fn create(cluster: &Cluster, set: &DataSet) -> anyhow::Result<(
 /// # Errors
 /// When a batch is refused.
 pub(crate) async fn load(cluster: &Cluster, set: &DataSet, bytes: u64) -> anyhow::Result<Loaded> {
-    let templates: Vec<(Bytes, i64)> = set
+    let templates: Vec<(ProduceBytes, i64)> = set
         .templates()?
         .into_iter()
-        .map(|batch| (batch.bytes().clone(), i64::from(batch.header().records_count)))
+        .map(|batch| (batch.to_produce(), i64::from(batch.header().records_count)))
         .collect();
     let requests = requests(&partitions(set), &templates, bytes);
     let lanes: Vec<Cluster> = (0..LANES).map(|lane| cluster.lane(lane)).collect();
@@ -94,10 +94,10 @@ pub(crate) async fn load(cluster: &Cluster, set: &DataSet, bytes: u64) -> anyhow
     all.try_fold(Loaded::default(), sum).await.with_context(|| format!("loading {}", set.name))
 }
 
-type Request = (Loaded, Vec<(TopicPartition, Bytes)>);
+type Request = (Loaded, Vec<(TopicPartition, ProduceBytes)>);
 
 /// Deals batches out to the partitions by turns; a request holds at most one batch of a partition, as brokers want it.
-fn requests(partitions: &[TopicPartition], templates: &[(Bytes, i64)], bytes: u64) -> Vec<Request> {
+fn requests(partitions: &[TopicPartition], templates: &[(ProduceBytes, i64)], bytes: u64) -> Vec<Request> {
     let mut requests = Vec::new();
     let (mut all, mut number) = (0, 0);
     while all < bytes {
@@ -107,8 +107,8 @@ fn requests(partitions: &[TopicPartition], templates: &[(Bytes, i64)], bytes: u6
             let (batch, records) = &templates[number % templates.len()];
             batches.push((partitions[number % partitions.len()].clone(), batch.clone()));
             loaded.records += records;
-            loaded.bytes += batch.len() as u64;
-            all += batch.len() as u64;
+            loaded.bytes += batch.size() as u64;
+            all += batch.size() as u64;
             number += 1;
         }
         requests.push((loaded, batches));
@@ -161,12 +161,13 @@ mod tests {
     #[test]
     fn no_request_has_two_batches_of_a_partition() {
         let partitions: Vec<_> = (0..3).map(|n| TopicPartition::new("t", n)).collect();
-        let templates = [(Bytes::from_static(&[0; 10]), 2), (Bytes::from_static(&[0; 30]), 5)];
+        let batch = |size| ProduceBytes::from(bytes::Bytes::from(vec![0; size]));
+        let templates = [(batch(10), 2), (batch(30), 5)];
         let requests = requests(&partitions, &templates, 1000);
         for (loaded, batches) in &requests {
             let distinct: std::collections::BTreeSet<_> = batches.iter().map(|(partition, _)| partition).collect();
             assert_eq!(distinct.len(), batches.len());
-            assert_eq!(loaded.bytes, batches.iter().map(|(_, batch)| batch.len() as u64).sum::<u64>());
+            assert_eq!(loaded.bytes, batches.iter().map(|(_, batch)| batch.size() as u64).sum::<u64>());
         }
         let bytes: u64 = requests.iter().map(|(loaded, _)| loaded.bytes).sum();
         assert!((1000..1030).contains(&bytes));

@@ -50,7 +50,7 @@ pub async fn hang(stack: &Stack, source: &Cluster, partition: &TopicPartition, a
         headers: Vec::new(),
     };
     let batch = encode(&[record], Codec::None, Stamp::nth(producer.id, producer.epoch, 0), 0)?;
-    produce(&stack.source_bootstrap(), partition, transactional(&batch.into_produce_bytes())).await?;
+    produce(&stack.source_bootstrap(), partition, transactional(&batch.to_produce().concat())).await?;
     Ok(ends[partition])
 }
 

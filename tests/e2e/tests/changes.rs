@@ -31,7 +31,7 @@ async fn fill(source: &Cluster, topic: &str, partition: i32, count: i64) {
     let records: Vec<_> = (0..count)
         .map(|at| Record { offset: at, timestamp, key: None, value: value(at), headers: Vec::new() })
         .collect();
-    let batch = encode(&records, Codec::Lz4, Stamp::NONE, 0).unwrap().into_produce_bytes();
+    let batch = encode(&records, Codec::Lz4, Stamp::NONE, 0).unwrap().to_produce();
     all_ok(source.produce_retrying(&[(TopicPartition::new(topic, partition), batch)], TIMEOUT).await).unwrap();
 }
 

@@ -61,7 +61,7 @@ fn one(batch: &RawBatch) -> Result<usize, BatchError> {
         }
     }
     let whole = batch.verify_crc().is_ok();
-    let stamped = batch.clone().stamped(stamp);
+    let stamped = batch.clone().stamped(stamp).to_raw();
     assert_eq!(stamped.verify_crc().is_ok(), whole, "a stamp neither damages nor hides damage");
     decoded.map(|records| records.len())
 }

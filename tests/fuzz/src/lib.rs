@@ -35,7 +35,7 @@ pub fn batch(bytes: &[u8]) {
 pub fn tail(bytes: &[u8]) {
     let Ok(slices) = copy::objects::unpack(Bytes::copy_from_slice(bytes)) else { return };
     for slice in slices {
-        assert!(slice.batches.iter().all(|batch| batch.verify_crc().is_ok()));
+        assert!(slice.batches.iter().all(|batch| batch.to_raw().verify_crc().is_ok()));
         assert_eq!(slice.runs.target_end(), slice.to.target_next);
     }
 }

@@ -1,5 +1,6 @@
 //! What a fuzzer begins with: the record sets that Kafka's own classes wrote, and objects made of them.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -64,10 +65,10 @@ fn tails() -> Result<Vec<Seed>> {
         fixtures()?.into_iter().filter_map(|seed| Some((seed.name, slice(seed.bytes)?))).collect();
     let mut seeds = Vec::new();
     for (name, slice) in &copied {
-        seeds.push(Seed { name: name.clone(), bytes: objects::pack(std::slice::from_ref(slice))?.to_vec() });
+        seeds.push(Seed { name: name.clone(), bytes: objects::pack(iter::once(slice))?.concat().into() });
     }
     let all: Vec<_> = copied.into_iter().map(|(_, slice)| slice).collect();
-    seeds.push(Seed { name: "all".to_owned(), bytes: objects::pack(&all)?.to_vec() });
+    seeds.push(Seed { name: "all".to_owned(), bytes: objects::pack(all.iter())?.concat().into() });
     Ok(seeds)
 }
 
@@ -82,7 +83,7 @@ fn slice(log: Vec<u8>) -> Option<Slice> {
             slice.runs.push(run.first, run.count).ok()?;
         }
         slice.to = Position { source_next: batch.header().next_offset(), target_next: slice.runs.target_end() };
-        slice.batches.push(batch);
+        slice.batches.push(batch.into());
     }
     Some(slice)
 }

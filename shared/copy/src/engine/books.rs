@@ -1,16 +1,23 @@
 //! Where the batch stands, and its way into the journal.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::try_join_all;
-use journal::{Lease, Position};
+use journal::{Claimed, Lease, Position};
 use migration::progress::PartitionProgress;
 use migration::{Result, TopicPartition};
+use tokio::time::Instant;
 
+use super::Work;
 use crate::ports::{Ledger, Ports};
 use crate::runs::OffsetRuns;
 use crate::runs_store;
 use crate::slice::Slice;
+
+/// How far behind the journal may be in a seed. What it does not know after a crash is produced again from segments, and
+/// every write is as large as the batch has partitions.
+const SEED_DELAY: Duration = Duration::from_secs(1);
 
 /// The progress of every partition of a batch: what is on the target, of which the journal may not know the last part.
 pub(super) struct Books<'a, P> {
@@ -26,13 +33,18 @@ pub(super) struct Books<'a, P> {
     held: Option<u64>,
     /// Whether there is something that the journal does not know.
     dirty: bool,
+    /// How long it may not know that.
+    delay: Duration,
+    saved: Instant,
 }
 
 impl<'a, P: Ports> Books<'a, P> {
-    /// The books of the batch of `lease`, as the journal has them.
-    pub(super) fn new(ports: &'a P, lease: Lease, partitions: Vec<PartitionProgress>, tail_next: u64) -> Self {
+    /// The books of a batch, as the journal has them, for `work`.
+    pub(super) fn new(ports: &'a P, Claimed { lease, partitions, tail_next }: Claimed, work: Work) -> Self {
         let partitions = partitions.into_iter().map(|progress| (progress.partition.clone(), progress)).collect();
-        Self { ports, lease, partitions, runs: Vec::new(), tail_next, held: None, dirty: false }
+        let delay = if work.is_tail() { Duration::ZERO } else { SEED_DELAY };
+        let saved = Instant::now();
+        Self { ports, lease, partitions, runs: Vec::new(), tail_next, held: None, dirty: false, delay, saved }
     }
 
     /// The claim.
@@ -87,6 +99,22 @@ impl<'a, P: Ports> Books<'a, P> {
         self.tail_next = next;
     }
 
+    /// Waits until the journal has to learn something; for ever while there is nothing.
+    pub(super) async fn due(&self) {
+        match self.dirty {
+            true => tokio::time::sleep_until(self.saved + self.delay).await,
+            false => std::future::pending().await,
+        }
+    }
+
+    /// Brings the journal up to date, if it is time.
+    ///
+    /// # Errors
+    /// Those of [`Self::save`].
+    pub(super) async fn save_if_due(&mut self) -> Result<()> {
+        if self.saved.elapsed() >= self.delay { self.save().await } else { Ok(()) }
+    }
+
     /// Brings the journal up to date.
     ///
     /// # Errors
@@ -100,6 +128,7 @@ impl<'a, P: Ports> Books<'a, P> {
         let tail_next = self.held.unwrap_or(self.tail_next);
         self.ports.ledger().checkpoint(&mut self.lease, &partitions, tail_next).await?;
         self.dirty = false;
+        self.saved = Instant::now();
         Ok(())
     }
 

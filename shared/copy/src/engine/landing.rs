@@ -6,15 +6,18 @@ use journal::Position;
 use migration::{Error, Result, TopicPartition};
 use telemetry::metrics;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TryRecvError;
 
 use super::Job;
 use super::books::Books;
+use super::rounds::MEMORY_BYTES;
 use super::stopped::Stopped;
 use super::storing::Stored;
 use crate::ports::Ports;
 use crate::slice::Slice;
 use crate::writer::Writer;
+
+/// Bytes after which no further round lands together with others; the reader goes on with the rest of the memory.
+const TOGETHER_BYTES: usize = MEMORY_BYTES / 2;
 
 /// Where stored rounds land.
 pub(super) struct Landing<'a, P: Ports> {
@@ -35,27 +38,35 @@ impl<'a, P: Ports> Landing<'a, P> {
         Self { job, writer, books, stopped }
     }
 
-    /// Lands each round that comes. The journal follows one round behind while there is always a next one.
+    /// Lands the rounds that come, all that are stored already together: the target answers the end of one while the next
+    /// is on its way. The journal follows at [`Books::due`], and whatever happens at the end.
     pub(super) async fn land_all(&mut self, mut rounds: mpsc::Receiver<Stored>) -> Result<()> {
         loop {
-            let next = match rounds.try_recv() {
-                Ok(next) => Some(next),
-                Err(TryRecvError::Disconnected) => None,
-                Err(TryRecvError::Empty) => {
+            let first = tokio::select! {
+                biased;
+                first = rounds.recv() => first,
+                () = self.books.due() => {
                     self.books.save().await?;
-                    rounds.recv().await
+                    continue;
                 }
             };
-            let Some(Stored { mut round, tail_next }) = next else { break };
-            round.slices.retain(|slice| !self.stopped.contains(&slice.partition));
-            self.land(&round.slices, tail_next).await?;
+            let Some(Stored { mut round, mut tail_next }) = first else { break };
+            while round.bytes() < TOGETHER_BYTES
+                && let Ok(next) = rounds.try_recv()
+            {
+                round.join(next.round)?;
+                tail_next = next.tail_next;
+            }
+            round.slices.retain(|partition, _| !self.stopped.contains(partition));
+            let slices: Vec<_> = round.slices.into_values().collect();
+            self.land(&slices, tail_next).await?;
         }
         self.books.save().await
     }
 
     /// Produces `slices`, at most one of a partition, and enters them; saves meanwhile what was entered before.
     pub(super) async fn land(&mut self, slices: &[Slice], tail_next: u64) -> Result<()> {
-        let (failed, ()) = tokio::try_join!(self.writer.write(slices), self.books.save())?;
+        let (failed, ()) = tokio::try_join!(self.writer.write(slices), self.books.save_if_due())?;
         let failed: BTreeMap<_, _> = failed.into_iter().collect();
         for slice in slices {
             let refused = failed.get(&slice.partition);

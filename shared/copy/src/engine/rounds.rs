@@ -22,7 +22,7 @@ const ROUND_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes of rounds that have been read and are not on the target yet. With the round being read, the answer it comes from
 /// and the requests on their way to the target, a function stays below 256 MB.
-const MEMORY_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// How often the journal is asked whether to go on.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -33,9 +33,41 @@ const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// Slices read together, at most one for each partition.
 #[derive(Debug)]
 pub(super) struct Round {
-    pub(super) slices: Vec<Slice>,
+    pub(super) slices: BTreeMap<TopicPartition, Slice>,
     /// Their memory, free again when the round is dropped.
-    _memory: OwnedSemaphorePermit,
+    memory: OwnedSemaphorePermit,
+}
+
+impl Round {
+    /// Bytes of its batches.
+    pub(super) fn bytes(&self) -> usize {
+        bytes(&self.slices)
+    }
+
+    /// Appends the round read next.
+    ///
+    /// # Errors
+    /// Internal when it was not.
+    pub(super) fn join(&mut self, later: Self) -> Result<()> {
+        later.slices.into_values().try_for_each(|slice| append(&mut self.slices, slice))?;
+        self.memory.merge(later.memory);
+        Ok(())
+    }
+}
+
+fn bytes(slices: &BTreeMap<TopicPartition, Slice>) -> usize {
+    slices.values().map(Slice::bytes).sum()
+}
+
+/// Adds `slice` behind what is there of its partition.
+fn append(slices: &mut BTreeMap<TopicPartition, Slice>, slice: Slice) -> Result<()> {
+    match slices.get_mut(&slice.partition) {
+        Some(earlier) => earlier.join(slice),
+        None => {
+            slices.insert(slice.partition.clone(), slice);
+            Ok(())
+        }
+    }
 }
 
 /// The reading stage.
@@ -82,7 +114,7 @@ impl<P: Ports> Rounds<'_, P> {
             if slices.is_empty() {
                 continue;
             }
-            let round = Round { _memory: reserve(&memory, &slices).await, slices };
+            let round = Round { memory: reserve(&memory, bytes(&slices)).await, slices };
             if rounds.send(round).await.is_err() {
                 // The next stage ended first and says why.
                 return Ok(Outcome::Done);
@@ -100,7 +132,7 @@ impl<P: Ports> Rounds<'_, P> {
     }
 
     /// The slices of the next round, possibly none; `None` when there is nothing left to read.
-    async fn next(&mut self, pace: &mut Pace) -> Result<Option<Vec<Slice>>> {
+    async fn next(&mut self, pace: &mut Pace) -> Result<Option<BTreeMap<TopicPartition, Slice>>> {
         let (window, enough) = match self.job.work {
             Work::Seed { window, segment_bytes } => (window, segment_bytes.min(ROUND_BYTES)),
             Work::Tail { .. } => (usize::MAX, 0),
@@ -110,13 +142,12 @@ impl<P: Ports> Rounds<'_, P> {
             return Ok(None);
         }
         let mut round = BTreeMap::new();
-        let mut bytes = 0;
         loop {
-            let moved = self.read_into(&mut round, &active, ROUND_BYTES - bytes, pace).await?;
+            let room = ROUND_BYTES - bytes(&round);
+            let moved = self.read_into(&mut round, &active, room, pace).await?;
             active.retain(|partition| self.is_unfinished(partition));
-            bytes = round.values().map(Slice::bytes).sum();
-            if !moved || active.is_empty() || bytes >= enough {
-                return Ok(Some(round.into_values().collect()));
+            if !moved || active.is_empty() || bytes(&round) >= enough {
+                return Ok(Some(round));
             }
         }
     }
@@ -154,10 +185,7 @@ impl<P: Ports> Rounds<'_, P> {
             }
             moved |= slice.to != slice.from;
             pace.count(slice.bytes(), &brokers(&slice.partition));
-            match round.get_mut(&slice.partition) {
-                Some(earlier) => earlier.join(slice)?,
-                None => drop(round.insert(slice.partition.clone(), slice)),
-            }
+            append(round, slice)?;
         }
         Ok(moved)
     }
@@ -176,8 +204,7 @@ impl<P: Ports> Rounds<'_, P> {
 }
 
 /// Waits until earlier rounds have left enough memory.
-async fn reserve(memory: &Arc<Semaphore>, slices: &[Slice]) -> OwnedSemaphorePermit {
-    let bytes: usize = slices.iter().map(Slice::bytes).sum();
+async fn reserve(memory: &Arc<Semaphore>, bytes: usize) -> OwnedSemaphorePermit {
     // A single batch may be larger than everything together.
     let permits = u32::try_from(bytes.min(MEMORY_BYTES)).unwrap_or(u32::MAX);
     #[expect(clippy::expect_used, reason = "nobody closes this semaphore")]

@@ -72,8 +72,8 @@ impl<B: Bucket> Storing<'_, B> {
 
     async fn store(&self, round: Round, number: u64, tail_next: u64) -> Result<(PutOnce, Stored)> {
         let put = match self.work {
-            Work::Seed { .. } => self.put_segments(&round.slices).await?,
-            Work::Tail { .. } => self.objects.put_tail(self.batch, number, &round.slices).await?,
+            Work::Seed { .. } => self.put_segments(round.slices.values()).await?,
+            Work::Tail { .. } => self.objects.put_tail(self.batch, number, round.slices.values()).await?,
         };
         Ok((put, Stored { round, tail_next }))
     }
@@ -81,8 +81,8 @@ impl<B: Bucket> Storing<'_, B> {
     /// Stores a segment for each slice, also for one that only passes offsets with nothing to copy, as the tail does: a step
     /// that left no name would let two invocations store what is behind it under different names, each with batches of its
     /// own.
-    async fn put_segments(&self, slices: &[Slice]) -> Result<PutOnce> {
-        let moving = slices.iter().filter(|slice| slice.to != slice.from);
+    async fn put_segments(&self, slices: impl Iterator<Item = &Slice>) -> Result<PutOnce> {
+        let moving = slices.filter(|slice| slice.to != slice.from);
         let puts = stream::iter(moving.map(|slice| self.objects.put_segment(slice, self.epoch)));
         let puts: Vec<_> = puts.buffer_unordered(SEGMENTS_AT_ONCE).try_collect().await?;
         Ok(if puts.contains(&PutOnce::Taken) { PutOnce::Taken } else { PutOnce::Stored })

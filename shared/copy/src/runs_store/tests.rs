@@ -3,6 +3,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use runtime::Content;
 use runtime::store::{Object, PutOnce};
 
 use super::*;
@@ -43,12 +44,12 @@ impl Bucket for Memory {
         fault.map_or(Ok(()), |fault| Err(Error::transient(format_args!("{fault:?}"))))
     }
 
-    async fn put_once(&self, name: &str, body: Bytes, _: HashMap<String, String>) -> Result<PutOnce> {
+    async fn put_once(&self, name: &str, content: Content, _: HashMap<String, String>) -> Result<PutOnce> {
         let taken = self.objects.lock().unwrap().contains_key(name);
         if taken {
             return Ok(PutOnce::Taken);
         }
-        self.put(name, body).await.map(|()| PutOnce::Stored)
+        self.put(name, content.concat()).await.map(|()| PutOnce::Stored)
     }
 
     async fn get(&self, name: &str) -> Result<Option<Object>> {

@@ -86,7 +86,7 @@ fn arrived(slice: &Slice) -> Vec<(Record, Codec)> {
     let mut target = slice.from.target_next;
     let mut all = Vec::new();
     for batch in &slice.batches {
-        for record in batch.decode(LIMIT).unwrap() {
+        for record in batch.to_raw().decode(LIMIT).unwrap() {
             let offset = slice.runs.source_of(target).unwrap();
             all.push((Record { offset, ..record }, batch.header().codec()));
             target += 1;
@@ -100,7 +100,7 @@ fn arrived(slice: &Slice) -> Vec<(Record, Codec)> {
 fn batches_are_acceptable(slice: &Slice, limit: usize) {
     let mut target = slice.from.target_next;
     for batch in &slice.batches {
-        batch.verify_crc().unwrap();
+        batch.to_raw().verify_crc().unwrap();
         let header = batch.header();
         assert!(header.size() <= limit, "{} bytes are above {limit}", header.size());
         assert!(header.is_dense() && !header.is_control() && !header.is_transactional());
@@ -197,7 +197,7 @@ fn merged_batches_stay_below_their_size() {
     let mut source = Source::starting_at(0);
     let record = Record { value: Some(noise(3, 10_000)), ..Record::default() };
     (0..120).for_each(|_| source.append(vec![record.clone()], &plain(Codec::None)));
-    let sizes: Vec<_> = appended(&source, MAX_BATCH_BYTES).batches.iter().map(|batch| batch.bytes().len()).collect();
+    let sizes: Vec<_> = appended(&source, MAX_BATCH_BYTES).batches.iter().map(|batch| batch.size()).collect();
     assert_eq!(sizes.len(), 3);
     assert!(sizes.iter().all(|size| *size <= 512 * 1024), "{sizes:?}");
 }
@@ -214,7 +214,7 @@ fn a_small_batch_alone_and_every_large_one_stay_as_they_are() {
     let slice = appended(&source, MAX_BATCH_BYTES);
     assert!(slice.reencoded.is_empty());
     let stored = source.entries.iter().map(|(_, bytes)| &bytes[61..]);
-    assert!(slice.batches.iter().map(|batch| &batch.bytes()[61..]).eq(stored));
+    assert!(slice.batches.iter().map(|batch| batch.log_pieces()[1].clone()).eq(stored));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use copy::ports::{Brokers, Source, Target};
 use futures::future::join_all;
+use kafka::batch::ProduceBytes;
 use kafka::{
     Api, Code, ConfigEntry, ConfigSource, Each, FetchOptions, FetchPosition, Fetched, OffsetSpec, Place, Produced,
     TopicPartition,
@@ -234,15 +235,19 @@ fn fetch_one(
 }
 
 impl Target for Side<false> {
-    async fn produce(&self, batches: &[(TopicPartition, Bytes)], timeout: Duration) -> Each<TopicPartition, Produced> {
+    async fn produce(
+        &self,
+        batches: &[(TopicPartition, ProduceBytes)],
+        timeout: Duration,
+    ) -> Each<TopicPartition, Produced> {
         let mut by_leader: BTreeMap<usize, Vec<(usize, Bytes)>> = BTreeMap::new();
         for (partition, bytes) in batches {
             let partition = index(partition);
-            by_leader.entry(self.leader(partition)).or_default().push((partition, bytes.clone()));
+            by_leader.entry(self.leader(partition)).or_default().push((partition, bytes.concat()));
         }
         let asked = by_leader.into_iter().map(|(broker, group)| self.produce_at(broker, group, timeout));
         let mut answers: BTreeMap<usize, Answer<Produced>> = join_all(asked).await.into_iter().flatten().collect();
-        let answer = |(partition, _): &(TopicPartition, Bytes)| {
+        let answer = |(partition, _): &(TopicPartition, ProduceBytes)| {
             let answer = answers.remove(&index(partition)).unwrap();
             self.note(index(partition), &answer);
             (partition.clone(), answer)

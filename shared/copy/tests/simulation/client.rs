@@ -12,6 +12,7 @@ use journal::{Claimed, CopyControl, Lease};
 use migration::config::Throttle;
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, Phase, Result};
+use runtime::Content;
 use runtime::store::{Object, PutOnce};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -195,8 +196,9 @@ impl Bucket for Cloud {
         self.repeat(move |world| world.objects.put(&name, body.clone())).await
     }
 
-    async fn put_once(&self, name: &str, body: Bytes, metadata: HashMap<String, String>) -> Result<PutOnce> {
-        let (number, name) = (self.number, name.to_owned());
+    async fn put_once(&self, name: &str, content: Content, metadata: HashMap<String, String>) -> Result<PutOnce> {
+        let (number, name, body) = (self.number, name.to_owned(), content.concat());
+        assert_eq!(content.crc(), crc32c::crc32c(&body), "S3 would refuse {name}");
         let put = move |world: &mut World| {
             if world.dice.chance(world.faults.refused / 4) {
                 return Err(Error::transient("409: being written by another invocation"));

@@ -16,8 +16,6 @@ pub(super) const MAGIC: i8 = 2;
 const CRC_AT: usize = 17;
 /// Where the bytes start that the checksum covers; the attributes are first.
 pub(super) const CRC_COVERS_FROM: usize = 21;
-/// Where the record count is, the first field behind everything a stamp changes.
-const RECORDS_COUNT_AT: usize = 57;
 
 const CODEC_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
@@ -200,27 +198,26 @@ impl Header {
         LOG_OVERHEAD + self.batch_length as usize
     }
 
-    /// The header of an ordinary batch of producer `stamp`.
-    pub(super) const fn stamped(self, stamp: Stamp) -> Self {
-        Self {
+    /// The header of the same records as an ordinary batch of producer `stamp`, its checksum corrected for the change.
+    pub(super) fn stamped(self, stamp: Stamp) -> Self {
+        let stamped = Self {
             attributes: self.attributes & !(TRANSACTIONAL | DELETE_HORIZON),
             producer_id: stamp.producer_id,
             producer_epoch: stamp.producer_epoch,
             base_sequence: stamp.base_sequence,
             ..self
-        }
+        };
+        let covered = CRC_COVERS_FROM..HEADER_SIZE;
+        let (old, new) = (self.to_bytes(), stamped.to_bytes());
+        let correction = crc::correction(&old[covered.clone()], &new[covered], self.size() - HEADER_SIZE);
+        Self { crc: self.crc ^ correction, ..stamped }
     }
 
-    /// Writes what [`Header::stamped`] changed over the header in `batch`, corrects the checksum there and returns it.
-    pub(super) fn write_stamp(&self, batch: &mut [u8]) -> u32 {
-        let mut new = [0; HEADER_SIZE];
-        self.write(&mut new);
-        let covered = CRC_COVERS_FROM..RECORDS_COUNT_AT;
-        let tail = batch.len() - RECORDS_COUNT_AT;
-        let crc = self.crc ^ crc::correction(&batch[covered.clone()], &new[covered.clone()], tail);
-        batch[covered.clone()].copy_from_slice(&new[covered]);
-        batch[CRC_AT..CRC_COVERS_FROM].copy_from_slice(&crc.to_be_bytes());
-        crc
+    /// The bytes it is read from.
+    pub(super) fn to_bytes(self) -> [u8; HEADER_SIZE] {
+        let mut bytes = [0; HEADER_SIZE];
+        self.write(&mut bytes);
+        bytes
     }
 
     /// Sets the checksum to that of `batch`, which has this header's place at its front, and writes the header there.
@@ -278,15 +275,9 @@ mod tests {
         }
     }
 
-    fn bytes_of(header: Header) -> [u8; HEADER_SIZE] {
-        let mut bytes = [0; HEADER_SIZE];
-        header.write(&mut bytes);
-        bytes
-    }
-
     #[test]
     fn a_header_reads_back() {
-        let parsed = Header::parse(&bytes_of(header())).unwrap();
+        let parsed = Header::parse(&header().to_bytes()).unwrap();
         assert_eq!(parsed, header());
         assert_eq!((parsed.last_offset(), parsed.next_offset(), parsed.size()), (16, 17, HEADER_SIZE));
         assert!(parsed.is_transactional() && parsed.has_delete_horizon() && !parsed.is_control());
@@ -297,9 +288,10 @@ mod tests {
     #[test]
     fn a_stamp_changes_identity_and_two_flags_only() {
         let stamp = Stamp { producer_id: 99, producer_epoch: 0, base_sequence: 1 };
-        let expected =
-            Header { producer_id: 99, producer_epoch: 0, base_sequence: 1, attributes: Codec::Zstd as i16, ..header() };
-        assert_eq!(header().stamped(stamp), expected);
+        let stamped = header().stamped(stamp);
+        let (attributes, crc) = (Codec::Zstd as i16, stamped.crc);
+        let expected = Header { producer_id: 99, producer_epoch: 0, base_sequence: 1, attributes, crc, ..header() };
+        assert_eq!(stamped, expected);
     }
 
     #[test]
@@ -322,11 +314,11 @@ mod tests {
             (Header { attributes: 5, ..header() }, "codec"),
         ];
         for (header, expected) in cases {
-            let error = Header::parse(&bytes_of(header)).unwrap_err();
+            let error = Header::parse(&header.to_bytes()).unwrap_err();
             assert!(matches!(error, BatchError::Field { field, .. } if field == expected), "{error}");
         }
         let short = Header { batch_length: 48, ..header() };
-        assert_eq!(Header::parse(&bytes_of(short)), Err(BatchError::Length { offset: 7, length: 48 }));
+        assert_eq!(Header::parse(&short.to_bytes()), Err(BatchError::Length { offset: 7, length: 48 }));
         assert_eq!(Header::parse(&[0; 60]), Err(BatchError::NotOneBatch { bytes: 60 }));
     }
 }
