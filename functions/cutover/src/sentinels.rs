@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kafka::batch::{Codec, Record, Stamp, encode};
+use kafka::batch::{Codec, ProduceBytes, Record, Stamp, encode};
 use kafka::{Cluster, ConfigEntry, TopicPartition};
 use migration::{Error, Result};
 use runtime::Run;
@@ -81,7 +81,7 @@ fn sentinel(
     partition: &TopicPartition,
     timestamp: i64,
     with_header: bool,
-) -> Result<(TopicPartition, Bytes)> {
+) -> Result<(TopicPartition, ProduceBytes)> {
     let value = json!({"migration_id": run.id, "topic": partition.topic, "partition": partition.partition});
     let header = (Bytes::from_static(NAME.as_bytes()), Some(Bytes::from(run.id.to_string())));
     let record = Record {

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kafka::batch::{Assembly, BatchError, Codec, DecodeLimit, RawBatch, Record, Stamp, encode, entries, reencode};
+use kafka::batch::{Assembly, BatchError, Codec, DecodeLimit, Record, Stamp, encode, entries, reencode};
 
 const RECORDS: usize = 1_000;
 const MEASURE: Duration = Duration::from_millis(500);

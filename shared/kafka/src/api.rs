@@ -51,7 +51,11 @@ macro_rules! calls {
             ApiKey::$api,
             VersionRange { min: $min, max: $max },
             <messages::$request as kafka_protocol::protocol::Message>::VERSIONS,
-        )),*];
+        ),)* (
+            crate::produce_request::RawProduce::API,
+            crate::produce_request::RawProduce::VERSIONS,
+            <messages::ProduceRequest as kafka_protocol::protocol::Message>::VERSIONS,
+        )];
     };
 }
 

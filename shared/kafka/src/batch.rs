@@ -36,6 +36,7 @@ mod writer;
 pub use aborted::{AbortedFilter, AbortedTransaction};
 pub use assembly::{Assembly, Reencoded};
 pub use codec::{Codec, DecodeLimit};
+pub use crc::crc_combine;
 pub use error::BatchError;
 pub use header::{HEADER_SIZE, Header, Stamp, TimestampType};
 pub use offsets::{OffsetRun, record_offsets};

@@ -13,7 +13,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes, de
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::api::{Call, TABLE};
+use crate::api::TABLE;
 use crate::settings::Settings;
 use crate::spread::topic_name;
 
@@ -31,7 +31,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// The request's message.
-    pub(crate) fn request<C: Call + Decodable>(&self) -> C {
+    pub(crate) fn request<C: Decodable>(&self) -> C {
         C::decode(&mut self.body.clone(), self.header.request_api_version).unwrap()
     }
 

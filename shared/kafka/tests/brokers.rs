@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use kafka::batch::{Codec, DecodeLimit, Record, Stamp, encode, split};
+use kafka::batch::{Codec, DecodeLimit, ProduceBytes, Record, Stamp, encode, split};
 use kafka::{
     AclBinding, AclOperation, AclPermission, AclResource, Cluster, Code, ConfigChange, ConfigOp, ConfigSource, Error,
     FetchOptions, FetchPosition, GroupState, Isolation, MetadataMode, NewOffset, NewTopic, OffsetSpec, PatternType,
@@ -187,7 +187,7 @@ async fn batches_are_written_once_and_read_back_as_they_are() {
             let batches: Vec<_> = split(fetched.records).map(Result::unwrap).collect();
             assert_eq!(batches.len(), 1);
             // Base offset and leader epoch are the broker's, everything from the magic byte on is ours.
-            assert_eq!(batches[0].bytes()[16..], bytes[16..]);
+            assert_eq!(batches[0].bytes()[16..], bytes.concat()[16..]);
             let records = batches[0].decode(DecodeLimit::bytes(1 << 20)).unwrap();
             assert_eq!(records[0].offset, nth);
         }
@@ -198,9 +198,9 @@ async fn batches_are_written_once_and_read_back_as_they_are() {
             let each = cluster.produce_retrying(&[(partitions[0].clone(), bytes)], TIMEOUT).await;
             assert_eq!(each[0].1.as_ref().unwrap_err().code(), Some(Code::OutOfOrderSequenceNumber), "{nth}");
         }
-        let mut damaged = batch(producer, 25, 5, Codec::None).to_vec();
+        let mut damaged = batch(producer, 25, 5, Codec::None).concat().to_vec();
         *damaged.last_mut().unwrap() ^= 1;
-        let each = cluster.produce_retrying(&[(partitions[0].clone(), damaged.into())], TIMEOUT).await;
+        let each = cluster.produce_retrying(&[(partitions[0].clone(), Bytes::from(damaged).into())], TIMEOUT).await;
         assert_eq!(each[0].1.as_ref().unwrap_err().code(), Some(Code::CorruptMessage));
 
         let remembered = all_ok(cluster.describe_producers(&partitions).await).unwrap();

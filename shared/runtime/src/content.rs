@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
+use kafka::batch::crc_combine;
 
 /// The bytes of an object, in pieces that stay where they are, and the checksum of them all.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +31,7 @@ impl Content {
             self.size += piece.len();
             self.pieces.push(piece);
         }
-        self.crc = crc32c::crc32c_combine(self.crc, crc, self.size - before);
+        self.crc = crc_combine(self.crc, crc, self.size - before);
     }
 
     /// Bytes of all pieces.

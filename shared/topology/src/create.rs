@@ -52,6 +52,9 @@ pub(crate) async fn create_missing(target: &Cluster, missing: &[&Topic]) -> Resu
             }
         }
     }
+    // The answer to a creation comes before the brokers have the logs.
+    let partitions: Vec<_> = missing.iter().flat_map(|topic| topic.partitions()).collect();
+    kafka::all_ok(target.list_offsets(&partitions, OffsetSpec::Latest).await)?;
     Ok(())
 }
 

@@ -34,6 +34,9 @@ use crate::topics::Loaded;
 /// The part of the full sizes that `--quick` takes.
 const QUICK: f64 = 0.15;
 
+/// Copies of each data set before the first one that is measured.
+const WARMING_COPIES: usize = 3;
+
 /// Measures the copy side by side with others.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 120)]
@@ -164,8 +167,10 @@ async fn measure(
     for (set, contenders) in plan {
         let mut loaded = None;
         // Whoever came first would find brokers whose code was not compiled yet.
-        let warm = prepared(&mut ground, set, &mut loaded).await?;
-        rivals::relay(&ground, set, warm, args.relay_lanes).await?;
+        for _ in 0..WARMING_COPIES {
+            let warming = prepared(&mut ground, set, &mut loaded).await?;
+            rivals::relay(&ground, set, warming, args.relay_lanes).await?;
+        }
         for contender in contenders {
             let outcome = prepared(&mut ground, set, &mut loaded).await;
             let outcome = match outcome {

@@ -19,6 +19,8 @@ use crate::usage::watch;
 /// When it ends, or the copy takes too long.
 pub(crate) async fn relay(ground: &Ground, set: &DataSet, loaded: Loaded, lanes: u8) -> anyhow::Result<Figures> {
     topics::create(&ground.target, set).await?;
+    // It repeats nothing, so every partition has to be led before it starts.
+    topics::ends(&ground.target, set).await?;
     let (source, target) = (ground.stack.source_bootstrap(), ground.stack.target_bootstrap());
     let lanes = lanes.to_string();
     let args = ["relay", "--source", &source, "--target", &target, "--topic", &set.name, "--lanes", &lanes];

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::header::CRC_COVERS_FROM;
-use super::{HEADER_SIZE, Header, RawBatch};
+use super::{HEADER_SIZE, Header, RawBatch, crc_combine};
 
 /// A batch of the copier's: its own header, and the records of a [`RawBatch`] untouched and not copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl StampedBatch {
     /// CRC-32C of [`Self::log_pieces`], without a pass over the records: the header's checksum covers them.
     pub fn log_crc(&self) -> u32 {
         let front = crc32c::crc32c(&self.header.to_bytes()[..CRC_COVERS_FROM]);
-        crc32c::crc32c_combine(front, self.header.crc, self.size() - CRC_COVERS_FROM)
+        crc_combine(front, self.header.crc, self.size() - CRC_COVERS_FROM)
     }
 
     /// The batch as a Produce request carries it.

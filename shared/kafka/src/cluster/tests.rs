@@ -208,7 +208,7 @@ async fn the_same_bytes_go_to_the_new_leader() {
         let (old, new) = moving(script, |asked| written(asked, 0)).await;
         let cluster = connect(&old).await;
         let batch = Bytes::from_static(b"not looked at by anybody");
-        let batches = [(TopicPartition::new("t", 0), batch.clone())];
+        let batches = [(TopicPartition::new("t", 0), batch.clone().into())];
         let produced = all_ok(cluster.produce_retrying(&batches, Duration::from_millis(100)).await).unwrap();
         assert_eq!(produced.into_values().next().unwrap().base_offset, 42);
         assert_eq!(records(&old.asked(ApiKey::Produce)[0]), batch);
@@ -221,7 +221,7 @@ async fn sequence_errors_are_not_repeated() {
     for code in [Code::OutOfOrderSequenceNumber, Code::DuplicateSequenceNumber] {
         let broker = single(&[1], move |asked| written(asked, code.code())).await;
         let cluster = connect(&broker).await;
-        let batches = [(TopicPartition::new("t", 0), Bytes::from_static(b"x"))];
+        let batches = [(TopicPartition::new("t", 0), Bytes::from_static(b"x").into())];
         let each = cluster.produce_retrying(&batches, Duration::from_millis(100)).await;
         assert_eq!(each[0].1.as_ref().unwrap_err().code(), Some(code));
         assert_eq!(broker.asked(ApiKey::Produce).len(), 1);
@@ -232,7 +232,7 @@ async fn sequence_errors_are_not_repeated() {
 async fn a_partition_twice_in_one_request_is_not_sent() {
     let broker = single(&[1], |asked| written(asked, 0)).await;
     let cluster = connect(&broker).await;
-    let batch = (TopicPartition::new("t", 0), Bytes::from_static(b"x"));
+    let batch = (TopicPartition::new("t", 0), Bytes::from_static(b"x").into());
     let each = cluster.produce(&[batch.clone(), batch], Duration::from_millis(100)).await;
     assert!(each.iter().all(|(_, outcome)| matches!(outcome, Err(Error::Usage { .. }))), "{each:?}");
     assert!(broker.asked(ApiKey::Produce).is_empty());
@@ -246,7 +246,7 @@ async fn purposes_and_lanes_have_their_own_connections_and_share_them() {
     })
     .await;
     let cluster = connect(&broker).await;
-    let batches = [(TopicPartition::new("t", 0), Bytes::from_static(b"x"))];
+    let batches = [(TopicPartition::new("t", 0), Bytes::from_static(b"x").into())];
     let connection_of = |api| broker.asked(api).last().unwrap().connection;
     let mut used = std::collections::BTreeSet::new();
     for lane in [0, 1] {
@@ -266,7 +266,7 @@ async fn work_on_a_cluster_can_be_spawned() {
     let broker = single(&[1], |asked| offsets(asked, |_| 0)).await;
     let cluster = connect(&broker).await;
     let spawned = tokio::spawn(async move {
-        let batches = [(TopicPartition::new("t", 0), Bytes::from_static(b"x"))];
+        let batches = [(TopicPartition::new("t", 0), Bytes::from_static(b"x").into())];
         // Only has to compile: every kind of request must be able to move between threads.
         if cluster.id().is_some() {
             cluster.produce_retrying(&batches, Duration::ZERO).await;

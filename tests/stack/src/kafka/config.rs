@@ -118,6 +118,8 @@ impl Listeners {
     }
 }
 
+/// What both kinds of brokers have. Index files are mapped whole; the kernel reads ahead in each new one, and of the 10 MB that
+/// they have by default that costs a new partition more than its first records.
 fn common(broker: &BrokerConfig<'_>) -> String {
     let replicas = broker.brokers.min(3);
     let in_sync = if replicas > 1 { 2 } else { 1 };
@@ -136,7 +138,8 @@ fn common(broker: &BrokerConfig<'_>) -> String {
          message.max.bytes=4194304\nreplica.fetch.max.bytes=4194304\n\
          log.cleaner.backoff.ms=500\nlog.cleaner.dedupe.buffer.size=8388608\nlog.retention.check.interval.ms=1000\n\
          log.initial.task.delay.ms=500\nlog.segment.delete.delay.ms=1000\n\
-         num.network.threads=2\nnum.io.threads=4\n",
+         num.network.threads=2\nnum.io.threads=4\n\
+         log.index.size.max.bytes=1048576\n",
         dir = broker.log_dir.display(),
     )
 }
