@@ -179,3 +179,30 @@ async fn from_tls_to_iam() {
     let yaml = yaml(&rehearsal.stack, &tls(certificates), &iam(certificates));
     migrate(rehearsal, "tls-to-iam", &yaml, &["source", "target"], &[]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_password_and_a_rollback_leave_no_secret_behind() {
+    let rehearsal = Rehearsal::start(options("e2e-auth-5", "3.9.1", "3.9.1"), "unused").await.unwrap();
+    let certificates = rehearsal.stack.certificates().unwrap();
+    let yaml = yaml(&rehearsal.stack, &scram_by_variable(certificates), &mtls_pkcs12(certificates));
+    let path = config::write(&rehearsal.dir, "signed-in.yaml", &yaml).unwrap();
+    rehearsal.java.load_topics(5, "0.1", &TOPICS[..1]).await.unwrap();
+    let cli = rehearsal.cli.clone().with(&path, "given-up").with_env("STORE_PASSWORD", STORE_PASSWORD);
+
+    let missing = cli.run("execute", &[]).await.unwrap();
+    assert_eq!(missing.code, 1);
+    assert!(missing.stderr.contains("source.auth.password: the environment variable KAFKA_PASSWORD"), "{missing:?}");
+    let refused = cli.clone().with_env("KAFKA_PASSWORD", "hunter2").run("execute", &[]).await.unwrap();
+    assert_eq!(refused.code, 1);
+    let printed = refused.stdout + &refused.stderr;
+    assert!(printed.contains("B09") && printed.contains("refuses SCRAM-SHA-512"), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+    assert_eq!(names_of_secrets(&rehearsal.stack).await, Vec::<String>::new());
+
+    let cli = cli.with_env("KAFKA_PASSWORD", SCRAM_PASSWORD);
+    cli.run("execute", &[]).await.unwrap().ok().unwrap();
+    assert_eq!(names_of_secrets(&rehearsal.stack).await, ["msk-kraft/given-up/source", "msk-kraft/given-up/target"]);
+    cli.run("rollback", &["--yes"]).await.unwrap().ok().unwrap();
+    assert_eq!(names_of_secrets(&rehearsal.stack).await, Vec::<String>::new());
+    rehearsal.stack.stop().await.unwrap();
+}
