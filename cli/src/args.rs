@@ -25,6 +25,7 @@ Environment:
   RUST_LOG                     log level on stderr [default: warn]
   AWS_*                        region and credentials, as everywhere
 
+Credentials that the configuration refers to are kept in Secrets Manager until the migration is finalized or rolled back.
 Data goes to stdout, everything else to stderr.";
 
 /// Migrates an MSK cluster from ZooKeeper to a KRaft cluster.

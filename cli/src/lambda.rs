@@ -11,12 +11,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::sealing;
+
 /// Variable with what the functions' names begin with.
 const PREFIX: &str = "MSK_KRAFT_FUNCTION_PREFIX";
 
 /// The deployed functions.
 #[derive(Debug)]
 pub(crate) struct Functions {
+    aws: Aws,
     client: aws_sdk_lambda::Client,
     prefix: String,
 }
@@ -38,7 +41,7 @@ impl Functions {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         let prefix = std::env::var(PREFIX).unwrap_or_default();
-        Self { client: aws_sdk_lambda::Client::from_conf(config), prefix }
+        Self { aws: aws.clone(), client: aws_sdk_lambda::Client::from_conf(config), prefix }
     }
 
     /// What precheck finds for `config`.
@@ -46,7 +49,7 @@ impl Functions {
     /// # Errors
     /// The function's own.
     pub(crate) async fn precheck(&self, config: &Config) -> Result<PrecheckReport> {
-        self.invoke("precheck", &PrecheckInput::Report { config: config.to_json() }).await
+        self.ask_precheck(config, |config| PrecheckInput::Report { config }).await
     }
 
     /// What a migration with `config` would do.
@@ -54,7 +57,17 @@ impl Functions {
     /// # Errors
     /// The function's own.
     pub(crate) async fn plan(&self, config: &Config) -> Result<Plan> {
-        self.invoke("precheck", &PrecheckInput::Plan { config: config.to_json() }).await
+        self.ask_precheck(config, |config| PrecheckInput::Plan { config }).await
+    }
+
+    /// The function gets the ARNs of secrets in place of what only this machine knows.
+    async fn ask_precheck<T: DeserializeOwned>(
+        &self,
+        config: &Config,
+        input: impl FnOnce(serde_json::Value) -> PrecheckInput,
+    ) -> Result<T> {
+        let ask = async |config: Config| self.invoke("precheck", &input(config.to_json())).await;
+        sealing::briefly(&self.aws, config, ask).await
     }
 
     /// Marks `id` as rolled back; answers with the address of the report.

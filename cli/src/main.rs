@@ -15,6 +15,7 @@ mod mirror;
 mod naming;
 mod progress;
 mod render;
+mod sealing;
 mod session;
 #[cfg(test)]
 mod test_support;
@@ -44,6 +45,7 @@ async fn main() {
         },
         _ = tokio::signal::ctrl_c() => {
             say(&interrupted());
+            sealing::forget_brief().await;
             INTERRUPTED
         }
     };

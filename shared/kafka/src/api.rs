@@ -61,6 +61,9 @@ macro_rules! calls {
 
 calls! {
     ApiVersionsRequest => ApiVersionsResponse, ApiVersions, 3..=3;
+    SaslHandshakeRequest => SaslHandshakeResponse, SaslHandshake, 1..=1;
+    // v1 is the first that limits sessions (KIP-368).
+    SaslAuthenticateRequest => SaslAuthenticateResponse, SaslAuthenticate, 1..=2;
     MetadataRequest => MetadataResponse, Metadata, 9..=12;
     FindCoordinatorRequest => FindCoordinatorResponse, FindCoordinator, 3..=4;
     // From v13 on topics are named by id only.

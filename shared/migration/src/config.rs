@@ -4,11 +4,13 @@
 //! refused. `${NAME}` in a string takes the environment variable `NAME`, except in passwords: those stay references, so
 //! that a configuration never carries a secret into a state, the journal or the evidence.
 
+mod auth;
 mod cluster;
 mod interpolate;
 mod span;
 
-pub use cluster::{AuthConfig, AuthMode, ClusterConfig, SecretRef};
+pub use auth::{AuthConfig, AuthMode, SecretRef, is_secret_arn};
+pub use cluster::ClusterConfig;
 pub use span::Span;
 
 use std::num::NonZeroU64;
@@ -248,6 +250,13 @@ impl Config {
         let file: File = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| Error::invalid(error.to_string().trim_end()))?;
         let config = interpolate::apply(&file.enterprise.msk_kraft_migration, env)?;
+        for (side, cluster) in [("source", &config.source), ("target", &config.target)] {
+            if cluster.auth.run_secret_arn.is_some() {
+                return Err(Error::invalid(format_args!(
+                    "{side}.auth.run_secret_arn is set by msk-kraft itself: remove it"
+                )));
+            }
+        }
         config.check()?;
         Ok(config)
     }
@@ -360,6 +369,12 @@ enterprise:
         let literal = FULL.replace("${KAFKA_PASSWORD}", "hunter2");
         let error = Config::from_yaml(&literal, env).unwrap_err();
         assert!(error.message.contains("${NAME}") && !error.message.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_file_cannot_name_the_runs_own_secret() {
+        let error = Config::from_yaml(&FULL.replace("{mode: iam}", "{mode: iam, run_secret_arn: x}"), env).unwrap_err();
+        assert!(error.message.contains("source.auth.run_secret_arn"), "{error}");
     }
 
     #[test]
