@@ -5,10 +5,14 @@ mod configs;
 mod log_dirs;
 mod offsets;
 mod producers;
+mod quotas;
+mod scram;
 mod topics;
 
 pub use acls::{AclBinding, AclOperation, AclPermission, AclResource, PatternType};
 pub use configs::{ConfigChange, ConfigEntry, ConfigOp, ConfigSource};
 pub use offsets::OffsetSpec;
 pub use producers::ProducerState;
+pub use quotas::{ClientQuota, QuotaChange, QuotaEntity};
+pub use scram::ScramUser;
 pub use topics::NewTopic;

@@ -72,6 +72,9 @@ calls! {
     IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, IncrementalAlterConfigs, 0..=1;
     DescribeAclsRequest => DescribeAclsResponse, DescribeAcls, 1..=3;
     CreateAclsRequest => CreateAclsResponse, CreateAcls, 1..=3;
+    DescribeClientQuotasRequest => DescribeClientQuotasResponse, DescribeClientQuotas, 0..=1;
+    AlterClientQuotasRequest => AlterClientQuotasResponse, AlterClientQuotas, 0..=1;
+    DescribeUserScramCredentialsRequest => DescribeUserScramCredentialsResponse, DescribeUserScramCredentials, 0..=0;
     DescribeLogDirsRequest => DescribeLogDirsResponse, DescribeLogDirs, 1..=4;
     DescribeProducersRequest => DescribeProducersResponse, DescribeProducers, 0..=0;
     ListTransactionsRequest => ListTransactionsResponse, ListTransactions, 0..=1;

@@ -30,8 +30,8 @@ mod spread;
 mod transport;
 
 pub use admin::{
-    AclBinding, AclOperation, AclPermission, AclResource, ConfigChange, ConfigEntry, ConfigOp, ConfigSource, NewTopic,
-    OffsetSpec, PatternType, ProducerState,
+    AclBinding, AclOperation, AclPermission, AclResource, ClientQuota, ConfigChange, ConfigEntry, ConfigOp,
+    ConfigSource, NewTopic, OffsetSpec, PatternType, ProducerState, QuotaChange, QuotaEntity, ScramUser,
 };
 pub use batch::AbortedTransaction;
 pub use cluster::Cluster;

@@ -11,7 +11,7 @@ use kafka::batch::{Codec, DecodeLimit, Record, Stamp, encode, split};
 use kafka::{
     AclBinding, AclOperation, AclPermission, AclResource, Cluster, Code, ConfigChange, ConfigOp, ConfigSource, Error,
     FetchOptions, FetchPosition, GroupState, Isolation, MetadataMode, NewOffset, NewTopic, OffsetSpec, PatternType,
-    ProducerIdentity, Settings, TopicPartition, all_ok,
+    ProducerIdentity, QuotaChange, QuotaEntity, Settings, TopicPartition, all_ok,
 };
 use migration::ErrorKind;
 
@@ -335,6 +335,55 @@ async fn rules_are_created_and_read_back() {
             rules.iter().all(|rule| after.iter().filter(|found| *found == rule).count() == 1)
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn quotas_of_every_kind_are_set_read_back_and_removed() {
+    for cluster in clusters().await {
+        let user = fresh("user");
+        let entities = [
+            vec![("user", Some(user.as_str()))],
+            vec![("user", Some(user.as_str())), ("client-id", Some("loader"))],
+            vec![("user", Some(user.as_str())), ("client-id", None)],
+            vec![("client-id", None)],
+            vec![("ip", Some("192.0.2.7"))],
+        ];
+        let change = |parts: &Vec<(&str, Option<&str>)>, limit: Option<f64>| {
+            let entity = parts.iter().map(|(kind, name)| ((*kind).to_owned(), name.map(str::to_owned)));
+            let name = if parts[0].0 == "ip" { "connection_creation_rate" } else { "consumer_byte_rate" };
+            QuotaChange { entity: QuotaEntity(entity.collect()), limits: [(name.to_owned(), limit)].into() }
+        };
+        let limit = 1e9;
+        let set: Vec<_> = entities.iter().map(|parts| change(parts, Some(limit))).collect();
+        all_ok(cluster.alter_client_quotas(&set).await).unwrap();
+        eventually(async || {
+            let found = cluster.client_quotas().await.unwrap();
+            set.iter().all(|set| {
+                let name = set.limits.keys().next().unwrap();
+                found.iter().any(|quota| quota.entity == set.entity && quota.limits.get(name) == Some(&limit))
+            })
+        })
+        .await;
+
+        let unknown = QuotaChange { limits: [("no_such_rate".to_owned(), Some(1.0))].into(), ..set[0].clone() };
+        let refused = cluster.alter_client_quotas(&[unknown]).await;
+        assert_eq!(refused[0].1.as_ref().unwrap_err().code(), Some(Code::InvalidRequest), "{refused:?}");
+
+        let removed: Vec<_> = entities.iter().map(|parts| change(parts, None)).collect();
+        all_ok(cluster.alter_client_quotas(&removed).await).unwrap();
+        eventually(async || {
+            let found = cluster.client_quotas().await.unwrap();
+            found.iter().all(|quota| set.iter().all(|set| set.entity != quota.entity))
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_without_scram_users_says_so() {
+    for cluster in clusters().await {
+        assert_eq!(cluster.scram_users().await, Ok(Vec::new()));
     }
 }
 
