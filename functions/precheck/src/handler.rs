@@ -61,7 +61,7 @@ async fn store(run: &Run<'_>, facts: &Facts, report: PrecheckReport) -> Result<P
         Err(error) => {
             let mut findings = report.findings;
             findings.push(rules::cannot_store(facts, &error));
-            Ok(rules::report(findings))
+            Ok(PrecheckReport::new(findings))
         }
     }
 }
@@ -97,6 +97,6 @@ mod tests {
         facts.backup.reachable = Err("gone".to_owned());
         let error = verdict(&rules::judge(&facts)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Blocked);
-        assert!(error.message.starts_with("B07 backup bucket 'segments' cannot be used: gone; B13 "), "{error}");
+        assert!(error.message.starts_with("B07 backup S3 bucket 'segments' cannot be used: gone; B13 "), "{error}");
     }
 }

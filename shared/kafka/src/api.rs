@@ -58,6 +58,8 @@ macro_rules! calls {
 calls! {
     ApiVersionsRequest => ApiVersionsResponse, ApiVersions, 3..=3;
     MetadataRequest => MetadataResponse, Metadata, 9..=12;
+    // v1 is about controllers too (KIP-919), v2 about brokers that are fenced.
+    DescribeClusterRequest => DescribeClusterResponse, DescribeCluster, 0..=0;
     FindCoordinatorRequest => FindCoordinatorResponse, FindCoordinator, 3..=4;
     // From v13 on topics are named by id only.
     FetchRequest => FetchResponse, Fetch, 4..=12;

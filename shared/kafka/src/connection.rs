@@ -28,7 +28,7 @@ const QUEUED_REQUESTS: usize = 64;
 const LENGTH: usize = size_of::<i32>();
 
 /// The name under which brokers know this client.
-const CLIENT_ID: &str = "msk-kraft";
+pub const CLIENT_ID: &str = "msk-kraft";
 
 /// A request on its way to the socket.
 #[derive(Debug)]

@@ -31,10 +31,12 @@ mod transport;
 
 pub use admin::{
     AclBinding, AclOperation, AclPermission, AclResource, ClientQuota, ConfigChange, ConfigEntry, ConfigOp,
-    ConfigSource, NewTopic, OffsetSpec, PatternType, ProducerState, QuotaChange, QuotaEntity, ScramUser,
+    ConfigSource, NewTopic, OffsetSpec, Operations, PatternType, ProducerState, QuotaChange, QuotaEntity, ScramUser,
+    Transaction,
 };
 pub use batch::AbortedTransaction;
 pub use cluster::Cluster;
+pub use connection::CLIENT_ID;
 pub use error::{Each, Error, Place, Result, all_ok};
 pub use fetch::{FetchOptions, FetchPosition, Fetched, Isolation};
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember, GroupState, NewOffset};
