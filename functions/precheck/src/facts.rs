@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka::{AclBinding, ClientQuota, GroupListing, MetadataMode, Operations, Transaction};
-use migration::{Config, Result, TopicPartition};
+use migration::{Config, Error, Result, TopicPartition};
 use topology::transactions::OpenTransaction;
 
 /// Everything about a configuration's clusters and buckets.
@@ -34,6 +34,13 @@ impl Facts {
     /// The source's topics that are to be copied; none when it could not be reached.
     pub(crate) fn source_topics(&self) -> impl Iterator<Item = (&Arc<str>, &Topic)> {
         self.source.reached.iter().flat_map(|reached| &reached.topics)
+    }
+
+    /// The first reason why a cluster or bucket cannot be used that may pass by itself.
+    pub(crate) fn passing(&self) -> Option<&Error> {
+        let clusters = [&self.source, &self.target].map(|cluster| cluster.reached.as_ref().err());
+        let buckets = [&self.backup, &self.evidence].map(|bucket| bucket.reachable.as_ref().err());
+        clusters.into_iter().chain(buckets).flatten().find(|error| error.kind.is_retryable())
     }
 
     /// The id that both clusters have, if they have the same.
@@ -151,7 +158,7 @@ pub(crate) struct Partly<T> {
     /// What was read.
     pub(crate) known: T,
     /// How many could not be read, and the first reason.
-    pub(crate) missing: Option<(usize, migration::Error)>,
+    pub(crate) missing: Option<(usize, Error)>,
 }
 
 /// What only matters of a source.
@@ -299,7 +306,7 @@ pub(crate) struct BrokerConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     /// Why it cannot be used, if it cannot.
-    pub(crate) reachable: Result<(), String>,
+    pub(crate) reachable: Result<()>,
     /// The region it is in, when S3 says so.
     pub(crate) region: Option<String>,
     /// Whether overwritten and deleted objects are kept as older versions.

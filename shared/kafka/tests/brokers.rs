@@ -122,6 +122,39 @@ async fn topics_are_created_once_and_listed_with_their_leaders() {
 }
 
 #[tokio::test]
+async fn a_creation_can_be_checked_without_being_carried_out() {
+    for cluster in clusters().await {
+        let good = new_topic(&fresh("checked"), &[("retention.ms", "-1")]);
+        let bad = new_topic(&fresh("bad"), &[("retention.ms", "soon")]);
+        let each = cluster.would_create_topics(&[good.clone(), bad]).await;
+        assert_eq!(each[0], (good.name.clone(), Ok(())));
+        assert_eq!(each[1].1.as_ref().unwrap_err().code(), Some(Code::InvalidConfig), "{each:?}");
+        assert!(cluster.topics().await.unwrap().iter().all(|listed| listed.name != good.name));
+    }
+}
+
+#[tokio::test]
+async fn brokers_tell_what_this_client_may_do() {
+    for cluster in clusters().await {
+        let topic = create(&cluster, "permitted").await;
+        let on_cluster = cluster.cluster_operations().await.unwrap().unwrap();
+        // Both clusters of a stack let everybody do everything.
+        for operation in [AclOperation::Create, AclOperation::Alter, AclOperation::DescribeConfigs] {
+            assert!(on_cluster.contain(operation), "{operation:?}");
+        }
+        // An operation that clusters do not have is not among them.
+        assert!(!on_cluster.contain(AclOperation::Read));
+        let on_topics = async || cluster.topic_operations().await.unwrap();
+        eventually(async || on_topics().await.contains_key(&topic)).await;
+        let on_topic = on_topics().await[&topic];
+        assert!(on_topic.contain(AclOperation::Write) && on_topic.contain(AclOperation::AlterConfigs));
+        let group = fresh("nobody");
+        let on_group = cluster.group_operations(std::slice::from_ref(&group)).await.remove(0).1.unwrap().unwrap();
+        assert!(on_group.contain(AclOperation::Read) && !on_group.contain(AclOperation::Write));
+    }
+}
+
+#[tokio::test]
 async fn configs_are_changed_one_by_one() {
     for cluster in clusters().await {
         let topic = new_topic(&fresh("configs"), &[("retention.ms", "12345"), ("compression.type", "producer")]);

@@ -4,7 +4,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, DefaultRetention, ObjectLockRetentionMode, ObjectLockRule};
-use migration::{Config, Result};
+use migration::{Config, Error, Result};
 use runtime::aws::sdk_error;
 
 use crate::facts::{Bucket, DefaultLock, Lock, Probe};
@@ -44,34 +44,38 @@ async fn look(s3: &Client, bucket: &str) -> Bucket {
 }
 
 /// The bucket's region, when S3 names it.
-async fn head(s3: &Client, bucket: &str) -> Result<Option<String>, String> {
+async fn head(s3: &Client, bucket: &str) -> Result<Option<String>> {
     let error = match s3.head_bucket().bucket(bucket).send().await {
         Ok(answer) => return Ok(answer.bucket_region),
         Err(error) => error,
     };
     let Some(raw) = error.raw_response() else {
-        return Err(sdk_error("HeadBucket", &error).message);
+        return Err(sdk_error("HeadBucket", &error));
     };
     Err(refusal(raw.status().as_u16(), raw.headers().get("x-amz-bucket-region")))
 }
 
 /// The answer to HEAD has no body: its status is all that S3 says.
-fn refusal(status: u16, region: Option<&str>) -> String {
+fn refusal(status: u16, region: Option<&str>) -> Error {
     match status {
-        404 => "it does not exist (HTTP 404)".to_owned(),
-        403 => "access is denied, or the bucket belongs to another account (HTTP 403)".to_owned(),
-        301 | 307 => format!("it is in another region, {} (HTTP {status})", region.unwrap_or("which S3 did not name")),
-        status => format!("S3 answered HTTP {status}"),
+        404 => Error::blocked("it does not exist (HTTP 404)"),
+        403 => Error::blocked("access is denied, or the bucket belongs to another account (HTTP 403)"),
+        301 | 307 => {
+            let region = region.unwrap_or("which S3 did not name");
+            Error::blocked(format_args!("it is in another region, {region} (HTTP {status})"))
+        }
+        500.. => Error::transient(format_args!("S3 answered HTTP {status}")),
+        status => Error::blocked(format_args!("S3 answered HTTP {status}")),
     }
 }
 
 /// Stores the probe as the copy stores segments, without naming a key, and reads it back.
-async fn store_and_read(s3: &Client, bucket: &str, key: &str) -> Result<Probe, String> {
+async fn store_and_read(s3: &Client, bucket: &str, key: &str) -> Result<Probe> {
     let url = format!("s3://{bucket}/{key}");
     let put = s3.put_object().bucket(bucket).key(key).body(ByteStream::from_static(PROBE_TEXT.as_bytes()));
-    let put = put.send().await.map_err(|error| sdk_error(&format!("store {url}"), &error).message)?;
+    let put = put.send().await.map_err(|error| sdk_error(&format!("store {url}"), &error))?;
     let get = s3.get_object().bucket(bucket).key(key).send().await;
-    get.map_err(|error| sdk_error(&format!("read {url} back"), &error).message)?;
+    get.map_err(|error| sdk_error(&format!("read {url} back"), &error))?;
     Ok(Probe { key: put.ssekms_key_id })
 }
 
@@ -108,10 +112,12 @@ mod tests {
 
     #[test]
     fn a_status_is_put_into_words() {
-        assert!(refusal(404, None).contains("does not exist"));
-        assert!(refusal(403, None).contains("denied"));
-        assert!(refusal(301, Some("eu-west-1")).contains("eu-west-1"));
-        assert!(refusal(503, None).contains("503"));
+        let told = |status, region| refusal(status, region).to_string();
+        assert!(told(404, None).contains("does not exist"));
+        assert!(told(403, None).contains("denied"));
+        assert!(told(301, Some("eu-west-1")).contains("eu-west-1"));
+        assert!(told(503, None).contains("503"));
+        assert!(refusal(503, None).kind.is_retryable() && !refusal(403, None).kind.is_retryable());
     }
 
     #[test]

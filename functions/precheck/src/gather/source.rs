@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka::{Cluster, GroupDescription, GroupListing, OffsetSpec, TopicPartition, Transaction};
-use migration::{Error, Result, scope};
+use migration::{Result, scope};
 use topology::transactions::OpenTransaction;
 
 use super::sample::{self, Log};
@@ -137,7 +137,7 @@ async fn open(cluster: &Cluster, reached: &Reached) -> Result<Vec<OpenTransactio
     let ends = kafka::all_ok(cluster.list_offsets(&partitions, OffsetSpec::Latest).await)?;
     let mut stable = kafka::all_ok(cluster.list_offsets(&partitions, OffsetSpec::LastStable).await)?;
     stable.retain(|partition, stable| *stable < ends[partition]);
-    topology::transactions::open(cluster, &stable, chrono::Utc::now()).await.map_err(Error::from)
+    topology::transactions::open(cluster, &stable, chrono::Utc::now()).await
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ fn partitions(facts: &Facts) -> Option<Finding> {
     let express = instance_type.starts_with("express.");
     let (code, limit, consequence) = match each {
         each if each > most && express => {
-            ("B21", most, "MSK does not let an Express broker have more, so topics could not be created")
+            ("B20", most, "MSK does not let an Express broker have more, so topics could not be created")
         }
         each if each > most => {
             ("W19", most, "above it MSK refuses updates of the configuration, of the version and to smaller brokers")
@@ -157,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn b21_more_partitions_than_an_express_broker_may_have() {
+    fn b20_more_partitions_than_an_express_broker_may_have() {
         assert!(
-            one(judge(&on("express.m7g.large", 1_501)), "B21").message.contains("express.m7g.large is made for 1500")
+            one(judge(&on("express.m7g.large", 1_501)), "B20").message.contains("express.m7g.large is made for 1500")
         );
         one(judge(&on("express.m7g.large", 1_500)), "W19");
     }

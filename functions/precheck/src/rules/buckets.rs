@@ -28,7 +28,7 @@ pub(crate) fn cannot_store(facts: &Facts, error: &Error) -> Finding {
 }
 
 fn backup(facts: &Facts) -> Option<Finding> {
-    facts.backup.reachable.as_ref().err().map(|error| unusable_backup(facts, error))
+    facts.backup.reachable.as_ref().err().map(|error| unusable_backup(facts, &error.message))
 }
 
 fn unusable_backup(facts: &Facts, error: &str) -> Finding {
@@ -52,7 +52,7 @@ fn evidence(facts: &Facts) -> Option<Finding> {
     let bucket = &facts.config.evidence.s3_bucket;
     Some(
         finding("B08", "evidence")
-            .found(format_args!("evidence S3 bucket '{bucket}' cannot be used: {error}"))
+            .found(format_args!("evidence S3 bucket '{bucket}' cannot be used: {}", error.message))
             .because("the signed evidence is stored there at the end, and a migration without it is not finalized")
             .fix(format_args!(
                 "correct evidence.s3_bucket, or create the bucket with `aws s3 mb s3://{bucket} --region {}` (with \
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn b07_names_the_backup_bucket_and_the_error() {
         let mut facts = facts();
-        facts.backup.reachable = Err("it does not exist (HTTP 404)".to_owned());
+        facts.backup.reachable = Err(Error::blocked("it does not exist (HTTP 404)"));
         facts.backup.probe = None;
         let finding = one(judge(&facts), "B07");
         assert_eq!(finding.message, "backup S3 bucket 'segments' cannot be used: it does not exist (HTTP 404)");
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn b08_names_the_evidence_bucket_and_the_error() {
         let mut facts = facts();
-        facts.evidence.reachable = Err("access is denied (HTTP 403)".to_owned());
+        facts.evidence.reachable = Err(Error::blocked("access is denied (HTTP 403)"));
         assert!(one(judge(&facts), "B08").message.contains("'proofs' cannot be used: access is denied"));
     }
 

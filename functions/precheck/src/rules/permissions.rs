@@ -147,7 +147,7 @@ fn lacking(side: &str, lacks: Vec<Lack>) -> Option<Finding> {
     }
     let told: Vec<_> = phases.iter().map(|(phase, lacks)| format!("{phase} needs {}", lacks.join(", and "))).collect();
     (!told.is_empty()).then(|| {
-        finding("B19", side)
+        finding("B18", side)
             .found(format_args!("the functions' principal lacks permissions on the {side}: {}", told.join("; ")))
             .because("the brokers say that it is not authorized, so those phases would fail")
             .fix(format_args!(
@@ -182,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn b19_names_phase_operation_and_resource_on_the_source() {
+    fn b18_names_phase_operation_and_resource_on_the_source() {
         let mut facts = facts();
         let read_only = Operations::of(&[AclOperation::Read, AclOperation::Describe, AclOperation::DescribeConfigs]);
         sample::leaving(&mut facts).permitted.topics = Ok([("orders".into(), read_only)].into());
-        let finding = one(judge(&facts), "B19");
+        let finding = one(judge(&facts), "B18");
         assert_eq!(
             finding.message,
             "the functions' principal lacks permissions on the source: cutover needs Write on 1 topic: orders (writes \
@@ -194,20 +194,20 @@ mod tests {
         );
         let nothing = Operations::of(&[]);
         sample::leaving(&mut facts).permitted.cluster = Ok(Some(nothing));
-        let message = one(judge(&facts), "B19").message;
+        let message = one(judge(&facts), "B18").message;
         let tail = message.find("tail needs DescribeConfigs on the cluster").unwrap();
         assert!(message.find("topology_copy needs Describe on the cluster").unwrap() < tail, "{message}");
     }
 
     #[test]
-    fn b19_on_the_target_as_far_as_there_is_something_to_ask_about() {
+    fn b18_on_the_target_as_far_as_there_is_something_to_ask_about() {
         let mut facts = facts();
         let shape = Topic { partitions: 2, replication_factor: 3 };
         sample::target(&mut facts).topics.insert("orders".into(), shape);
         let permitted = &mut sample::arriving(&mut facts).permitted;
         permitted.topics = Ok([("orders".into(), Operations::of(&[AclOperation::Read]))].into());
         permitted.groups.known = [("billing".to_owned(), Operations::of(&[AclOperation::Describe]))].into();
-        let message = one(judge(&facts), "B19").message;
+        let message = one(judge(&facts), "B18").message;
         for part in [
             "topology_copy needs DescribeConfigs on 1 topic: orders",
             "seed needs Write on 1 topic: orders (writes records)",
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn b19_a_creation_that_is_not_permitted() {
+    fn b18_a_creation_that_is_not_permitted() {
         let mut facts = facts();
         let denied = kafka::Error::Broker {
             api: kafka::Api::CreateTopics,
@@ -229,17 +229,17 @@ mod tests {
             message: None,
         };
         sample::arriving(&mut facts).refused = [("orders".into(), denied)].into();
-        let message = one(judge(&facts), "B19").message;
+        let message = one(judge(&facts), "B18").message;
         assert!(message.contains("topology_copy needs Create on the cluster, or on 1 topic: orders"), "{message}");
     }
 
     #[test]
-    fn b19_acls_are_created_only_where_the_source_has_some() {
+    fn b18_acls_are_created_only_where_the_source_has_some() {
         let mut facts = facts();
         sample::arriving(&mut facts).permitted.cluster = Ok(Some(Operations::of(&[])));
         assert!(judge(&facts).is_empty());
         sample::leaving(&mut facts).acls = Ok(Some(vec![sample::acl("User:alice", "orders")]));
-        assert!(one(judge(&facts), "B19").message.contains("topology_copy needs Alter on the cluster (creates ACLs)"));
+        assert!(one(judge(&facts), "B18").message.contains("topology_copy needs Alter on the cluster (creates ACLs)"));
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn refused(facts: &Facts) -> Option<Finding> {
         .map(|(name, error)| format!("{name} ({error})"))
         .collect();
     (!refused.is_empty()).then(|| {
-        finding("B20", "target")
+        finding("B19", "target")
             .found(format_args!("the target would not create {}: {}", count(refused.len(), "topic"), few(&refused)))
             .because(
                 "the target was asked to check their creation as topology copy will ask for it, without creating them",
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn b20_topics_that_the_target_would_not_create() {
+    fn b19_topics_that_the_target_would_not_create() {
         let mut facts = facts();
         let error = |code, message: &str| kafka::Error::Broker {
             api: kafka::Api::CreateTopics,
@@ -357,7 +357,7 @@ mod tests {
         };
         let refused = error(kafka::Code::PolicyViolation, "names begin with a team");
         sample::arriving(&mut facts).refused = [("orders".into(), refused)].into();
-        let message = one(judge(&facts), "B20").message;
+        let message = one(judge(&facts), "B19").message;
         assert!(message.contains("would not create 1 topic: orders (") && message.contains("names begin with a team"));
         // What passes, and what is a lack of permission, is told elsewhere.
         for code in [kafka::Code::NotController, kafka::Code::TopicAuthorizationFailed] {

@@ -10,7 +10,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let Some(transactions) = facts.leaving.as_ref().and_then(|leaving| leaving.transactions.as_ref()) else {
         return Vec::new();
     };
-    [producers(transactions), hanging(facts, transactions), old(facts, transactions)].into_iter().flatten().collect()
+    [producers(transactions), hanging(facts, transactions)].into_iter().flatten().collect()
 }
 
 /// Idempotent producers look the same to `DescribeProducers`; only coordinators know which are transactional, and those
@@ -44,33 +44,26 @@ fn producers(transactions: &Transactions) -> Option<Finding> {
     )
 }
 
-/// Those that no coordinator knows.
+/// Those that no coordinator knows. Where coordinators cannot be asked the age of the records decides, by their producer's
+/// clock. Copying may begin: behind the drain it waits for them.
 fn hanging(facts: &Facts, transactions: &Transactions) -> Option<Finding> {
-    matches!(transactions.producers, Ok(Some(_))).then(|| stuck(facts, transactions, "B18", "hanging")).flatten()
-}
-
-/// Where coordinators cannot be asked, the age of the records decides; and that is their producer's clock.
-fn old(facts: &Facts, transactions: &Transactions) -> Option<Finding> {
-    matches!(transactions.producers, Ok(None)).then(|| stuck(facts, transactions, "W20", "perhaps hanging")).flatten()
-}
-
-fn stuck(facts: &Facts, transactions: &Transactions, code: &str, what: &str) -> Option<Finding> {
-    let stuck: Vec<_> = transactions.open.iter().flatten().filter(|transaction| transaction.hanging).collect();
-    let first = stuck.first()?;
-    let named = stuck.iter().map(|OpenTransaction { partition, offset, producer_id, .. }| {
+    let hanging: Vec<_> = transactions.open.iter().flatten().filter(|transaction| transaction.hanging).collect();
+    let first = hanging.first()?;
+    let named = hanging.iter().map(|OpenTransaction { partition, offset, producer_id, .. }| {
         format!("{partition} from offset {offset} on (producer {producer_id})")
     });
+    let (what, why) = match transactions.producers {
+        Ok(Some(_)) => ("hanging", "they are older than a transaction may become, and no coordinator knows them"),
+        _ => ("perhaps hanging", "they are older than a transaction may become, by the timestamps of their records"),
+    };
     let servers = facts.config.source.bootstrap_servers.as_deref().unwrap_or("<source bootstrap servers>");
     Some(
-        finding(code, "source")
-            .found(format_args!("{what}: {} of the source: {}", count(stuck.len(), "transaction"), few(named)))
-            .because(
-                "they are older than transactions may become, so nobody ends them; nothing behind their first record is \
-                 copied, and the cutover would be refused",
-            )
+        finding("W20", "source")
+            .found(format_args!("{what}: {} of the source: {}", count(hanging.len(), "transaction"), few(named)))
+            .because(format_args!("{why}: nobody ends them, nothing behind their first record is copied, and drain_ready waits for that"))
             .fix(format_args!(
                 "end each, the first with `kafka-transactions.sh --bootstrap-server {servers} abort --topic {} --partition {} \
-                 --start-offset {}` (a tool of Kafka 3.0 and later, which older brokers understand from 2.8 on)",
+                 --start-offset {}` (a tool of Kafka 3.0 and later, which brokers understand from 2.8 on)",
                 first.partition.topic, first.partition.partition, first.offset
             )),
     )
@@ -126,10 +119,10 @@ mod tests {
     }
 
     #[test]
-    fn b18_a_transaction_that_no_coordinator_knows() {
+    fn w20_a_transaction_that_no_coordinator_knows() {
         let findings = judge(&with(Some(Vec::new()), vec![open(false), open(true)]));
-        let finding = one(findings, "B18");
-        assert!(finding.message.contains("1 transaction of the source: orders/1 from offset 71 on (producer 4000)"));
+        let finding = one(findings, "W20");
+        assert_eq!(finding.message, "hanging: 1 transaction of the source: orders/1 from offset 71 on (producer 4000)");
         assert!(finding.fix.contains("abort --topic orders --partition 1 --start-offset 71"), "{}", finding.fix);
         assert!(judge(&with(Some(Vec::new()), vec![open(false)])).is_empty());
     }

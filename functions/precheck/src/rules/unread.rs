@@ -40,7 +40,7 @@ fn msk(facts: &Facts) -> Vec<Finding> {
         unread_fixed_by(side, what, &error.message, codes, fix)
     };
     let source = facts.source.described.as_ref().err().map(|error| describe("source", error, "B02 and I02"));
-    let target = facts.target.described.as_ref().err().map(|error| describe("target", error, "B02, B06, B21 and W19"));
+    let target = facts.target.described.as_ref().err().map(|error| describe("target", error, "B02, B06, B20 and W19"));
     source.into_iter().chain(target).collect()
 }
 
@@ -52,12 +52,12 @@ fn source(facts: &Facts) -> Vec<Finding> {
         failed("source", "the source's groups", &leaving.groups, "W05 and W11"),
         part("source", &leaving.static_members, "group", "members of", "W05"),
         failed("source", "the source's ACLs", &leaving.acls, "W09"),
-        part("source", &leaving.configs, "topic", "configs of", "B17, B20, W07, W10, W14 and W15"),
+        part("source", &leaving.configs, "topic", "configs of", "B17, B19, W07, W10, W14 and W15"),
         failed("source", "the sizes of the source's topics", &leaving.sizes, "B17, W15 and W16"),
         part("source", &leaving.sample, "partition", "the first records of", "B17"),
         failed("source", "the source's client quotas", &leaving.quotas, "W16"),
-        transactions.and_then(|all| failed("source", "the source's transactional ids", &all.producers, "B18 and W06")),
-        transactions.and_then(|all| failed("source", "the source's open transactions", &all.open, "B18 and W20")),
+        transactions.and_then(|all| failed("source", "the source's transactional ids", &all.producers, "W06 and W20")),
+        transactions.and_then(|all| failed("source", "the source's open transactions", &all.open, "W06 and W20")),
         permitted("source", &leaving.permitted).filter(|_| !iam),
     ];
     findings.into_iter().flatten().collect()
@@ -68,7 +68,7 @@ fn target(facts: &Facts) -> Vec<Finding> {
     let passing = arriving.refused.values().filter(|error| error.is_retryable());
     let untried = passing.clone().next().map(|error| {
         let what = format!("whether the target would create {}", count(passing.count(), "topic"));
-        unread("target", what, &error.to_string(), "B19 and B20")
+        unread("target", what, &error.to_string(), "B18 and B19")
     });
     let iam = facts.config.target.auth.mode == AuthMode::Iam;
     let findings = [
@@ -76,7 +76,7 @@ fn target(facts: &Facts) -> Vec<Finding> {
         part("target", &arriving.ends, "partition", "end offsets on the target of", "B14"),
         failed("target", "the target's client quotas", &arriving.quotas, "W16"),
         permitted("target", &arriving.permitted).filter(|_| !iam),
-        part("target", &arriving.permitted.groups, "group", "permissions on the target for", "B19").filter(|_| !iam),
+        part("target", &arriving.permitted.groups, "group", "permissions on the target for", "B18").filter(|_| !iam),
         untried,
     ];
     findings.into_iter().flatten().collect()
@@ -86,8 +86,8 @@ fn target(facts: &Facts) -> Vec<Finding> {
 fn permitted(side: &str, permitted: &Permitted) -> Option<Finding> {
     let what = format!("what the functions may do on the {side}");
     match (&permitted.cluster, &permitted.topics) {
-        (Err(error), _) | (_, Err(error)) => Some(unread(side, what, &error.message, "B19")),
-        (Ok(None), Ok(_)) => Some(unread(side, what, "its brokers do not tell (KIP-430)", "B19")),
+        (Err(error), _) | (_, Err(error)) => Some(unread(side, what, &error.message, "B18")),
+        (Ok(None), Ok(_)) => Some(unread(side, what, "its brokers do not tell (KIP-430)", "B18")),
         (Ok(Some(_)), Ok(_)) => None,
     }
 }
@@ -138,7 +138,7 @@ mod tests {
         let messages = messages(&facts);
         assert_eq!(messages.len(), 2);
         assert!(
-            messages[1].contains("target could not be read, so B02, B06, B21 and W19 could not be checked: denied")
+            messages[1].contains("target could not be read, so B02, B06, B20 and W19 could not be checked: denied")
         );
     }
 
@@ -175,7 +175,7 @@ mod tests {
         let messages = messages(&facts);
         assert_eq!(messages.len(), 6);
         assert!(messages[1].starts_with("end offsets on the target of 3 partitions"));
-        assert!(messages[5].starts_with("whether the target would create 2 topics could not be read, so B19 and B20"));
+        assert!(messages[5].starts_with("whether the target would create 2 topics could not be read, so B18 and B19"));
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
         facts.evidence.versioned = Err(denied());
         assert_eq!(messages(&facts).len(), 3);
         // Of a bucket that cannot be used at all nothing more is to be said.
-        facts.evidence.reachable = Err("gone".to_owned());
+        facts.evidence.reachable = Err(Error::blocked("gone"));
         assert_eq!(messages(&facts).len(), 1);
     }
 }
