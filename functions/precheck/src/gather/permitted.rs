@@ -1,6 +1,8 @@
 //! What the function's principal may do, as brokers tell it.
 
-use kafka::Cluster;
+use std::collections::BTreeMap;
+
+use kafka::{Cluster, Operations};
 
 use super::partly;
 use crate::facts::{Leaving, Partly, Permitted, Reached};
@@ -22,7 +24,7 @@ pub(super) async fn on_groups(
     cluster: &Cluster,
     target: &Reached,
     source: &Leaving,
-) -> Partly<std::collections::BTreeMap<String, kafka::Operations>> {
+) -> Partly<BTreeMap<String, Operations>> {
     let Some(groups) = source.groups.as_ref().ok().filter(|_| target.internal.contains(OFFSETS)) else {
         return Partly::default();
     };
