@@ -136,7 +136,7 @@ async fn append(cluster: &Cluster, topic: &str, bytes: usize) {
     let timestamp = chrono::Utc::now().timestamp_millis();
     let value = Some(Bytes::from(vec![b'v'; bytes]));
     let record = Record { offset: 0, timestamp, key: Some(Bytes::from_static(b"k")), value, headers: Vec::new() };
-    let batch = encode(&[record], Codec::None, Stamp::NONE, 0).unwrap().into_produce_bytes();
+    let batch = encode(&[record], Codec::None, Stamp::NONE, 0).unwrap().to_produce();
     all_ok(cluster.produce_retrying(&[(TopicPartition::new(topic, 0), batch)], TIMEOUT).await).unwrap();
 }
 
