@@ -297,14 +297,16 @@ async fn locks_and_regions(scene: &Scene, good: &str, s3: &aws_sdk_s3::Client) {
     let report = scene.precheck("far", &good.replace(SEGMENTS_BUCKET, "far-away")).await;
     report.has("W17", "'far-away' is in eu-west-1").only(&["W17"]).is_sound();
 
-    s3.create_bucket().bucket("locked").object_lock_enabled_for_bucket(true).send().await.unwrap();
-    let both = |yaml: &str| yaml.replace(EVIDENCE_BUCKET, "locked").replace(SEGMENTS_BUCKET, "locked");
-    scene.precheck("lockable", &both(good)).await.only(&[]).is_sound();
+    for bucket in ["lockable", "locked"] {
+        s3.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(true).send().await.unwrap();
+    }
+    let both = |bucket: &str| good.replace(EVIDENCE_BUCKET, bucket).replace(SEGMENTS_BUCKET, bucket);
+    scene.precheck("lockable", &both("lockable")).await.only(&[]).is_sound();
     let retention = DefaultRetention::builder().mode(ObjectLockRetentionMode::Governance).days(10).build();
     let rule = ObjectLockRule::builder().default_retention(retention).build();
     let lock = ObjectLockConfiguration::builder().object_lock_enabled(ObjectLockEnabled::Enabled).rule(rule).build();
     s3.put_object_lock_configuration().bucket("locked").object_lock_configuration(lock).send().await.unwrap();
-    let report = scene.precheck("locked", &both(good)).await;
+    let report = scene.precheck("locked", &both("locked")).await;
     report
         .has("W18", "locks every object for 10 days (governance mode)")
         .has("W18", "evidence.retention 1d is shorter");
