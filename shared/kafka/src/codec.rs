@@ -11,7 +11,7 @@ use crate::api::Call;
 use crate::error::{Error, Result};
 
 /// The name under which brokers know this client.
-pub(crate) const CLIENT_ID: &str = "msk-kraft";
+pub const CLIENT_ID: &str = "msk-kraft";
 
 /// Bytes of the length before a frame.
 const LENGTH: usize = size_of::<i32>();

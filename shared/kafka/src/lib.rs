@@ -33,12 +33,14 @@ mod spread;
 mod transport;
 
 pub use admin::{
-    AclBinding, AclOperation, AclPermission, AclResource, ConfigChange, ConfigEntry, ConfigOp, ConfigSource, NewTopic,
-    OffsetSpec, PatternType, ProducerState,
+    AclBinding, AclOperation, AclPermission, AclResource, ClientQuota, ConfigChange, ConfigEntry, ConfigOp,
+    ConfigSource, NewTopic, OffsetSpec, Operations, PatternType, ProducerState, QuotaChange, QuotaEntity, ScramUser,
+    Transaction,
 };
 pub use auth::{Auth, Sasl, Tls};
 pub use batch::AbortedTransaction;
 pub use cluster::Cluster;
+pub use codec::CLIENT_ID;
 pub use error::{Each, Error, Place, Result, all_ok};
 pub use fetch::{FetchOptions, FetchPosition, Fetched, Isolation};
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember, GroupState, NewOffset};
