@@ -3,12 +3,21 @@
 //! The root is `enterprise.msk_kraft_migration`, so that files of earlier tools load unchanged. Unknown fields are
 //! refused. `${NAME}` in a string takes the environment variable `NAME`, except in passwords: those stay references, so
 //! that a configuration never carries a secret into a state, the journal or the evidence.
+//!
+//! A file's problems are found all at once: `yaml` reads it into a tree that knows its lines, `value` gives the tree to
+//! serde, and `reading` tries until everything was looked at. The types below are the only description of the fields.
 
 mod cluster;
+mod fault;
 mod interpolate;
+mod problem;
+mod reading;
 mod span;
+mod value;
+mod yaml;
 
 pub use cluster::{AuthConfig, AuthMode, ClusterConfig, SecretRef};
+pub use problem::{Place, Problem, Problems};
 pub use span::Span;
 
 use std::num::NonZeroU64;
@@ -17,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use reading::Reading;
 
 /// Most partitions in a batch: the journal keeps a batch in one item of DynamoDB, which holds at most 400 KB.
 pub const MAX_PARTITIONS_PER_BATCH: u32 = 200;
@@ -223,6 +233,9 @@ const fn yes() -> bool {
     true
 }
 
+/// Where the configuration begins in its file.
+const ROOT: &str = "enterprise.msk_kraft_migration";
+
 /// The file's outer shape.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -240,16 +253,25 @@ impl Config {
     /// Reads a configuration file's text. `env` answers `${NAME}`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the line and column of a YAML or field error, or with
-    /// every value that cannot be used.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with a line for each of the [`Problems`].
     pub fn from_yaml(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        // An excerpt of the file in the message could show a password that stands on a neighbouring line.
-        let options = serde_saphyr::options! { with_snippet: false };
-        let file: File = serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| Error::invalid(error.to_string().trim_end()))?;
-        let config = interpolate::apply(&file.enterprise.msk_kraft_migration, env)?;
-        config.check()?;
-        Ok(config)
+        Self::read_yaml(text, env).map_err(Error::invalid)
+    }
+
+    /// As [`Config::from_yaml`], with the problems apart.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, each with its line, column and path; only the first where it is no YAML.
+    pub fn read_yaml(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let root = yaml::parse(text).map_err(|problem| Problems(vec![problem]))?;
+        let (root, unset) = interpolate::apply(&root, env);
+        let mut reading = Reading::new(root, ROOT);
+        unset.into_iter().for_each(|problem| reading.refuse(problem));
+        let config = reading.read().map(|file: File| file.enterprise.msk_kraft_migration);
+        for finding in config.iter().flat_map(Self::problems) {
+            reading.judge(&finding);
+        }
+        reading.end(config)
     }
 
     /// Reads the JSON form that the state machine's input and the journal hold.
@@ -259,8 +281,8 @@ impl Config {
     pub fn from_json(value: &serde_json::Value) -> Result<Self> {
         let config: Self = serde_json::from_value(value.clone())
             .map_err(|error| Error::invalid(format_args!("the configuration cannot be used: {error}")))?;
-        config.check()?;
-        Ok(config)
+        let problems = config.problems();
+        if problems.is_empty() { Ok(config) } else { Err(Error::invalid(problems.join("\n"))) }
     }
 
     /// The JSON form; it holds no secret, since passwords are references.
@@ -286,8 +308,8 @@ impl Config {
         hex::encode(&hash.finalize()[..8])
     }
 
-    /// Checks what the types cannot, and names every problem at once.
-    fn check(&self) -> Result<()> {
+    /// Everything that the types cannot refuse. Each begins with the field's path and a space.
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut require = |good: bool, problem: &str| {
             if !good {
@@ -313,7 +335,7 @@ impl Config {
         );
         problems.extend(self.source.problems("source"));
         problems.extend(self.target.problems("target"));
-        if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems.join("\n"))) }
+        problems
     }
 }
 
@@ -366,7 +388,7 @@ enterprise:
     fn an_unknown_field_is_named_with_its_line() {
         let text = FULL.replace("acl:", "acls:");
         let error = Config::from_yaml(&text, env).unwrap_err();
-        assert!(error.message.contains("acls") && error.message.contains("line 16"), "{error}");
+        assert!(error.message.contains("16:5: acls: is not a known field; did you mean acl?"), "{error}");
     }
 
     #[test]
