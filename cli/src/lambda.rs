@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// Variable with what the functions' names begin with.
-const PREFIX: &str = "MSK_KRAFT_FUNCTION_PREFIX";
+pub(crate) const PREFIX: &str = "MSK_KRAFT_FUNCTION_PREFIX";
 
 /// The deployed functions.
 #[derive(Debug)]

@@ -33,6 +33,7 @@ pub(crate) fn report(mut findings: Vec<Finding>) -> PrecheckReport {
 }
 
 pub(crate) use buckets::cannot_store;
+pub(crate) use sizes::too_small;
 
 /// Something without which the migration cannot begin.
 fn blocker(code: &str, message: impl Display, fix: impl Display) -> Finding {

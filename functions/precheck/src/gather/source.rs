@@ -14,7 +14,7 @@ const GROUPS_AT_ONCE: usize = 1_000;
 /// Partitions whose producers are asked for at the same time, which bounds the size of the answers.
 const PARTITIONS_AT_ONCE: usize = 2_000;
 /// The topic that a cluster creates for its first transactional producer (KIP-98).
-const TRANSACTIONS: &str = "__transaction_state";
+pub(crate) const TRANSACTIONS: &str = "__transaction_state";
 
 /// Reads a source.
 pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {

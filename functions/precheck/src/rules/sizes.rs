@@ -39,6 +39,18 @@ fn smallest(limits: &[BrokerLimits], limit: impl Fn(&BrokerLimits) -> Option<i64
     known.min_by_key(|(_, bytes)| *bytes)
 }
 
+/// Limits of the target's brokers that are too small, with their smallest value and the one that is needed.
+pub(crate) fn too_small(facts: &Facts) -> Vec<(&'static str, i64, i64)> {
+    let (Some(leaving), Some(arriving)) = (&facts.leaving, &facts.arriving) else { return Vec::new() };
+    let (Some(largest), Ok(limits)) = (largest(leaving), &arriving.limits) else { return Vec::new() };
+    let message_max = smallest(limits, |limits| limits.message_max_bytes);
+    let replica_fetch = smallest(limits, |limits| limits.replica_fetch_max_bytes);
+    let known = [("message.max.bytes", message_max, 0), ("replica.fetch.max.bytes", replica_fetch, LOG_OVERHEAD)];
+    let known = known.into_iter().filter_map(|(name, smallest, overhead)| Some((name, smallest?.1, overhead)));
+    let small = known.filter(|(_, bytes, overhead)| bytes.saturating_add(*overhead) < largest.bytes);
+    small.map(|(name, bytes, _)| (name, bytes, largest.bytes)).collect()
+}
+
 fn message_max(facts: &Facts, limits: &[BrokerLimits], largest: &Largest<'_>) -> Option<Finding> {
     let (broker, bytes) = smallest(limits, |limits| limits.message_max_bytes)?;
     (bytes < largest.bytes).then(|| {
