@@ -162,12 +162,11 @@ impl Names<'_> {
             FUNCTIONS.map(|name| deployment.arn("lambda", &format!("function:{}", deployment.function(name))));
         let backup = &self.config.backup;
         let manifest = format!("{}/{}*/manifests/batches.json", backup.s3_bucket, backup.s3_prefix);
-        let executions = self.executions();
         let mut statements = vec![
             Statement::allow("InvokeTheFunctions", ["lambda:InvokeFunction"], functions),
             Statement::allow("ReadTheManifest", ["s3:GetObject"], [deployment.s3_arn(&manifest)]),
             Statement::allow("StartItsMaps", ["states:StartExecution"], [deployment.state_machine_arn()]),
-            Statement::allow("WatchItsMaps", ["states:DescribeExecution", "states:StopExecution"], executions),
+            Statement::allow("WatchItsMaps", ["states:DescribeExecution", "states:StopExecution"], self.map_runs()),
         ];
         statements.extend(self.grant(Grant::DecryptBackup));
         Policy::new(STATE_MACHINE, statements)
@@ -194,12 +193,14 @@ impl Names<'_> {
         Policy::new(OPERATOR, statements)
     }
 
-    /// Executions of the state machine, and of its distributed maps, whose names begin with the map's label.
-    fn executions(&self) -> Vec<String> {
-        let name = &self.deployment.state_machine;
-        [format!("execution:{name}:*"), format!("execution:{name}/*")]
-            .map(|name| self.deployment.arn("states", &name))
-            .into()
+    /// Executions of the state machine.
+    fn executions(&self) -> [String; 1] {
+        [self.deployment.arn("states", &format!("execution:{}:*", self.deployment.state_machine))]
+    }
+
+    /// Executions of its distributed maps, whose names begin with the map's label.
+    fn map_runs(&self) -> [String; 1] {
+        [self.deployment.arn("states", &format!("execution:{}/*", self.deployment.state_machine))]
     }
 }
 
