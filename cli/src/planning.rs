@@ -133,7 +133,8 @@ fn json(value: &impl Serialize) -> Result<String> {
 
 /// The text of a template.
 fn render(template: &impl askama::Template) -> Result<String> {
-    template.render().map_err(|error| Error::internal(format_args!("fill a template of the plan: {error}")))
+    let text = template.render();
+    text.map(|text| text + "\n").map_err(|error| Error::internal(format_args!("fill a template of the plan: {error}")))
 }
 
 #[cfg(test)]

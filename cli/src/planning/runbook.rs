@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use indicatif::HumanBytes;
-use migration::report::{Meaning, Outlook, Plan, PlannedTopic};
+use migration::report::{CriticalPath, Meaning, Outlook, Plan, PlannedTopic};
 use migration::{Config, Result};
 
 use super::{Planning, render};
@@ -127,16 +127,7 @@ pub(super) fn text(planning: &Planning) -> Result<String> {
         unknown: count(Outlook::Unknown),
         bytes: bytes(plan.estimated_seed_bytes),
         rate: HumanBytes(plan.estimated_seed.bytes_per_second).to_string(),
-        critical: plan.critical_path.as_ref().map(|path| {
-            format!(
-                "{} ({}) is the largest partition. One function copies it, with {} more, in {}: no setting makes the seed \
-                 shorter.",
-                path.partition,
-                bytes(path.bytes),
-                path.batch_partitions - 1,
-                span(Duration::from_secs(path.seconds))
-            )
-        }),
+        critical: plan.critical_path.as_ref().map(critical),
         state_machine: deployment.state_machine_arn(),
         table: deployment.table.clone(),
         prefix: deployment.prefix.clone(),
@@ -147,6 +138,23 @@ pub(super) fn text(planning: &Planning) -> Result<String> {
         backup_url: quoted(&backup_url),
         commands: Commands::of(planning),
     })
+}
+
+fn critical(path: &CriticalPath) -> String {
+    let length = |seconds| span(Duration::from_secs(seconds));
+    let CriticalPath { partition, bytes: size, seconds, batch_partitions, batch_seconds } = path;
+    let alone = format!(
+        "{partition} ({}) is the largest partition; one function copies it, which takes {} at least.",
+        bytes(*size),
+        length(*seconds)
+    );
+    match batch_partitions - 1 {
+        0 => alone,
+        others => format!(
+            "{alone} With the {others} others of its batch that is {}: a smaller `seed.partitions_per_batch` brings it down.",
+            length(*batch_seconds)
+        ),
+    }
 }
 
 fn bytes(bytes: i64) -> String {

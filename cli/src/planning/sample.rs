@@ -61,9 +61,9 @@ pub(crate) fn plan() -> Plan {
         critical_path: Some(CriticalPath {
             partition: "orders/3".to_owned(),
             bytes: 60_000_000_000,
-            batch_bytes: 241_505_000_000,
+            seconds: 2_400,
             batch_partitions: 19,
-            seconds: 9_661,
+            batch_seconds: 9_661,
         }),
         phases: vec![
             phase(Phase::Precheck, 15, Meaning::Estimated),

@@ -133,7 +133,7 @@ pub struct Plan {
     pub estimated_seed_bytes: i64,
     /// How long the seed may take.
     pub estimated_seed: Estimate,
-    /// The partition below whose time no setting brings the seed; none without partitions.
+    /// What the seed cannot be shorter than; none without partitions.
     pub critical_path: Option<CriticalPath>,
     /// How long each phase may take, in their order.
     pub phases: Vec<PhaseEstimate>,
@@ -143,19 +143,19 @@ pub struct Plan {
     pub unread: Vec<String>,
 }
 
-/// The largest partition and the batch that it is dealt into: one function copies a batch, from beginning to end.
+/// The largest partition, and the batch that it is dealt into.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CriticalPath {
     /// `topic/partition`.
     pub partition: String,
     /// Its bytes.
     pub bytes: i64,
-    /// Bytes of its batch.
-    pub batch_bytes: i64,
-    /// Partitions of its batch.
-    pub batch_partitions: usize,
-    /// Seconds that the batch takes one function.
+    /// Seconds that it takes one function: no number of functions copies it faster.
     pub seconds: u64,
+    /// Partitions of its batch, itself included.
+    pub batch_partitions: usize,
+    /// Seconds that its batch takes one function: smaller batches come closer to `seconds`.
+    pub batch_seconds: u64,
 }
 
 /// How long a phase may take.
@@ -215,8 +215,8 @@ pub struct Estimate {
 pub enum Binding {
     /// Number and network of the copy functions (`seed.max_concurrent_partitions`, `seed.partitions_per_batch`).
     Functions,
-    /// One partition and what is in its batch, see [`CriticalPath`].
-    LargestPartition,
+    /// The largest batch, which one function copies: at least the largest partition, see [`CriticalPath`].
+    LargestBatch,
     /// The source's disks.
     SourceBrokers,
     /// The target's disks.
@@ -229,7 +229,7 @@ impl fmt::Display for Binding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Functions => "functions",
-            Self::LargestPartition => "largest_partition",
+            Self::LargestBatch => "largest_batch",
             Self::SourceBrokers => "source_brokers",
             Self::TargetBrokers => "target_brokers",
             Self::Throttle => "throttle",

@@ -176,6 +176,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
         source: &[
             "kafka-cluster:Connect",
             "kafka-cluster:DescribeCluster",
+            "kafka-cluster:DescribeClusterDynamicConfiguration",
             "kafka-cluster:DescribeTopic",
             "kafka-cluster:DescribeTopicDynamicConfiguration",
             "kafka-cluster:ReadData",
@@ -200,6 +201,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
         // The one that writes to the source: a sentinel in each partition.
         source: &[
             "kafka-cluster:Connect",
+            "kafka-cluster:DescribeClusterDynamicConfiguration",
             "kafka-cluster:DescribeTopic",
             "kafka-cluster:DescribeTopicDynamicConfiguration",
             "kafka-cluster:ReadData",

@@ -98,7 +98,7 @@ fn code(folder: &str) -> String {
 fn aws_calls(code: &str) -> BTreeSet<String> {
     let call = r"(?:client|s3|sfn|dynamodb|lambda|secrets\w*|kms|sts|iam|msk\([^)]*\))\s*\.\s*([a-z][a-z0-9_]*)\(\)";
     let found = Regex::new(call).unwrap().captures_iter(code).map(|call| call[1].to_owned()).collect::<BTreeSet<_>>();
-    found.into_iter().filter(|call| !["clone", "await"].contains(&call.as_str())).collect()
+    found.into_iter().filter(|call| !["clone", "iter"].contains(&call.as_str())).collect()
 }
 
 fn needed(calls: &BTreeSet<String>) -> BTreeSet<&'static str> {
