@@ -7,6 +7,10 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span};
 
 use super::problem::{Place, Problem};
 
+/// Most nodes of a file, with aliases counted as what they name: a few lines of aliases of aliases could stand for more
+/// than a machine holds.
+const MOST_NODES: usize = 100_000;
+
 /// A node of the file.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
@@ -59,7 +63,8 @@ impl Node {
 pub(super) fn parse(text: &str) -> Result<Rc<Node>, Problem> {
     let mut options = Options::default();
     options.emit_comments = false;
-    let mut reader = Reader { events: Parser::new_from_str_with_options(text, options), anchors: HashMap::new() };
+    let events = Parser::new_from_str_with_options(text, options);
+    let mut reader = Reader { events, anchors: HashMap::new(), nodes: 0 };
     loop {
         match reader.next()? {
             (Event::StreamStart | Event::DocumentStart(..), _) => {}
@@ -74,7 +79,10 @@ pub(super) fn parse(text: &str) -> Result<Rc<Node>, Problem> {
 
 struct Reader<I> {
     events: I,
-    anchors: HashMap<usize, Rc<Node>>,
+    /// What anchors name, and how many nodes that is.
+    anchors: HashMap<usize, (Rc<Node>, usize)>,
+    /// Nodes so far.
+    nodes: usize,
 }
 
 impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<I> {
@@ -89,6 +97,8 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<I> {
     /// The node that begins with `event`.
     fn node(&mut self, event: Event<'a>, span: Span) -> Result<Rc<Node>, Problem> {
         let place = Place::from(span.start);
+        let before = self.nodes;
+        self.count(1, place)?;
         let (anchor, kind) = match event {
             Event::Scalar(text, style, anchor, _) => {
                 (anchor, Kind::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain })
@@ -96,16 +106,27 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<I> {
             Event::SequenceStart(_, anchor, _) => (anchor, Kind::Sequence(self.items()?)),
             Event::MappingStart(_, anchor, _) => (anchor, Kind::Mapping(self.entries()?)),
             Event::Alias(anchor) => {
-                let inside = || Problem::at(place, "", "an alias inside of what it names");
-                return self.anchors.get(&anchor).cloned().ok_or_else(inside);
+                let named = self.anchors.get(&anchor).cloned();
+                let (node, nodes) = named.ok_or_else(|| Problem::at(place, "", "an alias inside of what it names"))?;
+                self.count(nodes, place)?;
+                return Ok(node);
             }
             _ => return Err(Problem::at(place, "", "a value is expected here")),
         };
         let node = Rc::new(Node { place, kind });
         if anchor > 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
+            self.anchors.insert(anchor, (Rc::clone(&node), self.nodes - before));
         }
         Ok(node)
+    }
+
+    /// Counts `nodes` more, as long as there are not too many.
+    fn count(&mut self, nodes: usize, place: Place) -> Result<(), Problem> {
+        self.nodes += nodes;
+        if self.nodes > MOST_NODES {
+            return Err(Problem::at(place, "", format!("the file stands for more than {MOST_NODES} values")));
+        }
+        Ok(())
     }
 
     fn items(&mut self) -> Result<Vec<Rc<Node>>, Problem> {
@@ -204,6 +225,16 @@ mod tests {
             assert_eq!(problem.place.line, line, "{text:?}: {problem}");
         }
         assert!(parse("a: &x [*x]").is_err());
+    }
+
+    #[test]
+    fn aliases_of_aliases_do_not_explode() {
+        let mut text = "a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]\n".to_owned();
+        for level in 1..=20 {
+            let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
+            text += &format!("a{level}: &a{level} [{aliases}]\n");
+        }
+        assert!(parse(&text).unwrap_err().message.contains("more than 100000 values"));
     }
 
     #[test]
