@@ -136,12 +136,20 @@ readonly POLICIES=$here/{{ policies }}
 if [[ -f $POLICIES ]]; then
   for role in $(jq -r 'keys[]' "$POLICIES"); do
     policy=msk-kraft-{{ id }}-$role
-    if aws iam get-policy --policy-arn "arn:{{ partition }}:iam::$ACCOUNT:policy/$policy" >/dev/null 2>&1; then
+    arn=arn:{{ partition }}:iam::$ACCOUNT:policy/$policy
+    wanted=$(jq -cS --arg role "$role" '.[$role]' "$POLICIES")
+    version=$(aws iam get-policy --policy-arn "$arn" --query Policy.DefaultVersionId --output text 2>/dev/null || true)
+    if [[ -z $version ]]; then
+      aws iam create-policy --policy-name "$policy" --policy-document "$wanted" >/dev/null
+      say "created  policy $policy: attach it to the role"
+      continue
+    fi
+    found=$(aws iam get-policy-version --policy-arn "$arn" --version-id "$version" --query PolicyVersion.Document --output json)
+    if [[ $(jq -cS . <<<"$found") == "$wanted" ]]; then
       say "there    policy $policy"
     else
-      aws iam create-policy --policy-name "$policy" \
-        --policy-document "$(jq -c --arg role "$role" '.[$role]' "$POLICIES")" >/dev/null
-      say "created  policy $policy: attach it to the role"
+      aws iam create-policy-version --policy-arn "$arn" --policy-document "$wanted" --set-as-default >/dev/null
+      say "set      policy $policy"
     fi
   done
 else

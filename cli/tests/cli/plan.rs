@@ -220,6 +220,14 @@ async fn the_script_creates_what_is_missing_and_then_changes_nothing() {
     let (code, said) = run(&bench, &script, &aws);
     assert_eq!(code, Some(2), "{said}");
     assert!(!said.contains("created") && !said.contains("set  "), "{said}");
+
+    // A policy of an earlier plan is brought up to date.
+    let policies = script.with_file_name("iam-policy-concrete.json");
+    let text = std::fs::read_to_string(&policies).unwrap();
+    std::fs::write(&policies, text.replace("\"GateAnswerTheGates\"", "\"GateAnswerGates\"")).unwrap();
+    let (_, said) = run(&bench, &script, &aws);
+    assert_eq!(said.matches("set  ").count(), 1, "{said}");
+    assert!(said.contains("set      policy msk-kraft-m1-gate"), "{said}");
 }
 
 #[tokio::test]
