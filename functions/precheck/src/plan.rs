@@ -243,4 +243,19 @@ mod tests {
         let expected = [limit("message.max.bytes", 1_048_588), limit("replica.fetch.max.bytes", 1_048_576)];
         assert_eq!(planned(&facts, &[]).limits_to_raise, expected);
     }
+    #[test]
+    fn the_plan_of_a_large_cluster_fits_into_an_answer_of_lambda() {
+        // Most bytes of an answer: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+        const MOST_BYTES: usize = 6 * 1024 * 1024;
+        let mut facts = sample::facts();
+        let names: Vec<_> =
+            (0..2_000).map(|n| format!("a-team.a-domain.a-rather-long-name-of-a-topic-{n:04}")).collect();
+        let source = sample::source(&mut facts);
+        source.topics = names.iter().map(|name| (name.as_str().into(), sample::topic(5))).collect();
+        let sizes: Vec<_> = names.iter().flat_map(|name| (0..5).map(|n| (name.as_str(), n, 1 << 30))).collect();
+        let plan = planned(&facts, &sizes);
+        assert_eq!((plan.topics.len(), plan.partitions, plan.batches), (2_000, 10_000, 157));
+        let bytes = serde_json::to_vec(&plan).unwrap().len();
+        assert!(bytes < MOST_BYTES / 2, "{bytes}");
+    }
 }
