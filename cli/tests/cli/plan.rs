@@ -230,6 +230,56 @@ async fn the_script_creates_what_is_missing_and_then_changes_nothing() {
     assert!(said.contains("set      policy msk-kraft-m1-gate"), "{said}");
 }
 
+/// An `aws` in front of the real one that answers what moto has no answer to, and writes those calls down.
+const MSK: &str = r#"#!/usr/bin/env bash
+if [[ $1 != kafka ]]; then exec REAL "$@"; fi
+echo "$*" >>LOG
+case "$*" in
+  *describe-cluster-v2*ConfigurationArn) echo arn:aws:kafka:us-east-1:123456789012:configuration/c/1 ;;
+  *describe-cluster-v2*ConfigurationRevision) echo 3 ;;
+  *describe-cluster-v2*CurrentVersion) echo K7 ;;
+  *describe-configuration-revision*) printf 'delete.topic.enable = true\nmessage.max.bytes = 1000012\n' | base64 ;;
+  *" update-configuration "*) for word; do [[ $word == fileb://* ]] && cat "${word#fileb://}" >>LOG; done; echo 4 ;;
+  *list-scram-secrets*cluster/old/*) printf 'arn:secret:b\tarn:secret:a\n' ;;
+  *list-scram-secrets*) printf 'arn:secret:a\n' ;;
+  *batch-associate-scram-secret*) echo None ;;
+esac
+"#;
+
+#[tokio::test]
+async fn the_script_raises_limits_and_associates_secrets() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(bench) = Bench::new(Phase::Planned).await else { return };
+    let Some(aws) = tool("aws") else { return };
+    let id = std::process::id();
+    bench.edit_config("mode: plaintext", "mode: scram-sha-512, username: a, password: '${P}'");
+    bench.edit_config("s3_bucket: segments", &format!("s3_bucket: msk-segments-{id}"));
+    bench.edit_config("s3_bucket: evidence", &format!("s3_bucket: msk-evidence-{id}"));
+    let mut plan = answer();
+    plan["limits_to_raise"] = json!([
+        {"name": "message.max.bytes", "smallest": 1_000_012, "needed": 5_000_000},
+        {"name": "replica.fetch.max.bytes", "smallest": 1_048_576, "needed": 5_000_000},
+    ]);
+    let script = script(&bench, "plan", plan).await;
+    let (front, log) = (bench.dir().join("bin/aws"), bench.dir().join("log"));
+    std::fs::create_dir(front.parent().unwrap()).unwrap();
+    let text = MSK.replace("REAL", aws.to_str().unwrap()).replace("LOG", log.to_str().unwrap());
+    std::fs::write(&front, text).unwrap();
+    std::fs::set_permissions(&front, std::fs::Permissions::from_mode(0o755)).unwrap();
+
+    let (code, said) = run(&bench, &script, &front);
+    assert_eq!(code, Some(2), "{said}");
+    let calls = std::fs::read_to_string(log).unwrap();
+    let properties = "delete.topic.enable = true\nmessage.max.bytes=5000000\nreplica.fetch.max.bytes=5000000\n";
+    for part in [
+        properties,
+        "--current-version K7 --configuration-info Arn=arn:aws:kafka:us-east-1:123456789012:configuration/c/1,Revision=4",
+        "cluster/new/def-2 --secret-arn-list arn:secret:b --query",
+    ] {
+        assert!(calls.contains(part), "{part:?} is not in:\n{calls}\n{said}");
+    }
+}
+
 #[tokio::test]
 async fn the_script_does_nothing_in_another_account() {
     let Some(bench) = Bench::new(Phase::Planned).await else { return };
