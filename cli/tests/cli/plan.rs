@@ -119,11 +119,11 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The script of a configuration in `bench`, with what `change` makes of the plan.
+/// The script of a migration `m1-<dir>` in the folder `dir`. Policies are the account's: every test has names of its own.
 async fn script(bench: &Bench, dir: &str, plan: Value) -> PathBuf {
     bench.answer("plan", plan);
-    let out = format!("DIR/{dir}");
-    let args = ["plan", "--config", "CONFIG", "--format", "all", "--migration-id", "m1", "--out-dir", &out];
+    let (out, id) = (format!("DIR/{dir}"), format!("m1-{dir}"));
+    let args = ["plan", "--config", "CONFIG", "--format", "all", "--migration-id", &id, "--out-dir", &out];
     bench.run(&args).await.exits(0);
     bench.dir().join(dir).join("aws-cli.sh")
 }
@@ -187,7 +187,7 @@ async fn the_script_creates_what_is_missing_and_then_changes_nothing() {
         .edit_config("evidence: {s3_bucket: evidence", &format!("evidence: {{retention: 7y, s3_bucket: evidence-{id}"));
     let backup = format!("backup: {{kms_key_arn: '{key}', s3_bucket: segments-{id}");
     bench.edit_config("backup: {s3_bucket: segments", &backup);
-    let script = script(&bench, "plan", answer()).await;
+    let script = script(&bench, "creates", answer()).await;
 
     let (code, said) = run(&bench, &script, &aws);
     // The stand-in has no functions: the script says so, and does the rest.
@@ -195,7 +195,7 @@ async fn the_script_creates_what_is_missing_and_then_changes_nothing() {
     for line in [
         &format!("created  bucket segments-{id}"),
         &format!("created  bucket evidence-{id}"),
-        "created  policy msk-kraft-m1-tail-batch",
+        "created  policy msk-kraft-m1-creates-tail-batch",
         "set      point-in-time recovery",
         "MISSING  function precheck",
         "there    state machine",
@@ -213,9 +213,8 @@ async fn the_script_creates_what_is_missing_and_then_changes_nothing() {
          ServerSideEncryptionConfiguration.Rules[0].ApplyServerSideEncryptionByDefault.KMSMasterKeyID"
     );
     assert_eq!(asked(&encryption), key);
-    let policy =
-        "iam get-policy --policy-arn arn:aws:iam::123456789012:policy/msk-kraft-m1-evidence --query Policy.PolicyName";
-    assert_eq!(asked(policy), "msk-kraft-m1-evidence");
+    let policy = "iam get-policy --policy-arn arn:aws:iam::123456789012:policy/msk-kraft-m1-creates-evidence --query Policy.PolicyName";
+    assert_eq!(asked(policy), "msk-kraft-m1-creates-evidence");
 
     let (code, said) = run(&bench, &script, &aws);
     assert_eq!(code, Some(2), "{said}");
@@ -227,7 +226,7 @@ async fn the_script_creates_what_is_missing_and_then_changes_nothing() {
     std::fs::write(&policies, text.replace("\"GateAnswerTheGates\"", "\"GateAnswerGates\"")).unwrap();
     let (_, said) = run(&bench, &script, &aws);
     assert_eq!(said.matches("set  ").count(), 1, "{said}");
-    assert!(said.contains("set      policy msk-kraft-m1-gate"), "{said}");
+    assert!(said.contains("set      policy msk-kraft-m1-creates-gate"), "{said}");
 }
 
 /// An `aws` in front of the real one that answers what moto has no answer to, and writes those calls down.
@@ -260,7 +259,7 @@ async fn the_script_raises_limits_and_associates_secrets() {
         {"name": "message.max.bytes", "smallest": 1_000_012, "needed": 5_000_000},
         {"name": "replica.fetch.max.bytes", "smallest": 1_048_576, "needed": 5_000_000},
     ]);
-    let script = script(&bench, "plan", plan).await;
+    let script = script(&bench, "raises", plan).await;
     let (front, log) = (bench.dir().join("bin/aws"), bench.dir().join("log"));
     std::fs::create_dir(front.parent().unwrap()).unwrap();
     let text = MSK.replace("REAL", aws.to_str().unwrap()).replace("LOG", log.to_str().unwrap());
@@ -284,7 +283,7 @@ async fn the_script_raises_limits_and_associates_secrets() {
 async fn the_script_does_nothing_in_another_account() {
     let Some(bench) = Bench::new(Phase::Planned).await else { return };
     let Some(aws) = tool("aws") else { return };
-    let script = script(&bench, "plan", answer()).await;
+    let script = script(&bench, "account", answer()).await;
     let text = std::fs::read_to_string(&script).unwrap();
     std::fs::write(&script, text.replace("ACCOUNT=123456789012", "ACCOUNT=210987654321")).unwrap();
     let (code, said) = run(&bench, &script, &aws);

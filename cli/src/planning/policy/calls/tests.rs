@@ -99,7 +99,7 @@ const OTHERS: [&str; 3] = ["clone", "iter", "recv"];
 
 /// Calls of AWS SDK clients in `code`.
 fn aws_calls(code: &str) -> BTreeSet<String> {
-    let call = r"(?:client|s3|sfn|dynamodb|lambda|secrets\w*|kms|sts|iam|msk\([^;{}]*?\))\s*\.\s*([a-z][a-z0-9_]*)\(\)";
+    let call = r"(?:client|s3|sfn|dynamodb|lambda|secrets\w*|kms|sts|iam|msk\((?:[^()]|\([^()]*\))*\))\s*\.\s*([a-z][a-z0-9_]*)\(\)";
     let found = Regex::new(call).unwrap().captures_iter(code).map(|call| call[1].to_owned()).collect::<BTreeSet<_>>();
     found.into_iter().filter(|call| !OTHERS.contains(&call.as_str())).collect()
 }
