@@ -37,6 +37,10 @@ fuzz: ## Fuzz what reads stored and received bytes (SECONDS_EACH=60, TARGETS="ba
 test-faults: build ## Run migrations while brokers, networks, functions and AWS fail (ARGS="--help" shows options)
 	target/debug/faults $(ARGS)
 
+.PHONY: test-scale
+test-scale: build ## Precheck and plan 2,000 topics with 10,000 partitions, and print time and memory
+	cargo test --locked -p e2e --test scale -- --ignored --nocapture
+
 .PHONY: bench
 bench: ## Measure the copy beside MirrorMaker 2, a bare relay and Kafka's own tools (ARGS="--help" shows options)
 	cargo build --release --workspace --locked --bins

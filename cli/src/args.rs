@@ -29,6 +29,7 @@ Environment:
   RUST_LOG                     log level on stderr [default: warn]
   AWS_*                        region and credentials, as everywhere
 
+Credentials that the configuration refers to are kept in Secrets Manager until the migration is finalized or rolled back.
 Data goes to stdout, everything else to stderr.";
 
 /// Migrates an MSK cluster from ZooKeeper to a KRaft cluster.
@@ -51,8 +52,13 @@ pub(crate) enum Verb {
     Plan(PlanArgs),
     /// Check both clusters and AWS, read-only; exit code 1 when there is a blocker
     #[command(after_help = "\
+Changes nothing but one probe object under backup.s3_prefix. Findings come with their cause and a fix, blockers first, as a
+table on a terminal and one on a line elsewhere; docs/PRECHECK_CODES.md explains each code. Exit code 0 says that there is
+no blocker, warnings or not.
+
 Examples:
   msk-kraft precheck --config migration.yaml
+  msk-kraft precheck --config migration.yaml --output json > precheck.json
   msk-kraft precheck --config migration.yaml --output json | jq '.findings[] | select(.severity == \"blocker\")'")]
     Precheck(PrecheckArgs),
     /// Start a migration and follow it until its data is caught up (drain_ready)

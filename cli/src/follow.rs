@@ -72,7 +72,7 @@ impl<'a> Follower<'a> {
     pub(crate) async fn start(session: &'a Session, before: Option<&Snapshot>) -> Result<Follower<'a>> {
         let executions = session.executions()?;
         let count = before.map_or(0, |before| before.meta.executions);
-        let config = session.config_to_start(before.map(|before| &before.meta));
+        let config = session.config_to_start(before.map(|before| &before.meta)).await?;
         session.mark_under_way();
         let execution =
             session.patiently("start the execution", || executions.start(session.id(), count, &config)).await?;

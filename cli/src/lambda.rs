@@ -1,5 +1,7 @@
 //! Asking the functions directly: precheck, plan and rollback need no state machine.
 
+use std::time::Duration;
+
 use aws_sdk_lambda::config::StalledStreamProtectionConfig;
 use aws_sdk_lambda::primitives::Blob;
 use migration::message::PrecheckInput;
@@ -11,12 +13,21 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::sealing;
+
 /// Variable with what the functions' names begin with.
 pub(crate) const PREFIX: &str = "MSK_KRAFT_FUNCTION_PREFIX";
+
+/// How often a function that ended without an answer is invoked again, as the state machine does it (`statemachine::errors`).
+const REPEATS: u32 = 3;
+
+/// Pause before the first repeat; each further one doubles.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The deployed functions.
 #[derive(Debug)]
 pub(crate) struct Functions {
+    aws: Aws,
     client: aws_sdk_lambda::Client,
     prefix: String,
 }
@@ -38,7 +49,7 @@ impl Functions {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         let prefix = std::env::var(PREFIX).unwrap_or_default();
-        Self { client: aws_sdk_lambda::Client::from_conf(config), prefix }
+        Self { aws: aws.clone(), client: aws_sdk_lambda::Client::from_conf(config), prefix }
     }
 
     /// What precheck finds for `config`.
@@ -46,7 +57,7 @@ impl Functions {
     /// # Errors
     /// The function's own.
     pub(crate) async fn precheck(&self, config: &Config) -> Result<PrecheckReport> {
-        self.invoke("precheck", &PrecheckInput::Report { config: config.to_json() }).await
+        self.ask_precheck(config, |config| PrecheckInput::Report { config }).await
     }
 
     /// What a migration with `config` would do.
@@ -54,7 +65,17 @@ impl Functions {
     /// # Errors
     /// The function's own.
     pub(crate) async fn plan(&self, config: &Config) -> Result<Plan> {
-        self.invoke("precheck", &PrecheckInput::Plan { config: config.to_json() }).await
+        self.ask_precheck(config, |config| PrecheckInput::Plan { config }).await
+    }
+
+    /// The function gets the ARNs of secrets in place of what only this machine knows.
+    async fn ask_precheck<T: DeserializeOwned>(
+        &self,
+        config: &Config,
+        input: impl FnOnce(serde_json::Value) -> PrecheckInput,
+    ) -> Result<T> {
+        let ask = async |config: Config| self.invoke("precheck", &input(config.to_json())).await;
+        sealing::briefly(&self.aws, config, ask).await
     }
 
     /// Marks `id` as rolled back; answers with the address of the report.
@@ -67,11 +88,33 @@ impl Functions {
         Ok(answer["report"].as_str().map(str::to_owned))
     }
 
+    /// Invokes a function, again if it was killed or failed for a passing reason: what the functions do here is either only
+    /// reading, or changes nothing when it is done twice.
     async fn invoke<T: DeserializeOwned>(&self, function: &str, input: &(impl Serialize + Sync)) -> Result<T> {
         let name = format!("{}{function}", self.prefix);
         let internal = |what: &str, error| Error::internal(format_args!("{what} of function {name}: {error}"));
         let payload = serde_json::to_vec(input).map_err(|error| internal("input", error))?;
-        let answer = self.client.invoke().function_name(&name).payload(Blob::new(payload)).send().await;
+        let mut pause = PAUSE;
+        for _ in 0..REPEATS {
+            match self.invoke_once(&name, &payload).await? {
+                Answer::Failed(failure) if failure.is_worth_a_repeat() => {
+                    tracing::warn!(
+                        function = name,
+                        kind = failure.kind,
+                        "failed, invoking it again: {}",
+                        failure.message
+                    );
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                answer => return answer.read(&name),
+            }
+        }
+        self.invoke_once(&name, &payload).await?.read(&name)
+    }
+
+    async fn invoke_once(&self, name: &str, payload: &[u8]) -> Result<Answer> {
+        let answer = self.client.invoke().function_name(name).payload(Blob::new(payload)).send().await;
         let answer = answer.map_err(|error| {
             let missing = error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception());
             let mut error = sdk_error(&format!("invoke function {name}"), &error);
@@ -81,22 +124,57 @@ impl Functions {
             error
         })?;
         let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
-        match answer.function_error {
-            Some(_) => Err(failure(&name, &payload)),
-            None => serde_json::from_slice(&payload).map_err(|error| internal("answer", error)),
+        Ok(match answer.function_error {
+            Some(_) => Answer::Failed(Failure::read(&payload)),
+            None => Answer::Done(payload),
+        })
+    }
+}
+
+/// How an invocation ended.
+#[derive(Debug)]
+enum Answer {
+    /// With this payload.
+    Done(Vec<u8>),
+    /// With an error of the function, or of Lambda about it.
+    Failed(Failure),
+}
+
+impl Answer {
+    fn read<T: DeserializeOwned>(self, name: &str) -> Result<T> {
+        match self {
+            Self::Failed(failure) => Err(failure.into_error(name)),
+            Self::Done(payload) => serde_json::from_slice(&payload)
+                .map_err(|error| Error::internal(format_args!("answer of function {name}: {error}"))),
         }
     }
 }
 
-/// The error that `payload` tells of. One of ours keeps its kind; anything else, such as a timeout or a crash, is a
-/// defect of the function or of its deployment.
-fn failure(name: &str, payload: &[u8]) -> Error {
-    let Ok(Failure { kind, message }) = serde_json::from_slice(payload) else {
-        return Error::internal(format_args!("function {name} failed: {}", String::from_utf8_lossy(payload)));
-    };
-    match ErrorKind::ALL.into_iter().find(|known| known.name() == kind) {
-        Some(known) => Error::new(known, message),
-        None => Error::internal(format_args!("function {name} failed: {kind}: {message}; its log tells more")),
+impl Failure {
+    /// A payload that is not JSON is the message.
+    fn read(payload: &[u8]) -> Self {
+        let text = || String::from_utf8_lossy(payload).into_owned();
+        serde_json::from_slice(payload).unwrap_or_else(|_| Self { kind: String::new(), message: text() })
+    }
+
+    /// Our kind of the error; none for what Lambda says when a function crashed, was killed or ran out of time.
+    fn known(&self) -> Option<ErrorKind> {
+        ErrorKind::ALL.into_iter().find(|known| known.name() == self.kind)
+    }
+
+    fn is_worth_a_repeat(&self) -> bool {
+        self.known().is_none_or(ErrorKind::is_retryable)
+    }
+
+    /// One of ours keeps its kind; anything else is a defect of the function or of its deployment.
+    fn into_error(self, name: &str) -> Error {
+        match self.known() {
+            Some(known) => Error::new(known, self.message),
+            None => Error::internal(format_args!(
+                "function {name} failed again and again: {}: {}; its log tells more",
+                self.kind, self.message
+            )),
+        }
     }
 }
 
@@ -104,17 +182,27 @@ fn failure(name: &str, payload: &[u8]) -> Error {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_functions_error_keeps_its_kind_and_message() {
-        let error = failure("precheck", br#"{"errorType":"Blocked","errorMessage":"no such cluster"}"#);
-        assert_eq!(error, Error::blocked("no such cluster"));
+    fn failure(payload: &[u8]) -> (bool, Error) {
+        let failure = Failure::read(payload);
+        (failure.is_worth_a_repeat(), failure.into_error("x-precheck"))
     }
 
     #[test]
-    fn a_crash_names_the_function() {
-        let error = failure("x-precheck", br#"{"errorType":"Runtime.ExitError","errorMessage":"exit status 101"}"#);
+    fn a_functions_error_keeps_its_kind_and_message() {
+        let (repeated, error) = failure(br#"{"errorType":"Blocked","errorMessage":"no such cluster"}"#);
+        assert_eq!((repeated, error), (false, Error::blocked("no such cluster")));
+        assert!(failure(br#"{"errorType":"Transient","errorMessage":"NOT_CONTROLLER"}"#).0);
+    }
+
+    #[test]
+    fn a_function_that_was_killed_is_invoked_again_and_named_in_the_end() {
+        let (repeated, error) = failure(br#"{"errorType":"Runtime.ExitError","errorMessage":"signal: killed"}"#);
+        assert!(repeated);
         assert_eq!(error.kind, ErrorKind::Internal);
-        assert!(error.message.contains("x-precheck failed: Runtime.ExitError: exit status 101"), "{error}");
-        assert!(failure("x", b"<html>").message.contains("<html>"));
+        assert!(
+            error.message.contains("x-precheck failed again and again: Runtime.ExitError: signal: killed"),
+            "{error}"
+        );
+        assert!(failure(b"<html>").1.message.contains("<html>"));
     }
 }

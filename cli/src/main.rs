@@ -16,6 +16,7 @@ mod naming;
 mod planning;
 mod progress;
 mod render;
+mod sealing;
 mod session;
 #[cfg(test)]
 mod test_support;
@@ -45,6 +46,7 @@ async fn main() {
         },
         _ = tokio::signal::ctrl_c() => {
             say(&interrupted());
+            sealing::forget_brief().await;
             INTERRUPTED
         }
     };

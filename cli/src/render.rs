@@ -64,33 +64,32 @@ pub(crate) fn plan_summary(plan: &Plan) -> String {
     lines.join("\n")
 }
 
-/// Findings, blockers first: a table for a terminal, whose width it fits, and one line each for anything else.
+/// Findings in the report's order: a table for a terminal, whose width it fits, and one line each for anything else.
 pub(crate) fn findings(report: &PrecheckReport, terminal: bool) -> String {
-    let mut sorted: Vec<&Finding> = report.findings.iter().collect();
-    sorted.sort_by(|a, b| a.severity.cmp(&b.severity).then_with(|| a.code.cmp(&b.code)));
-    let lines = if terminal { finding_table(&sorted) } else { finding_lines(&sorted) };
-    let count = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
+    let all = &report.findings;
+    let lines = if terminal { finding_table(all) } else { finding_lines(all) };
+    let count = |severity| all.iter().filter(|finding| finding.severity == severity).count();
     let counts = format!(
         "blockers={} warnings={} infos={}",
         count(Severity::Blocker),
         count(Severity::Warning),
         count(Severity::Info)
     );
-    if report.findings.is_empty() { counts } else { format!("{lines}\n{counts}") }
+    if all.is_empty() { counts } else { format!("{lines}\n{counts}") }
 }
 
-fn finding_table(findings: &[&Finding]) -> String {
-    let mut table = table(["CODE", "SEVERITY", "FOUND", "WHAT TO DO"]);
-    for Finding { code, severity, message, fix } in findings {
-        table.add_row([code, &severity.to_string(), message, fix]);
+fn finding_table(findings: &[Finding]) -> String {
+    let mut table = table(["CODE", "SEVERITY", "ABOUT", "FOUND", "WHY IT MATTERS", "WHAT TO DO"]);
+    for Finding { code, severity, subject, message, cause, fix } in findings {
+        table.add_row([code, &severity.to_string(), subject, message, cause, fix]);
     }
     table.trim_fmt()
 }
 
-fn finding_lines(findings: &[&Finding]) -> String {
-    let line = |finding: &&Finding| {
-        let Finding { code, severity, message, fix } = finding;
-        format!("{code} {severity}: {message} -- {fix}")
+fn finding_lines(findings: &[Finding]) -> String {
+    let line = |finding: &Finding| {
+        let Finding { code, severity, subject, message, cause, fix } = finding;
+        format!("{code} {severity} ({subject}): {message}; {cause} -- {fix}")
     };
     findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -192,20 +191,27 @@ sample topics:
     }
 
     fn finding(code: &str, severity: Severity) -> Finding {
-        Finding { code: code.to_owned(), severity, message: format!("found {code}"), fix: format!("fix {code}") }
+        Finding {
+            code: code.to_owned(),
+            severity,
+            subject: "source".to_owned(),
+            message: format!("found {code}"),
+            cause: format!("why {code}"),
+            fix: format!("fix {code}"),
+        }
     }
 
     #[test]
-    fn findings_are_shown_with_blockers_first() {
-        let report =
-            PrecheckReport { findings: vec![finding("W04", Severity::Warning), finding("B03", Severity::Blocker)] };
-        let expected = " CODE  SEVERITY  FOUND      WHAT TO DO
- B03   blocker   found B03  fix B03
- W04   warning   found W04  fix W04
+    fn findings_are_shown_with_cause_and_fix() {
+        let found = vec![finding("W04", Severity::Warning), finding("B03", Severity::Blocker)];
+        let report = PrecheckReport::new(found);
+        let expected = " CODE  SEVERITY  ABOUT   FOUND      WHY IT MATTERS  WHAT TO DO
+ B03   blocker   source  found B03  why B03         fix B03
+ W04   warning   source  found W04  why W04         fix W04
 blockers=1 warnings=1 infos=0";
         assert_eq!(findings(&report, true), expected);
-        let expected = "B03 blocker: found B03 -- fix B03
-W04 warning: found W04 -- fix W04
+        let expected = "B03 blocker (source): found B03; why B03 -- fix B03
+W04 warning (source): found W04; why W04 -- fix W04
 blockers=1 warnings=1 infos=0";
         assert_eq!(findings(&report, false), expected);
         assert_eq!(findings(&PrecheckReport::default(), true), "blockers=0 warnings=0 infos=0");

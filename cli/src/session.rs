@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use journal::{Event, Gate, GateName, Journal, Meta};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Config, Error, ErrorKind, MigrationId, Result};
-use runtime::{Host, Store};
+use runtime::{Host, Store, secrets};
 use serde::Deserialize;
 
 use crate::args::{Output, RunArgs};
@@ -97,10 +97,22 @@ impl Session {
         &self.line.migration_id
     }
 
-    /// What a further execution is started with: the given configuration, else the one the migration has.
-    pub(crate) fn config_to_start(&self, meta: Option<&Meta>) -> serde_json::Value {
-        let stored = || meta.map(|meta| meta.config.clone()).unwrap_or_default();
-        self.given.as_ref().map_or_else(stored, Config::to_json)
+    /// What a further execution is started with: the given configuration, with its credentials moved into secrets of the
+    /// migration, else the one the migration has.
+    ///
+    /// # Errors
+    /// Those of [`secrets::seal`].
+    pub(crate) async fn config_to_start(&self, meta: Option<&Meta>) -> Result<serde_json::Value> {
+        let Some(given) = &self.given else { return Ok(meta.map(|meta| meta.config.clone()).unwrap_or_default()) };
+        let seal = || secrets::seal(&self.host.aws, given, self.id().as_str());
+        Ok(self.patiently("store the credentials", seal).await?.to_json())
+    }
+
+    /// Deletes the secrets of a migration that is over, which its functions have tried before. Says so when one is left.
+    pub(crate) async fn forget_secrets(&self, config: &Config) {
+        if let Err(error) = secrets::forget(&self.host.aws, config).await {
+            self.console.say(format!("a secret with credentials is left, delete it by hand: {error}"));
+        }
     }
 
     /// Its journal.

@@ -14,7 +14,7 @@ use journal::{Decision, GateName, GateState, Token, Verdict};
 use migration::Phase;
 use serde_json::json;
 
-use support::Bench;
+use support::{Bench, finding};
 
 #[tokio::test]
 async fn a_precheck_with_a_blocker_fails_and_shows_it() {
@@ -312,8 +312,4 @@ async fn a_failed_answer_is_sent_by_the_next_command() {
     bench.wait_for_decision(GateName::ClientSwitch, Verdict::Approve).await;
     bench.journal.transition(Phase::Validating, "operator confirmed").await.unwrap();
     run.await.unwrap().exits(0).prints("awaiting_client_switch -> validating").says("next_command: msk-kraft finalize");
-}
-
-fn finding(code: &str, severity: &str) -> serde_json::Value {
-    json!({"code": code, "severity": severity, "message": format!("found {code}"), "fix": format!("what to do about {code}")})
 }

@@ -60,6 +60,7 @@ async fn tell_evidence(session: &Session, snapshot: &Snapshot) -> Result<()> {
         }
     };
     session.console.say(format!("evidence: {url}"));
+    session.forget_secrets(&config(snapshot)?).await;
     Ok(())
 }
 

@@ -131,6 +131,7 @@ async fn invoke(session: &Session, before: &Snapshot, reason: &str) -> Result<Op
 /// Says what a rollback does not undo.
 async fn tell_what_stays(session: &Session, snapshot: &Snapshot) -> Result<()> {
     let config = Config::from_json(&snapshot.meta.config)?;
+    session.forget_secrets(&config).await;
     let store = session.backup(&config);
     let target = config.target.name();
     match created(session, &config).await {

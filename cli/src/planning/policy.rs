@@ -121,7 +121,20 @@ impl Names<'_> {
             Grant::FindBrokersForWebhook if cutover.producer_freeze_webhook.is_some() => self.grant(Grant::FindBrokers),
             Grant::LookAtLock | Grant::LockEvidence | Grant::FindBrokersForWebhook => Vec::new(),
             Grant::AnswerGates => allow("AnswerTheGates", vec![self.deployment.state_machine_arn()]),
+            Grant::ReadSecrets => allow("ReadTheSecrets", self.secrets().chain(self.given_secrets()).collect()),
+            Grant::StoreSecrets => allow("StoreTheSecretsOfARun", self.secrets().collect()),
+            Grant::ForgetSecrets => allow("ForgetTheSecretsOfARun", self.secrets().collect()),
         }
+    }
+
+    /// The secrets that msk-kraft stores for the time of a run (`runtime::secrets`).
+    fn secrets(&self) -> impl Iterator<Item = String> {
+        std::iter::once(self.deployment.arn("secretsmanager", "secret:msk-kraft/*"))
+    }
+
+    /// The secrets that the configuration names.
+    fn given_secrets(&self) -> impl Iterator<Item = String> {
+        [&self.config.source, &self.config.target].into_iter().filter_map(|cluster| cluster.auth.secret_arn.clone())
     }
 
     /// The backup bucket's key, which only S3 may use on somebody's behalf.

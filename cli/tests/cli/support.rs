@@ -126,10 +126,7 @@ impl Bench {
         ];
         let state_machine = machine.state_machine_arn;
         let bench = Self { journal, env, sfn, state_machine, answers, dir, tokens: AtomicU32::new(0) };
-        bench.answer(
-            "report",
-            json!({"findings": [{"code": "W04", "severity": "warning", "message": "m", "fix": "f"}]}),
-        );
+        bench.answer("report", json!({"findings": [finding("W04", "warning")]}));
         if phase != Phase::Planned {
             bench.create().await;
             bench.go(phase).await;
@@ -297,6 +294,18 @@ impl Bench {
             ended.expect("the binary does not end").unwrap().into()
         })
     }
+}
+
+/// A finding as precheck answers with it.
+pub(crate) fn finding(code: &str, severity: &str) -> Value {
+    json!({
+        "code": code,
+        "severity": severity,
+        "subject": "source",
+        "message": format!("found {code}"),
+        "cause": format!("why {code} matters"),
+        "fix": format!("what to do about {code}"),
+    })
 }
 
 /// What the stand-in takes.

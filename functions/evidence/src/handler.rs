@@ -4,7 +4,7 @@ use evidence::{Envelope, Key, KeyKind};
 use journal::GateName;
 use migration::message::PhaseInput;
 use migration::{Error, Phase, Result};
-use runtime::{Host, Run};
+use runtime::{Host, Run, secrets};
 use serde_json::{Value, json};
 
 use crate::bundle;
@@ -21,6 +21,7 @@ pub(crate) async fn handle(host: &Host, input: PhaseInput) -> Result<Value> {
     let outcome = async {
         let run = host.load(&migration_id).await?;
         if run.meta.phase == Phase::Finalized {
+            secrets::forget_at_end(&host.aws, &run.config).await;
             return Ok(json!({"evidence": run.meta.facts.get("evidence")}));
         }
         finalize(&run).await
@@ -59,6 +60,7 @@ async fn finalize(run: &Run<'_>) -> Result<Value> {
         return Err(error);
     }
     run.journal.transition(Phase::Finalized, &reason(&url, &verdict, envelope.signing_key)).await?;
+    secrets::forget_at_end(&run.host().aws, &run.config).await;
     Ok(json!({"evidence": url, "validation": verdict.overall}))
 }
 

@@ -3,8 +3,8 @@
 use migration::Config;
 use serde_json::Value;
 
-/// The JSON form of `config` for people outside the team. Passwords are references by construction
-/// ([`migration::config::SecretRef`]); a webhook's URL may carry credentials as user or query, so only scheme, host and
+/// The JSON form of `config` for people outside the team. Passwords are in secrets, of which it
+/// holds ARNs ([`migration::config::AuthConfig::sealed`]); a webhook's URL may carry credentials as user or query, so only scheme, host and
 /// path stay.
 pub(crate) fn config(config: &Config) -> Value {
     let mut config = config.clone();

@@ -3,7 +3,7 @@
 use journal::{Decision, FreezeHow, GateName, Side, TailWanted, Verdict};
 use migration::message::Caught;
 use migration::{Error, MigrationId, Phase, Result, TopicPartition};
-use runtime::{Budget, Host, Run, gates};
+use runtime::{Budget, Host, Run, gates, secrets};
 use serde_json::{Value, json};
 
 use crate::enter;
@@ -75,6 +75,7 @@ async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Value> {
     run.journal.transition(Phase::RolledBack, &reason).await?;
     run.journal.set_tail_wanted(TailWanted::Stop).await?;
     producers::unfreeze(run, Side::Source).await?;
+    secrets::forget_at_end(&run.host().aws, &run.config).await;
     let evidence = run.host().evidence(&run.config, &run.id);
     let report = json!({
         "migration_id": run.id,

@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kafka::{AclBinding, GroupListing, MetadataMode};
-use migration::{Config, Result, TopicPartition};
+use kafka::{AclBinding, ClientQuota, GroupListing, MetadataMode, Operations, Transaction};
+use migration::{Config, Error, Result, TopicPartition};
+use topology::transactions::OpenTransaction;
 
 /// Everything about a configuration's clusters and buckets.
 #[derive(Debug, Clone)]
@@ -33,6 +34,13 @@ impl Facts {
     /// The source's topics that are to be copied; none when it could not be reached.
     pub(crate) fn source_topics(&self) -> impl Iterator<Item = (&Arc<str>, &Topic)> {
         self.source.reached.iter().flat_map(|reached| &reached.topics)
+    }
+
+    /// The first reason why a cluster or bucket cannot be used that may pass by itself.
+    pub(crate) fn passing(&self) -> Option<&Error> {
+        let clusters = [&self.source, &self.target].map(|cluster| cluster.reached.as_ref().err());
+        let buckets = [&self.backup, &self.evidence].map(|bucket| bucket.reachable.as_ref().err());
+        clusters.into_iter().chain(buckets).flatten().find(|error| error.kind.is_retryable())
     }
 
     /// The id that both clusters have, if they have the same.
@@ -76,18 +84,26 @@ impl Cluster {
 pub(crate) struct Described {
     /// Whether it is MSK Serverless.
     pub(crate) serverless: bool,
+    /// Whether it is `ACTIVE`: neither being changed nor broken.
+    pub(crate) active: bool,
     /// How it keeps its metadata, when the answer tells.
     pub(crate) mode: Option<MetadataMode>,
     /// Kafka version, such as `3.9.x.kraft`.
     pub(crate) version: Option<String>,
     /// Number of brokers.
     pub(crate) brokers: Option<usize>,
+    /// Availability zones that its brokers are in.
+    pub(crate) zones: usize,
     /// Version of the cluster's settings, which every update has to name.
     pub(crate) current_version: Option<String>,
     /// Type of its brokers, such as `kafka.m7g.xlarge`.
     pub(crate) instance_type: Option<String>,
     /// Provisioned throughput of a broker's storage in MiB/s, when it is switched on.
     pub(crate) provisioned_mib_per_second: Option<i32>,
+    /// Whether its brokers have public addresses.
+    pub(crate) public: bool,
+    /// Whether Prometheus may read its brokers (open monitoring).
+    pub(crate) open_monitoring: bool,
 }
 
 /// What the brokers of a cluster say.
@@ -103,6 +119,8 @@ pub(crate) struct Reached {
     pub(crate) topics: BTreeMap<Arc<str>, Topic>,
     /// Names of the topics that the cluster keeps for itself.
     pub(crate) internal: BTreeSet<Arc<str>>,
+    /// Replicas of all partitions, those of the cluster's own topics too.
+    pub(crate) replicas: usize,
     /// Partitions of `topics` without a leader: nobody can be asked about them.
     pub(crate) leaderless: BTreeSet<TopicPartition>,
 }
@@ -140,7 +158,7 @@ pub(crate) struct Partly<T> {
     /// What was read.
     pub(crate) known: T,
     /// How many could not be read, and the first reason.
-    pub(crate) missing: Option<(usize, migration::Error)>,
+    pub(crate) missing: Option<(usize, Error)>,
 }
 
 /// What only matters of a source.
@@ -148,25 +166,81 @@ pub(crate) struct Partly<T> {
 pub(crate) struct Leaving {
     /// Configs of the topics to be copied.
     pub(crate) configs: Partly<BTreeMap<Arc<str>, TopicConfig>>,
+    /// Configs of its brokers.
+    pub(crate) brokers: Result<Vec<BrokerConfig>>,
     /// Consumer groups, without those of MSK's own checks.
     pub(crate) groups: Result<Vec<GroupListing>>,
     /// `group.instance.id`s of the static members by group.
     pub(crate) static_members: Partly<BTreeMap<String, Vec<String>>>,
     /// ACLs; `None` when the cluster has no authorizer.
     pub(crate) acls: Result<Option<Vec<AclBinding>>>,
-    /// Partitions with an open transaction; `None` when transactions have never been used on the cluster.
-    pub(crate) open_transactions: Option<Partly<BTreeSet<TopicPartition>>>,
+    /// Transactional producers; `None` when the cluster has never had one.
+    pub(crate) transactions: Option<Transactions>,
+    /// Bytes on the leaders by topic.
+    pub(crate) sizes: Result<BTreeMap<Arc<str>, i64>>,
+    /// What was found in the logs that were looked into.
+    pub(crate) sample: Partly<Sample>,
+    /// Client quotas.
+    pub(crate) quotas: Result<Vec<ClientQuota>>,
+    /// What the function may do there.
+    pub(crate) permitted: Permitted,
 }
 
 /// What only matters of a target.
 #[derive(Debug, Clone)]
 pub(crate) struct Arriving {
-    /// Size limits of its brokers.
-    pub(crate) limits: Result<Vec<BrokerLimits>>,
+    /// Configs of its brokers.
+    pub(crate) brokers: Result<Vec<BrokerConfig>>,
     /// Of the topics that the source has too: the largest end offset of their partitions.
     pub(crate) ends: Partly<BTreeMap<Arc<str>, i64>>,
     /// Groups that have, or may have, members.
     pub(crate) active_groups: Result<BTreeSet<String>>,
+    /// Client quotas.
+    pub(crate) quotas: Result<Vec<ClientQuota>>,
+    /// What the function may do there; groups are those of the source.
+    pub(crate) permitted: Permitted,
+    /// Topics that it does not have and would not create, each with what it says.
+    pub(crate) refused: BTreeMap<Arc<str>, kafka::Error>,
+}
+
+/// Transactional producers of a source.
+#[derive(Debug, Clone)]
+pub(crate) struct Transactions {
+    /// The transactional ids that coordinators know; `None` when a broker cannot list them (before Kafka 3.0).
+    pub(crate) producers: Result<Option<Vec<Transaction>>>,
+    /// Transactions that hold a last stable offset back.
+    pub(crate) open: Result<Vec<OpenTransaction>>,
+}
+
+/// The operations that brokers say this function's principal is authorized for (KIP-430).
+#[derive(Debug, Clone)]
+pub(crate) struct Permitted {
+    /// On the cluster as a whole; `None` when the broker does not tell.
+    pub(crate) cluster: Result<Option<Operations>>,
+    /// By topic.
+    pub(crate) topics: Result<BTreeMap<Arc<str>, Operations>>,
+    /// By group, as far as groups could be asked about without changing anything.
+    pub(crate) groups: Partly<BTreeMap<String, Operations>>,
+}
+
+/// What the first megabyte of some logs holds. Nothing else was read: a batch elsewhere can be larger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// Partitions that were looked into, and those that were large enough to matter.
+    pub(crate) partitions: (usize, usize),
+    /// The largest batch that was found in each topic and that holds a single record, so that it cannot be cut.
+    pub(crate) single_records: BTreeMap<Arc<str>, SingleRecord>,
+}
+
+/// A batch that holds one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SingleRecord {
+    /// Its partition.
+    pub(crate) partition: TopicPartition,
+    /// Its offset.
+    pub(crate) offset: i64,
+    /// Bytes of the batch as it is stored.
+    pub(crate) bytes: i64,
 }
 
 /// The configs of a topic that matter here, each as it is in force, wherever it is set.
@@ -180,31 +254,88 @@ pub(crate) struct TopicConfig {
     pub(crate) retention_ms: Option<i64>,
     /// `retention.bytes`, unless it is unlimited.
     pub(crate) retention_bytes: Option<i64>,
+    /// Bounds of record timestamps, unless brokers set the time themselves (`LogAppendTime`).
+    pub(crate) timestamps: Option<TimestampBounds>,
+    /// Names of configs that are set on the topic itself.
+    pub(crate) own: BTreeSet<String>,
 }
 
 impl TopicConfig {
+    /// The largest batch that the target takes for the topic while it is copied, in bytes.
+    pub(crate) fn copy_limit(&self) -> Option<i64> {
+        topology::copying(self.max_message_bytes?).get("max.message.bytes")?.parse().ok()
+    }
+
     /// Whether `cleanup.policy` names `policy`.
     pub(crate) fn cleans_by(&self, policy: &str) -> bool {
         self.cleanup_policy.split(',').any(|part| part.trim() == policy)
     }
 }
 
-/// How large batches may be at one broker, in bytes; none when the broker did not say.
+/// How far a record's timestamp may be from the broker's clock, in milliseconds; `i64::MAX` is no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BrokerLimits {
+pub(crate) struct TimestampBounds {
+    /// In the past.
+    pub(crate) before_ms: i64,
+    /// In the future.
+    pub(crate) after_ms: i64,
+}
+
+/// Configs of one broker; none of what the broker did not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BrokerConfig {
     /// Broker id.
     pub(crate) broker: i32,
     /// `message.max.bytes`.
     pub(crate) message_max_bytes: Option<i64>,
     /// `replica.fetch.max.bytes`.
     pub(crate) replica_fetch_max_bytes: Option<i64>,
+    /// `socket.request.max.bytes`.
+    pub(crate) socket_request_max_bytes: Option<i64>,
+    /// Bounds of the timestamps of topics that set none.
+    pub(crate) timestamps: Option<TimestampBounds>,
+    /// Whether it knows a bound for either side of time, as brokers do from Kafka 3.6 on.
+    pub(crate) bounds_either_side: bool,
+    /// `max.connections` or `max.connections.per.ip`, whichever is smaller.
+    pub(crate) max_connections: Option<i64>,
+    /// Whether `advertised.listeners` was altered while the broker ran.
+    pub(crate) readdressed: bool,
 }
 
 /// A bucket as the functions see it.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     /// Why it cannot be used, if it cannot.
-    pub(crate) reachable: Result<(), String>,
-    /// Whether it has Object Lock; `None` when that does not matter.
-    pub(crate) object_lock: Option<Result<bool>>,
+    pub(crate) reachable: Result<()>,
+    /// The region it is in, when S3 says so.
+    pub(crate) region: Option<String>,
+    /// Whether overwritten and deleted objects are kept as older versions.
+    pub(crate) versioned: Result<bool>,
+    /// Its Object Lock, if it has any.
+    pub(crate) lock: Result<Option<Lock>>,
+    /// What storing an object showed, where that was tried.
+    pub(crate) probe: Option<Probe>,
+}
+
+/// Object Lock of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lock {
+    /// What holds for objects that are stored without a retention of their own.
+    pub(crate) default: Option<DefaultLock>,
+}
+
+/// How long objects are locked that do not say so themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DefaultLock {
+    /// Days.
+    pub(crate) days: i64,
+    /// Compliance mode, in which nobody can unlock them; else governance mode.
+    pub(crate) compliance: bool,
+}
+
+/// What storing an object showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Probe {
+    /// ARN of the KMS key that S3 encrypted it with, if it used one.
+    pub(crate) key: Option<String>,
 }

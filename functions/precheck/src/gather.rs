@@ -1,10 +1,14 @@
-//! Reads both clusters and AWS, all at once where it can, and changes nothing.
+//! Reads both clusters and AWS, all at once where it can. It stores one small object (`buckets`) and changes nothing else.
 //!
-//! The number of requests depends on the brokers, not on the topics; only the members of active groups are asked for one
-//! group at a time, since every group has a coordinator of its own.
+//! The number of requests depends on the brokers, not on the topics; only groups are asked about one at a time, since every
+//! group has a coordinator of its own. What fails for a passing reason is asked again (`kafka::RetryPolicy`, and the AWS
+//! SDK's own retries), so that what is missing in the end is worth a finding.
 
-mod bucket;
+mod brokers;
+mod buckets;
 mod msk;
+mod permitted;
+mod sample;
 mod source;
 mod target;
 
@@ -25,21 +29,24 @@ pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts 
         msk::describe(&host.aws, &config.target),
         reach(host, &config.source),
         reach(host, &config.target),
-        bucket::look(&host.aws.s3, &config.backup.s3_bucket, false),
-        bucket::look(&host.aws.s3, &config.evidence.s3_bucket, config.evidence.retention.is_some()),
+        buckets::backup(&host.aws.s3, &config),
+        buckets::evidence(&host.aws.s3, &config),
     );
-    let (leaving, arriving) = tokio::join!(
-        async {
-            let (cluster, reached) = source.as_ref().ok()?;
-            Some(source::read(cluster, reached).await)
-        },
-        async {
-            let (cluster, reached) = target.as_ref().ok()?;
-            let both = |topic: &&Arc<str>| source.as_ref().is_ok_and(|(_, source)| source.topics.contains_key(*topic));
-            let shared: Vec<_> = reached.topics.keys().filter(both).cloned().collect();
-            Some(target::read(cluster, reached, &shared).await)
-        },
-    );
+    let leaving = async {
+        let (cluster, reached) = source.as_ref().ok()?;
+        Some(source::read(cluster, reached).await)
+    };
+    let arriving = async {
+        let (cluster, reached) = target.as_ref().ok()?;
+        Some(target::read(cluster, reached, source.as_ref().ok().map(|(_, source)| source)).await)
+    };
+    let (leaving, arriving) = tokio::join!(leaving, arriving);
+    let arriving = match (arriving, &source, &leaving, &target) {
+        (Some(known), Ok((_, from)), Some(leaving), Ok((cluster, to))) => {
+            Some(target::ask_for(cluster, to, (from, leaving), known).await)
+        }
+        (known, ..) => known,
+    };
     Facts {
         copying,
         source: Cluster { described: source_described, reached: source.map(|(_, reached)| reached) },
@@ -61,8 +68,10 @@ async fn reach(host: &Host, config: &ClusterConfig) -> Result<(kafka::Cluster, R
     let topics = cluster.topics().await?;
     let brokers = cluster.brokers().await?.iter().map(|broker| broker.id).collect();
     let leaderless = leaderless(&topics);
+    let replicas = replicas(&topics);
     let (topics, internal) = sort_out(topics);
-    let reached = Reached { id: cluster.id(), mode: cluster.metadata_mode(), brokers, topics, internal, leaderless };
+    let mode = cluster.metadata_mode();
+    let reached = Reached { id: cluster.id(), mode, brokers, topics, internal, replicas, leaderless };
     Ok((cluster, reached))
 }
 
@@ -74,6 +83,10 @@ fn leaderless(topics: &[TopicInfo]) -> BTreeSet<TopicPartition> {
     let own = topics.iter().filter(|topic| !is_internal(topic));
     let partitions = own.flat_map(|topic| topic.topic_partitions().zip(&topic.partitions));
     partitions.filter(|(_, info)| info.leader.is_none()).map(|(partition, _)| partition).collect()
+}
+
+fn replicas(topics: &[TopicInfo]) -> usize {
+    topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.replicas.len()).sum()
 }
 
 fn is_internal(topic: &TopicInfo) -> bool {
@@ -146,7 +159,7 @@ mod tests {
         assert_eq!(leaderless, BTreeSet::from([TopicPartition::new("orders", 1)]));
         let (topics, internal) = sort_out(topics);
         let mode = kafka::MetadataMode::KRaft;
-        let reached = Reached { id: None, mode, brokers: vec![1], topics, internal, leaderless };
+        let reached = Reached { id: None, mode, brokers: vec![1], topics, internal, replicas: 7, leaderless };
         assert_eq!(reached.led(reached.topics.keys()), [TopicPartition::new("orders", 0)]);
         assert!(reached.led([&"absent".into()]).is_empty());
     }

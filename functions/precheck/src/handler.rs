@@ -43,6 +43,10 @@ async fn check(host: &Host, id: &MigrationId) -> Result<Value> {
     run.journal.transition(Phase::Precheck, "").await?;
     let copying = run.meta.facts.contains_key(BATCHES);
     let facts = gather::gather(host, run.config.clone(), copying).await;
+    if let Some(error) = facts.passing() {
+        // Not a verdict: the state machine asks again.
+        return Err(Error::transient(format_args!("precheck could not ask everything: {}", error.message)));
+    }
     let report = store(&run, &facts, rules::judge(&facts)).await?;
     for Finding { code, severity, message, .. } in &report.findings {
         tracing::info!(run = %id, %severity, code, "{message}");
@@ -61,7 +65,7 @@ async fn store(run: &Run<'_>, facts: &Facts, report: PrecheckReport) -> Result<P
         Err(error) => {
             let mut findings = report.findings;
             findings.push(rules::cannot_store(facts, &error));
-            Ok(rules::report(findings))
+            Ok(PrecheckReport::new(findings))
         }
     }
 }
@@ -91,12 +95,25 @@ mod tests {
     }
 
     #[test]
+    fn only_what_may_pass_by_itself_is_asked_again() {
+        let mut facts = sample::facts();
+        assert_eq!(facts.passing(), None);
+        facts.target.reached = Err(Error::blocked("unknown user"));
+        facts.backup.reachable = Err(Error::blocked("it does not exist (HTTP 404)"));
+        assert_eq!(facts.passing(), None);
+        facts.evidence.reachable = Err(Error::transient("S3 answered HTTP 503"));
+        assert_eq!(facts.passing().map(|error| error.message.as_str()), Some("S3 answered HTTP 503"));
+        facts.source.reached = Err(Error::transient("NOT_CONTROLLER"));
+        assert_eq!(facts.passing().map(|error| error.message.as_str()), Some("NOT_CONTROLLER"));
+    }
+
+    #[test]
     fn every_blocker_is_named() {
         let mut facts = sample::facts();
         facts.config.cutover.reverse_replication_enabled = true;
-        facts.backup.reachable = Err("gone".to_owned());
+        facts.backup.reachable = Err(Error::blocked("gone"));
         let error = verdict(&rules::judge(&facts)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Blocked);
-        assert!(error.message.starts_with("B07 backup bucket 'segments' cannot be used: gone; B13 "), "{error}");
+        assert!(error.message.starts_with("B07 backup S3 bucket 'segments' cannot be used: gone; B13 "), "{error}");
     }
 }

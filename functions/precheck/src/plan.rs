@@ -144,7 +144,7 @@ fn unread(facts: &Facts, read: &Source) -> Vec<String> {
     if let Some((topics, error)) = facts.leaving.as_ref().and_then(|leaving| leaving.configs.missing.as_ref()) {
         lines.push(format!("configs of {topics} topics: {}", error.message));
     }
-    if let Some(Err(error)) = facts.arriving.as_ref().map(|arriving| &arriving.limits) {
+    if let Some(Err(error)) = facts.arriving.as_ref().map(|arriving| &arriving.brokers) {
         lines.push(format!("limits of the target's brokers: {}", error.message));
     }
     lines

@@ -1,68 +1,72 @@
 //! From what was gathered to findings: pure functions, one for each concern.
 //!
 //! Codes are stable: `B` blocks, `W` warns, `I` informs. A number is never used again for something else.
+//! `docs/PRECHECK_CODES.md` lists them.
 
+mod broker_types;
 mod buckets;
 mod clients;
 mod clusters;
+mod finding;
+mod in_place;
+mod permissions;
+mod quotas;
+mod records;
 mod security;
 mod sizes;
 mod topics;
+mod transactions;
 mod unread;
 
-use std::fmt::Display;
+use std::sync::Arc;
 
-use migration::report::{Finding, PrecheckReport, Severity};
+use migration::TopicPartition;
+use migration::report::{Estimate, Finding, PrecheckReport};
 
-use crate::facts::Facts;
-
-/// Names that a message lists before it only counts.
-const NAMED: usize = 5;
-
-/// Judges what was gathered.
-pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
-    const RULES: [fn(&Facts) -> Vec<Finding>; 7] =
-        [clusters::judge, buckets::judge, sizes::judge, topics::judge, clients::judge, security::judge, unread::judge];
-    report(RULES.iter().flat_map(|rule| rule(facts)).collect())
-}
-
-/// A report of `findings` in the order in which they are shown.
-pub(crate) fn report(mut findings: Vec<Finding>) -> PrecheckReport {
-    findings.sort_by(|a, b| (a.severity, &a.code).cmp(&(b.severity, &b.code)));
-    PrecheckReport { findings }
-}
+use crate::estimate;
+use crate::facts::{Cluster, Facts, Reached, Topic};
 
 pub(crate) use buckets::cannot_store;
 pub(crate) use sizes::too_small;
 
-/// Something without which the migration cannot begin.
-fn blocker(code: &str, message: impl Display, fix: impl Display) -> Finding {
-    finding(Severity::Blocker, code, message, fix)
+/// Judges what was gathered.
+pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
+    const RULES: [fn(&Facts) -> Vec<Finding>; 13] = [
+        clusters::judge,
+        buckets::judge,
+        sizes::judge,
+        topics::judge,
+        records::judge,
+        clients::judge,
+        transactions::judge,
+        quotas::judge,
+        permissions::judge,
+        broker_types::judge,
+        security::judge,
+        in_place::judge,
+        unread::judge,
+    ];
+    PrecheckReport::new(RULES.iter().flat_map(|rule| rule(facts)).collect())
 }
 
-/// Something that somebody should know.
-fn warning(code: &str, message: impl Display, fix: impl Display) -> Finding {
-    finding(Severity::Warning, code, message, fix)
+/// How long the seed would take, when the clusters and their sizes are known.
+fn estimated(facts: &Facts) -> Option<Estimate> {
+    let (source, target) = (facts.source.reached.as_ref().ok()?, facts.target.reached.as_ref().ok()?);
+    let sizes = facts.leaving.as_ref()?.sizes.as_ref().ok()?;
+    // Only the bytes of topics are known here: their partitions are taken to be alike.
+    let alike = |(name, topic): (&Arc<str>, &Topic)| {
+        let bytes = sizes.get(name).copied().unwrap_or(0) / topic.partitions.max(1) as i64;
+        let partition = |number| (TopicPartition::new(name.clone(), number), bytes, topic.replication_factor);
+        (0..topic.partitions as i32).map(partition).collect::<Vec<_>>()
+    };
+    let sizes: Vec<_> = source.topics.iter().flat_map(alike).collect();
+    let work = estimate::Work::new(&facts.config, &sizes);
+    let (source, target) = (speed(&facts.source, source), speed(&facts.target, target));
+    Some(estimate::seed(&facts.config, &source, &target, &work))
 }
 
-fn finding(severity: Severity, code: &str, message: impl Display, fix: impl Display) -> Finding {
-    Finding { code: code.to_owned(), severity, message: message.to_string(), fix: fix.to_string() }
-}
-
-/// The first few of `names`, and how many there are besides.
-fn few<T: Display>(names: impl IntoIterator<Item = T>) -> String {
-    let mut names = names.into_iter();
-    let mut text = names.by_ref().take(NAMED).map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
-    match names.count() {
-        0 => {}
-        more => text.push_str(&format!(" and {more} more")),
-    }
-    text
-}
-
-/// `1 topic`, `2 topics`.
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+fn speed<'a>(cluster: &'a Cluster, reached: &Reached) -> estimate::Side<'a> {
+    estimate::Side { described: cluster.described.as_ref().ok(), brokers: reached.brokers.len() }
 }
 
 #[cfg(test)]
@@ -76,19 +80,15 @@ mod tests {
     }
 
     #[test]
-    fn blockers_come_first_then_codes() {
+    fn blockers_come_first_then_codes_then_subjects() {
         let mut facts = sample::facts();
         facts.config.cutover.reverse_replication_enabled = true;
-        facts.config.backup.kms_key_arn = Some("arn:aws:kms:us-east-1:1:key/k".into());
+        facts.target.described = Err(migration::Error::blocked("denied"));
+        facts.source.described = Err(migration::Error::blocked("denied"));
         facts.config.target.cluster_arn = facts.config.source.cluster_arn.clone();
-        assert_eq!(sample::codes(&judge(&facts).findings), ["B05", "B13", "W03"]);
-    }
-
-    #[test]
-    fn long_lists_are_cut() {
-        assert_eq!(few(["a", "b"]), "a, b");
-        assert_eq!(few(1..=5), "1, 2, 3, 4, 5");
-        assert_eq!(few(1..=8), "1, 2, 3, 4, 5 and 3 more");
-        assert_eq!((count(1, "topic"), count(2, "topic")), ("1 topic".into(), "2 topics".into()));
+        let report = judge(&facts);
+        let order: Vec<_> =
+            report.findings.iter().map(|finding| (finding.code.as_str(), finding.subject.as_str())).collect();
+        assert_eq!(order, [("B05", "source and target"), ("B13", "cutover"), ("W13", "source"), ("W13", "target")]);
     }
 }

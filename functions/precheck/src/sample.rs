@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kafka::MetadataMode;
+use kafka::{AclBinding, AclOperation, AclPermission, AclResource, MetadataMode, Operations, PatternType};
 use migration::Config;
 use migration::report::Finding;
 use serde_json::json;
 
 use crate::facts::{
-    Arriving, BrokerLimits, Bucket, Cluster, Described, Facts, Leaving, Partly, Reached, Topic, TopicConfig,
+    Arriving, BrokerConfig, Bucket, Cluster, Described, Facts, Leaving, Partly, Permitted, Probe, Reached,
+    TimestampBounds, Topic, TopicConfig,
 };
 
 /// The largest batch that a topic and a broker take unless they are told otherwise, in bytes.
@@ -24,18 +25,43 @@ pub(crate) fn facts() -> Facts {
         target: cluster(MetadataMode::KRaft, "3.9.x.kraft", "target-id", &[]),
         leaving: Some(Leaving {
             configs: Partly { known: BTreeMap::from([("orders".into(), topic_config())]), missing: None },
+            brokers: Ok((1..=3).map(broker_config).collect()),
             groups: Ok(Vec::new()),
             static_members: Partly::default(),
             acls: Ok(Some(Vec::new())),
-            open_transactions: None,
+            transactions: None,
+            sizes: Ok(BTreeMap::from([("orders".into(), 700)])),
+            sample: Partly::default(),
+            quotas: Ok(Vec::new()),
+            permitted: permitted(&["orders"]),
         }),
         arriving: Some(Arriving {
-            limits: Ok((1..=3).map(broker_limits).collect()),
+            brokers: Ok((1..=3).map(broker_config).collect()),
             ends: Partly::default(),
             active_groups: Ok(BTreeSet::new()),
+            quotas: Ok(Vec::new()),
+            permitted: permitted(&[]),
+            refused: BTreeMap::new(),
         }),
-        backup: Bucket { reachable: Ok(()), object_lock: None },
-        evidence: Bucket { reachable: Ok(()), object_lock: None },
+        backup: bucket(Some(Probe { key: None })),
+        evidence: bucket(None),
+    }
+}
+
+/// A bucket without Object Lock in the region of both clusters.
+fn bucket(probe: Option<Probe>) -> Bucket {
+    let region = Some("us-east-1".to_owned());
+    Bucket { reachable: Ok(()), region, versioned: Ok(true), lock: Ok(None), probe }
+}
+
+/// Everything, on the cluster and on `topics`.
+fn permitted(topics: &[&str]) -> Permitted {
+    let everything: Vec<_> = (0..16).map(AclOperation::from).collect();
+    let everything = Operations::of(&everything);
+    Permitted {
+        cluster: Ok(Some(everything)),
+        topics: Ok(topics.iter().map(|topic| ((*topic).into(), everything)).collect()),
+        groups: Partly::default(),
     }
 }
 
@@ -55,12 +81,16 @@ fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Clus
     Cluster {
         described: Ok(Described {
             serverless: false,
+            active: true,
             mode: Some(mode),
             version: Some(version.to_owned()),
             brokers: Some(3),
+            zones: 3,
             current_version: Some("K1".to_owned()),
             instance_type: Some("kafka.m5.large".to_owned()),
             provisioned_mib_per_second: None,
+            public: false,
+            open_monitoring: false,
         }),
         reached: Ok(Reached {
             id: Some(id.to_owned()),
@@ -68,6 +98,7 @@ fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Clus
             brokers: vec![1, 2, 3],
             topics: topics.iter().map(|name| ((*name).into(), topic(2))).collect(),
             internal: BTreeSet::from(["__consumer_offsets".into()]),
+            replicas: 0,
             leaderless: BTreeSet::new(),
         }),
     }
@@ -85,12 +116,39 @@ pub(crate) fn topic_config() -> TopicConfig {
         cleanup_policy: "delete".to_owned(),
         retention_ms: None,
         retention_bytes: None,
+        timestamps: Some(UNBOUNDED),
+        own: BTreeSet::new(),
     }
 }
 
-/// Kafka's own defaults.
-pub(crate) fn broker_limits(broker: i32) -> BrokerLimits {
-    BrokerLimits { broker, message_max_bytes: Some(DEFAULT_MESSAGE_BYTES), replica_fetch_max_bytes: Some(1_048_576) }
+/// No bounds of timestamps.
+const UNBOUNDED: TimestampBounds = TimestampBounds { before_ms: i64::MAX, after_ms: i64::MAX };
+
+/// Defaults of Kafka 3.9.
+fn broker_config(broker: i32) -> BrokerConfig {
+    BrokerConfig {
+        broker,
+        message_max_bytes: Some(DEFAULT_MESSAGE_BYTES),
+        replica_fetch_max_bytes: Some(1_048_576),
+        socket_request_max_bytes: Some(104_857_600),
+        timestamps: Some(UNBOUNDED),
+        bounds_either_side: true,
+        max_connections: Some(i64::from(i32::MAX)),
+        readdressed: false,
+    }
+}
+
+/// Lets `principal` read the topic `name`.
+pub(crate) fn acl(principal: &str, name: &str) -> AclBinding {
+    AclBinding {
+        resource: AclResource::Topic,
+        name: name.to_owned(),
+        pattern: PatternType::Literal,
+        principal: principal.to_owned(),
+        host: "*".to_owned(),
+        operation: AclOperation::Read,
+        permission: AclPermission::Allow,
+    }
 }
 
 /// What only matters of the source.
@@ -123,4 +181,10 @@ pub(crate) fn with_configs(facts: &mut Facts, configs: &[(&str, TopicConfig)]) {
 /// The codes of `findings` in their order.
 pub(crate) fn codes(findings: &[Finding]) -> Vec<&str> {
     findings.iter().map(|finding| finding.code.as_str()).collect()
+}
+
+/// The only one of `findings`, which has to have this code.
+pub(crate) fn one(findings: Vec<Finding>, code: &str) -> Finding {
+    assert_eq!(codes(&findings), [code], "{findings:?}");
+    findings.into_iter().next().unwrap()
 }

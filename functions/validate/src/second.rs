@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use kafka::{Sasl, Settings};
 use migration::{Error, Result, TopicPartition};
 use rskafka::BackoffConfig;
 use rskafka::client::error::{Error as ClientError, ProtocolError, RequestError};
 use rskafka::client::partition::{OffsetAt, PartitionClient, UnknownTopicHandling};
-use rskafka::client::{Client, ClientBuilder};
+use rskafka::client::{Client, ClientBuilder, Credentials, OauthBearerCredentials, SaslConfig};
 
 /// How long one question is repeated. Without a bound rskafka repeats it for ever.
 const RETRY_FOR: Duration = Duration::from_secs(30);
@@ -49,18 +51,24 @@ pub(crate) enum Read {
 }
 
 impl Second {
-    /// Connects to `bootstrap`, `host:port` separated by commas.
+    /// Connects as `settings` say.
     ///
     /// # Errors
     /// Transient when no broker answers.
-    pub(crate) async fn connect(bootstrap: &str) -> Result<Self> {
-        let brokers = bootstrap.split(',').map(|server| server.trim().to_owned()).collect();
+    pub(crate) async fn connect(settings: &Settings) -> Result<Self> {
         let backoff = BackoffConfig {
             max_backoff: Duration::from_secs(2),
             deadline: Some(RETRY_FOR),
             ..BackoffConfig::default()
         };
-        let builder = ClientBuilder::new(brokers).client_id("msk-kraft-validate").backoff_config(backoff);
+        let mut builder = ClientBuilder::new(settings.bootstrap.clone());
+        builder = builder.client_id("msk-kraft-validate").backoff_config(backoff);
+        if let Some(tls) = settings.auth.tls() {
+            builder = builder.tls_config(tls.client_config());
+        }
+        if let Some(sasl) = settings.auth.sasl() {
+            builder = builder.sasl_config(sasl_config(sasl));
+        }
         let client = bounded("connect", builder.build()).await?.map_err(|error| failed("connect", &error))?;
         Ok(Self { client: Arc::new(client) })
     }
@@ -106,6 +114,25 @@ impl Second {
             Err(ClientError::ServerError { protocol_error: ProtocolError::OffsetOutOfRange, .. }) => Ok(Read::Missing),
             Err(error) if is_unreadable(&error) => Ok(Read::Unreadable(error.to_string())),
             Err(error) => Err(failed("fetch", &error).at(partition)),
+        }
+    }
+}
+
+/// The same credentials for rskafka, which does not sign in again on an open connection: brokers that limit sessions close
+/// it, and it connects anew.
+fn sasl_config(sasl: &Sasl) -> SaslConfig {
+    match sasl {
+        Sasl::ScramSha512 { username, password } => {
+            SaslConfig::ScramSha512(Credentials::new(username.clone(), password.expose().to_owned()))
+        }
+        Sasl::MskIam(iam) => {
+            let iam = iam.clone();
+            let token = move || {
+                let iam = iam.clone();
+                async move { iam.token().await.map_err(Into::into) }.boxed()
+            };
+            let (callback, authz_id, bearer_kvs) = (Arc::new(token), None, Vec::new());
+            SaslConfig::Oauthbearer(OauthBearerCredentials { callback, authz_id, bearer_kvs })
         }
     }
 }

@@ -91,7 +91,7 @@ async fn compare_all(
 /// Asks both clusters once what the comparison of `left` needs.
 async fn prepare<'a>(run: &'a Run<'_>, left: &[PartitionProgress]) -> Result<Bench<'a>> {
     let (source, target) = (run.source().await?, run.target().await?);
-    let bootstrap = runtime::clusters::bootstrap_servers(&run.host().aws, &run.config.target).await?;
+    let settings = runtime::clusters::settings(&run.host().aws, &run.config.target).await?;
     let wanted: BTreeSet<TopicPartition> = left.iter().map(|progress| progress.partition.clone()).collect();
     let source_ends = ends(&source, present(&source, &wanted).await?).await?;
     let on_target = present(&target, &wanted).await?;
@@ -112,7 +112,7 @@ async fn prepare<'a>(run: &'a Run<'_>, left: &[PartitionProgress]) -> Result<Ben
         store: &run.store,
         source,
         target,
-        second: Second::connect(&bootstrap).await?,
+        second: Second::connect(&settings).await?,
         source_ends,
         policies,
         on_target,

@@ -61,7 +61,12 @@ macro_rules! calls {
 
 calls! {
     ApiVersionsRequest => ApiVersionsResponse, ApiVersions, 3..=3;
+    SaslHandshakeRequest => SaslHandshakeResponse, SaslHandshake, 1..=1;
+    // v1 is the first that limits sessions (KIP-368).
+    SaslAuthenticateRequest => SaslAuthenticateResponse, SaslAuthenticate, 1..=2;
     MetadataRequest => MetadataResponse, Metadata, 9..=12;
+    // v1 is about controllers too (KIP-919), v2 about brokers that are fenced.
+    DescribeClusterRequest => DescribeClusterResponse, DescribeCluster, 0..=0;
     FindCoordinatorRequest => FindCoordinatorResponse, FindCoordinator, 3..=4;
     // From v13 on topics are named by id only.
     FetchRequest => FetchResponse, Fetch, 4..=12;
@@ -76,6 +81,9 @@ calls! {
     IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, IncrementalAlterConfigs, 0..=1;
     DescribeAclsRequest => DescribeAclsResponse, DescribeAcls, 1..=3;
     CreateAclsRequest => CreateAclsResponse, CreateAcls, 1..=3;
+    DescribeClientQuotasRequest => DescribeClientQuotasResponse, DescribeClientQuotas, 0..=1;
+    AlterClientQuotasRequest => AlterClientQuotasResponse, AlterClientQuotas, 0..=1;
+    DescribeUserScramCredentialsRequest => DescribeUserScramCredentialsResponse, DescribeUserScramCredentials, 0..=0;
     DescribeLogDirsRequest => DescribeLogDirsResponse, DescribeLogDirs, 1..=4;
     DescribeProducersRequest => DescribeProducersResponse, DescribeProducers, 0..=0;
     ListTransactionsRequest => ListTransactionsResponse, ListTransactions, 0..=1;

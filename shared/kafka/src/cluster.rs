@@ -229,7 +229,11 @@ async fn ask_bootstrap(settings: &Settings) -> Result<(Connection, Metadata)> {
 
 async fn ask_server(address: &str, settings: &Settings) -> Result<(Connection, Metadata)> {
     let connection = Connection::open(address, settings).await?;
-    let answer = connection.call(&Metadata::request(), Duration::ZERO).await?;
+    let answer =
+        connection.call(&Metadata::request(), Duration::ZERO).await.map_err(|error| match settings.auth.sasl() {
+            None => error.if_closed("a listener for SASL does that: check that the port fits auth.mode"),
+            Some(_) => error,
+        })?;
     Ok((connection, Metadata::from_response(answer)?))
 }
 

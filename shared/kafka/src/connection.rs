@@ -9,26 +9,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes, VersionRange};
+use bytes::Bytes;
+use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::{StrBytes, VersionRange};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::api::Call;
+use crate::auth::Auth;
+use crate::codec::{CLIENT_ID, decode, encode};
 use crate::error::{Error, Place, Result, check};
 use crate::frame::serve;
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::{Api, transport};
 
 /// Requests that may wait to be written before callers have to wait themselves.
 const QUEUED_REQUESTS: usize = 64;
-
-/// Bytes of the length before a frame.
-const LENGTH: usize = size_of::<i32>();
-
-/// The name under which brokers know this client.
-const CLIENT_ID: &str = "msk-kraft";
 
 /// A request on its way to the socket.
 #[derive(Debug)]
@@ -66,7 +63,7 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Connects to `address` (`host:port`) and asks the broker for its versions (KIP-35).
+    /// Connects to `address` (`host:port`), signs in, and asks the broker for its versions (KIP-35).
     pub(crate) async fn open(address: &str, settings: &Settings) -> Result<Self> {
         let broker: Arc<str> = address.into();
         let timeout = settings.connect_timeout;
@@ -78,11 +75,11 @@ impl Connection {
     }
 
     async fn handshake(broker: Arc<str>, settings: &Settings) -> Result<Self> {
-        let stream = transport::open(&broker, &settings.auth)
-            .await
-            .map_err(|error| Error::Io { broker: broker.clone(), message: error.to_string() })?;
+        let stream = transport::open(&broker, &settings.auth).await?;
+        let session = settings.auth.sasl().map(|sasl| Session::new(broker.clone(), sasl.clone()));
         let (outgoing, requests) = mpsc::channel(QUEUED_REQUESTS);
-        let task = tokio::spawn(serve(stream, requests, broker.clone(), settings.max_response_bytes)).abort_handle();
+        let serving = serve(stream, requests, session, broker.clone(), settings.max_response_bytes);
+        let task = tokio::spawn(serving).abort_handle();
         let mut connection = Self {
             broker,
             versions: HashMap::from([(Api::ApiVersions as i16, <ApiVersionsRequest as Call>::VERSIONS)]),
@@ -91,7 +88,10 @@ impl Connection {
             request_timeout: settings.request_timeout,
             task,
         };
-        connection.versions = connection.ask_versions().await?;
+        connection.versions = connection.ask_versions().await.map_err(|error| match settings.auth {
+            Auth::Plaintext => error.if_closed("a listener for TLS does that: check that the port fits auth.mode"),
+            Auth::Tls(_) | Auth::Sasl(..) => error,
+        })?;
         Ok(connection)
     }
 
@@ -105,7 +105,7 @@ impl Connection {
             return Err(self.unsupported::<ApiVersionsRequest>(None));
         }
         let answer: ApiVersionsResponse =
-            self.decode::<ApiVersionsRequest>(frame, <ApiVersionsRequest as Call>::VERSIONS.max)?;
+            decode::<ApiVersionsRequest>(&self.broker, frame, <ApiVersionsRequest as Call>::VERSIONS.max)?;
         check(Api::ApiVersions, answer.error_code, || Place::Cluster, None)?;
         let range = |min, max| VersionRange { min, max };
         Ok(answer.api_keys.iter().map(|api| (api.api_key, range(api.min_version, api.max_version))).collect())
@@ -144,12 +144,12 @@ impl Connection {
     pub(crate) async fn call<C: Call>(&self, request: &C, broker_wait: Duration) -> Result<C::Response> {
         let version = self.version::<C>()?;
         let answer = self.exchange(request, version, self.request_timeout + broker_wait).await?;
-        self.decode::<C>(answer, version)
+        decode::<C>(&self.broker, answer, version)
     }
 
     async fn exchange<C: Call>(&self, request: &C, version: i16, timeout: Duration) -> Result<Bytes> {
         let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
-        let frame = self.encode(request, version, correlation)?;
+        let frame = encode(&self.broker, request, version, correlation)?;
         let (answer, answered) = oneshot::channel();
         let exchange = async {
             let outgoing = Outgoing { frame, pending: Pending { correlation, answer } };
@@ -163,43 +163,6 @@ impl Connection {
                 Err(Error::Timeout { broker: self.broker.clone(), api: C::API, after: timeout })
             }
         }
-    }
-
-    fn encode<C: Call>(&self, request: &C, version: i16, correlation: i32) -> Result<Vec<Bytes>> {
-        let header = RequestHeader::default()
-            .with_request_api_key(C::API as i16)
-            .with_request_api_version(version)
-            .with_correlation_id(correlation)
-            .with_client_id(Some(StrBytes::from_static_str(CLIENT_ID)));
-        let cannot = |error: String| self.protocol(format_args!("cannot encode {:?} v{version}: {error}", C::API));
-        let mut front = BytesMut::from(&[0; LENGTH][..]);
-        header.encode(&mut front, C::header_version(version)).map_err(|error| cannot(error.to_string()))?;
-        let request = request.pieces(version).map_err(cannot)?;
-        let size = front.len() - LENGTH + request.iter().map(Bytes::len).sum::<usize>();
-        let size = i32::try_from(size).map_err(|error| cannot(error.to_string()))?;
-        front[..LENGTH].copy_from_slice(&size.to_be_bytes());
-        Ok([front.freeze()].into_iter().chain(request).collect())
-    }
-
-    fn decode<C: Call>(&self, mut answer: Bytes, version: i16) -> Result<C::Response> {
-        let decoded = (|| {
-            ResponseHeader::decode(&mut answer, C::Response::header_version(version))?;
-            C::Response::decode(&mut answer, version)
-        })();
-        let decoded = decoded.map_err(|error| {
-            self.protocol(format_args!("cannot read the answer to {:?} v{version}: {error}", C::API))
-        })?;
-        if answer.has_remaining() {
-            let extra = answer.remaining();
-            return Err(
-                self.protocol(format_args!("{extra} bytes too many after the answer to {:?} v{version}", C::API))
-            );
-        }
-        Ok(decoded)
-    }
-
-    fn protocol(&self, message: std::fmt::Arguments<'_>) -> Error {
-        Error::Protocol { broker: self.broker.clone(), message: message.to_string() }
     }
 
     fn closed(&self) -> Error {

@@ -82,6 +82,24 @@ pub enum Error {
         /// What was wrong with it.
         message: String,
     },
+    /// Broker and client do not accept each other's certificates, or one of them does not speak TLS.
+    #[error("TLS to {broker}: {message}")]
+    Tls {
+        /// Address of the broker.
+        broker: Arc<str>,
+        /// What is wrong, and what to check.
+        message: String,
+    },
+    /// The broker does not accept who the client says it is.
+    #[error("{broker} refuses {mechanism}: {message}")]
+    Authentication {
+        /// Address of the broker.
+        broker: Arc<str>,
+        /// The SASL mechanism.
+        mechanism: &'static str,
+        /// What the broker said, and what to check.
+        message: String,
+    },
     /// The broker does not have an API that the work needs, in any version known here.
     #[error("{broker} cannot do {api:?}: it offers {}, needed is {needed}", offer(offered))]
     UnsupportedApi {
@@ -140,7 +158,7 @@ impl Error {
         match self {
             Self::Io { .. } | Self::Timeout { .. } | Self::Closed { .. } => ErrorKind::Transient,
             Self::NoLeader { .. } | Self::Unreachable { .. } => ErrorKind::Transient,
-            Self::UnsupportedApi { .. } => ErrorKind::Blocked,
+            Self::UnsupportedApi { .. } | Self::Tls { .. } | Self::Authentication { .. } => ErrorKind::Blocked,
             Self::Protocol { .. } | Self::Usage { .. } => ErrorKind::Internal,
             // What a broker up to 2.8 says of a config that it does not accept.
             Self::Broker { api: Api::IncrementalAlterConfigs, code: Code::InvalidRequest, .. } => ErrorKind::Invalid,
@@ -151,6 +169,14 @@ impl Error {
     /// Whether the same request can succeed when it is repeated.
     pub fn is_retryable(&self) -> bool {
         self.kind().is_retryable()
+    }
+
+    /// The same with what it probably means, if the connection was closed.
+    pub(crate) fn if_closed(self, hint: &str) -> Self {
+        match self {
+            Self::Closed { broker } => Self::Io { broker, message: format!("closed by the broker; {hint}") },
+            other => other,
+        }
     }
 
     /// The error code, if a broker answered with one.

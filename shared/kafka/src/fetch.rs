@@ -99,6 +99,16 @@ impl Cluster {
         self.per_leader(positions, |leader, positions| self.fetch_at(leader, positions, options)).await
     }
 
+    /// Like [`Cluster::fetch`], and asks again for partitions with a retryable error, up to the retry deadline.
+    pub async fn fetch_retrying(
+        &self,
+        positions: &[FetchPosition],
+        options: &FetchOptions,
+    ) -> Each<TopicPartition, Fetched> {
+        let attempt = |open: Vec<FetchPosition>| async move { self.fetch(&open, options).await };
+        self.settle(positions.to_vec(), |position| position.partition.clone(), attempt).await
+    }
+
     async fn fetch_at(
         &self,
         leader: i32,

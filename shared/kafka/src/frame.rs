@@ -2,54 +2,100 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use bytes_utils::SegmentedBuf;
+use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::connection::{Outgoing, Pending};
-use crate::error::Error;
-use crate::transport::Stream;
+use crate::error::{Error, Result};
+use crate::session::{Exchange, Session};
+use crate::transport::{Stream, UnexpectedTls, failure};
 
 /// Smallest answer there is: a correlation id.
 const MIN_FRAME: usize = 4;
+
+/// How long the broker's last words are waited for when nothing can be written any more.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Serves one connection until the broker closes it, it breaks, or nobody wants it any more. Requests that wait when it
 /// ends are told so by the loss of their channel.
 pub(crate) async fn serve(
     stream: Box<dyn Stream>,
     requests: mpsc::Receiver<Outgoing>,
+    session: Option<Session>,
     broker: Arc<str>,
     max_frame: usize,
 ) {
     let (reader, writer) = tokio::io::split(stream);
     // Unbounded, since the queue of requests in front of it is bounded and a broker has to answer them all anyway.
     let (sent, waiting) = mpsc::unbounded_channel();
+    let reading = read_answers(reader, waiting, broker.clone(), max_frame);
+    let mut reading = std::pin::pin!(reading);
+    let mut wire = Wire { writer, sent, broker: broker.clone() };
+    let mut writing = std::pin::pin!(write_requests(&mut wire, requests, session));
     tokio::select! {
-        outcome = write_requests(writer, requests, sent) => {
+        outcome = &mut writing => {
             if let Err(error) = outcome {
                 tracing::debug!(%broker, %error, "connection failed while writing");
+                // An alert of TLS tells more than a pipe that broke because of it.
+                let _ = tokio::time::timeout(LAST_WORDS, reading).await;
             }
         }
-        () = read_answers(reader, waiting, broker.clone(), max_frame) => {}
+        // Whoever waits for signing in is told why it failed, which is known by now.
+        () = &mut reading => drop(writing.now_or_never()),
     }
 }
 
-async fn write_requests<W: AsyncWrite + Unpin>(
-    mut writer: W,
-    mut requests: mpsc::Receiver<Outgoing>,
+/// The half of a connection that requests go out by.
+struct Wire<W> {
+    writer: W,
     sent: mpsc::UnboundedSender<Pending>,
-) -> io::Result<()> {
-    while let Some(Outgoing { frame, pending }) = requests.recv().await {
+    broker: Arc<str>,
+}
+
+impl<W: AsyncWrite + Unpin + Send> Wire<W> {
+    async fn send(&mut self, Outgoing { frame, pending }: Outgoing) -> io::Result<()> {
         // Queued first: the answer must find its request even if it overtakes the return of the write. A failure means
-        // that the reader has ended, and then so does this.
-        if sent.send(pending).is_err() {
-            break;
-        }
+        // that the reader has ended.
+        self.sent.send(pending).map_err(|_| io::ErrorKind::BrokenPipe)?;
         // Many pieces go out with one call of the system.
-        writer.write_all_buf(&mut SegmentedBuf::from_iter(frame)).await?;
-        writer.flush().await?;
+        self.writer.write_all_buf(&mut SegmentedBuf::from_iter(frame)).await?;
+        self.writer.flush().await
+    }
+}
+
+impl<W: AsyncWrite + Unpin + Send> Exchange for Wire<W> {
+    async fn exchange(&mut self, correlation: i32, frame: Vec<Bytes>) -> Result<Bytes> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.send(Outgoing { frame, pending: Pending { correlation, answer } }).await;
+        // The reader knows best why a connection ended.
+        match answered.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(sent.map_or_else(
+                |error| failure(&self.broker, &error),
+                |()| Error::Closed { broker: self.broker.clone() },
+            )),
+        }
+    }
+}
+
+async fn write_requests<W: AsyncWrite + Unpin + Send>(
+    wire: &mut Wire<W>,
+    mut requests: mpsc::Receiver<Outgoing>,
+    mut session: Option<Session>,
+) -> io::Result<()> {
+    while let Some(outgoing) = requests.recv().await {
+        if let Some(session) = &mut session
+            && let Err(error) = session.renew_if_due(wire).await
+        {
+            let _ = outgoing.pending.answer.send(Err(error));
+            return Ok(());
+        }
+        wire.send(outgoing).await?;
     }
     Ok(())
 }
@@ -80,7 +126,7 @@ async fn read_answers<R: AsyncRead + Unpin>(
             (Err(error), pending) => {
                 tracing::debug!(%broker, %error, "connection closed while reading");
                 if let Some(pending) = pending {
-                    let _ = pending.answer.send(Err(read_error(broker, &error)));
+                    let _ = pending.answer.send(Err(failure(&broker, &error)));
                 }
                 return;
             }
@@ -88,17 +134,12 @@ async fn read_answers<R: AsyncRead + Unpin>(
     }
 }
 
-fn read_error(broker: Arc<str>, error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => Error::Closed { broker },
-        io::ErrorKind::InvalidData => Error::Protocol { broker, message: error.to_string() },
-        _ => Error::Io { broker, message: error.to_string() },
-    }
-}
-
 /// Reads one frame into memory of its own, without its length.
 async fn read_frame<R: AsyncRead + Unpin>(reader: &mut R, max_frame: usize) -> io::Result<Bytes> {
     let announced = reader.read_i32().await?;
+    if UnexpectedTls::is_in(announced.to_be_bytes()) {
+        return Err(io::Error::other(UnexpectedTls));
+    }
     let size = usize::try_from(announced).ok().filter(|size| (MIN_FRAME..=max_frame).contains(size));
     let size = size.ok_or_else(|| {
         let message = format!("an answer of {announced} bytes is announced, at most {max_frame} are accepted");

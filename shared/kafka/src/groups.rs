@@ -124,7 +124,8 @@ impl Cluster {
         Ok(found.node_id.0)
     }
 
-    async fn coordinator_connection(&self, group: &str) -> Result<Arc<Connection>> {
+    /// A connection to the broker that keeps `group`.
+    pub(crate) async fn coordinator_connection(&self, group: &str) -> Result<Arc<Connection>> {
         let coordinator = self.group_coordinator(group).await?;
         self.connection(coordinator, Purpose::Admin).await
     }

@@ -8,11 +8,13 @@
 //! Everything goes through [`Cluster`]. All methods but `fetch` and `produce` repeat what fails for a passing reason, up
 //! to the deadline in [`RetryPolicy`]; what an error means to the caller is in [`Error::kind`].
 
+pub mod auth;
 pub mod batch;
 
 mod admin;
 mod api;
 mod cluster;
+mod codec;
 mod connection;
 mod error;
 #[cfg(test)]
@@ -25,16 +27,20 @@ mod pool;
 mod produce;
 mod produce_request;
 mod retry;
+mod session;
 mod settings;
 mod spread;
 mod transport;
 
 pub use admin::{
-    AclBinding, AclOperation, AclPermission, AclResource, ConfigChange, ConfigEntry, ConfigOp, ConfigSource, NewTopic,
-    OffsetSpec, PatternType, ProducerState,
+    AclBinding, AclOperation, AclPermission, AclResource, ClientQuota, ConfigChange, ConfigEntry, ConfigOp,
+    ConfigSource, NewTopic, OffsetSpec, Operations, PatternType, ProducerState, QuotaChange, QuotaEntity, ScramUser,
+    Transaction,
 };
+pub use auth::{Auth, Sasl, Tls};
 pub use batch::AbortedTransaction;
 pub use cluster::Cluster;
+pub use codec::CLIENT_ID;
 pub use error::{Each, Error, Place, Result, all_ok};
 pub use fetch::{FetchOptions, FetchPosition, Fetched, Isolation};
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember, GroupState, NewOffset};
@@ -44,4 +50,4 @@ pub use metadata::{Broker, MetadataMode, PartitionInfo, TopicInfo};
 pub use migration::TopicPartition;
 pub use produce::{Produced, ProducerIdentity};
 pub use retry::RetryPolicy;
-pub use settings::{Auth, Settings};
+pub use settings::Settings;

@@ -2,18 +2,11 @@
 
 use std::time::Duration;
 
+use crate::auth::Auth;
 use crate::retry::RetryPolicy;
 
 /// Largest answer accepted unless the settings say otherwise, in bytes.
 const MAX_RESPONSE_BYTES: usize = 128 << 20;
-
-/// How the client proves who it is and how the connection is protected.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Auth {
-    /// No encryption and no identity.
-    #[default]
-    Plaintext,
-}
 
 /// How a cluster is reached, and how patient the client is with it.
 #[derive(Debug, Clone)]

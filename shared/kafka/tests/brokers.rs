@@ -11,7 +11,7 @@ use kafka::batch::{Codec, DecodeLimit, ProduceBytes, Record, Stamp, encode, spli
 use kafka::{
     AclBinding, AclOperation, AclPermission, AclResource, Cluster, Code, ConfigChange, ConfigOp, ConfigSource, Error,
     FetchOptions, FetchPosition, GroupState, Isolation, MetadataMode, NewOffset, NewTopic, OffsetSpec, PatternType,
-    ProducerIdentity, Settings, TopicPartition, all_ok,
+    ProducerIdentity, QuotaChange, QuotaEntity, Settings, TopicPartition, all_ok,
 };
 use migration::ErrorKind;
 
@@ -118,6 +118,39 @@ async fn topics_are_created_once_and_listed_with_their_leaders() {
 
         all_ok(cluster.delete_topics(std::slice::from_ref(&topic.name)).await).unwrap();
         eventually(async || cluster.topics().await.unwrap().iter().all(|listed| listed.name != topic.name)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_creation_can_be_checked_without_being_carried_out() {
+    for cluster in clusters().await {
+        let good = new_topic(&fresh("checked"), &[("retention.ms", "-1")]);
+        let bad = new_topic(&fresh("bad"), &[("retention.ms", "soon")]);
+        let each = cluster.would_create_topics(&[good.clone(), bad]).await;
+        assert_eq!(each[0], (good.name.clone(), Ok(())));
+        assert_eq!(each[1].1.as_ref().unwrap_err().code(), Some(Code::InvalidConfig), "{each:?}");
+        assert!(cluster.topics().await.unwrap().iter().all(|listed| listed.name != good.name));
+    }
+}
+
+#[tokio::test]
+async fn brokers_tell_what_this_client_may_do() {
+    for cluster in clusters().await {
+        let topic = create(&cluster, "permitted").await;
+        let on_cluster = cluster.cluster_operations().await.unwrap().unwrap();
+        // Both clusters of a stack let everybody do everything.
+        for operation in [AclOperation::Create, AclOperation::Alter, AclOperation::DescribeConfigs] {
+            assert!(on_cluster.contain(operation), "{operation:?}");
+        }
+        // An operation that clusters do not have is not among them.
+        assert!(!on_cluster.contain(AclOperation::Read));
+        let on_topics = async || cluster.topic_operations().await.unwrap();
+        eventually(async || on_topics().await.contains_key(&topic)).await;
+        let on_topic = on_topics().await[&topic];
+        assert!(on_topic.contain(AclOperation::Write) && on_topic.contain(AclOperation::AlterConfigs));
+        let group = fresh("nobody");
+        let on_group = cluster.group_operations(std::slice::from_ref(&group)).await.remove(0).1.unwrap().unwrap();
+        assert!(on_group.contain(AclOperation::Read) && !on_group.contain(AclOperation::Write));
     }
 }
 
@@ -335,6 +368,55 @@ async fn rules_are_created_and_read_back() {
             rules.iter().all(|rule| after.iter().filter(|found| *found == rule).count() == 1)
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn quotas_of_every_kind_are_set_read_back_and_removed() {
+    for cluster in clusters().await {
+        let user = fresh("user");
+        let entities = [
+            vec![("user", Some(user.as_str()))],
+            vec![("user", Some(user.as_str())), ("client-id", Some("loader"))],
+            vec![("user", Some(user.as_str())), ("client-id", None)],
+            vec![("client-id", None)],
+            vec![("ip", Some("192.0.2.7"))],
+        ];
+        let change = |parts: &Vec<(&str, Option<&str>)>, limit: Option<f64>| {
+            let entity = parts.iter().map(|(kind, name)| ((*kind).to_owned(), name.map(str::to_owned)));
+            let name = if parts[0].0 == "ip" { "connection_creation_rate" } else { "consumer_byte_rate" };
+            QuotaChange { entity: QuotaEntity(entity.collect()), limits: [(name.to_owned(), limit)].into() }
+        };
+        let limit = 1e9;
+        let set: Vec<_> = entities.iter().map(|parts| change(parts, Some(limit))).collect();
+        all_ok(cluster.alter_client_quotas(&set).await).unwrap();
+        eventually(async || {
+            let found = cluster.client_quotas().await.unwrap();
+            set.iter().all(|set| {
+                let name = set.limits.keys().next().unwrap();
+                found.iter().any(|quota| quota.entity == set.entity && quota.limits.get(name) == Some(&limit))
+            })
+        })
+        .await;
+
+        let unknown = QuotaChange { limits: [("no_such_rate".to_owned(), Some(1.0))].into(), ..set[0].clone() };
+        let refused = cluster.alter_client_quotas(&[unknown]).await;
+        assert_eq!(refused[0].1.as_ref().unwrap_err().code(), Some(Code::InvalidRequest), "{refused:?}");
+
+        let removed: Vec<_> = entities.iter().map(|parts| change(parts, None)).collect();
+        all_ok(cluster.alter_client_quotas(&removed).await).unwrap();
+        eventually(async || {
+            let found = cluster.client_quotas().await.unwrap();
+            found.iter().all(|quota| set.iter().all(|set| set.entity != quota.entity))
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_without_scram_users_says_so() {
+    for cluster in clusters().await {
+        assert_eq!(cluster.scram_users().await, Ok(Vec::new()));
     }
 }
 

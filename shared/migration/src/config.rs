@@ -7,6 +7,7 @@
 //! A file's problems are found all at once: `yaml` reads it into a tree that knows its lines, `value` gives the tree to
 //! serde, and `reading` tries until everything was looked at. The types below are the only description of the fields.
 
+mod auth;
 mod cluster;
 mod fault;
 mod interpolate;
@@ -16,7 +17,8 @@ mod span;
 mod value;
 mod yaml;
 
-pub use cluster::{AuthConfig, AuthMode, ClusterConfig, SecretRef};
+pub use auth::{AuthConfig, AuthMode, SecretRef, is_secret_arn};
+pub use cluster::ClusterConfig;
 pub use problem::{Place, Problem, Problems};
 pub use span::Span;
 
@@ -268,7 +270,7 @@ impl Config {
         let mut reading = Reading::new(root, ROOT);
         unset.into_iter().for_each(|problem| reading.refuse(problem));
         let config = reading.read().map(|file: File| file.enterprise.msk_kraft_migration);
-        for finding in config.iter().flat_map(Self::problems) {
+        for finding in config.iter().flat_map(|config| [config.problems(), config.own_fields()].concat()) {
             reading.judge(&finding);
         }
         reading.end(config)
@@ -306,6 +308,13 @@ impl Config {
             hash.update(part.as_bytes());
         }
         hex::encode(&hash.finalize()[..8])
+    }
+
+    /// Fields that msk-kraft sets itself, and a file must not.
+    fn own_fields(&self) -> Vec<String> {
+        let sides = [("source", &self.source), ("target", &self.target)].into_iter();
+        let set = sides.filter(|(_, cluster)| cluster.auth.run_secret_arn.is_some());
+        set.map(|(side, _)| format!("{side}.auth.run_secret_arn is set by msk-kraft itself: remove it")).collect()
     }
 
     /// Everything that the types cannot refuse. Each begins with the field's path and a space.
@@ -382,6 +391,12 @@ enterprise:
         let literal = FULL.replace("${KAFKA_PASSWORD}", "hunter2");
         let error = Config::from_yaml(&literal, env).unwrap_err();
         assert!(error.message.contains("${NAME}") && !error.message.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_file_cannot_name_the_runs_own_secret() {
+        let error = Config::from_yaml(&FULL.replace("{mode: iam}", "{mode: iam, run_secret_arn: x}"), env).unwrap_err();
+        assert!(error.message.contains("source.auth.run_secret_arn"), "{error}");
     }
 
     #[test]

@@ -35,8 +35,12 @@ pub struct Finding {
     pub code: String,
     /// How much it matters.
     pub severity: Severity,
+    /// What it is about: a cluster by its side, a bucket, a part of the configuration.
+    pub subject: String,
     /// What was found, with the names it is about.
     pub message: String,
+    /// Why that matters.
+    pub cause: String,
     /// What to do about it.
     pub fix: String,
 }
@@ -44,11 +48,17 @@ pub struct Finding {
 /// The outcome of a precheck: findings, blockers first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrecheckReport {
-    /// The findings, by severity, then code.
+    /// The findings, by severity, then code, then subject.
     pub findings: Vec<Finding>,
 }
 
 impl PrecheckReport {
+    /// A report of `findings`, put in order.
+    pub fn new(mut findings: Vec<Finding>) -> Self {
+        findings.sort_by(|a, b| (a.severity, &a.code, &a.subject).cmp(&(b.severity, &b.code, &b.subject)));
+        Self { findings }
+    }
+
     /// Findings that keep the migration from beginning.
     pub fn blockers(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity == Severity::Blocker)

@@ -47,6 +47,15 @@ impl Aws {
         &self.config
     }
 
+    /// Secrets Manager, in the region of the secret `arn` or, for what is no ARN, in the one this runs in.
+    pub fn secrets(&self, arn: &str) -> aws_sdk_secretsmanager::Client {
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.config);
+        if let Some(region) = arn.split(':').nth(3) {
+            config = config.region(Region::new(region.to_owned()));
+        }
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+
     /// The MSK control plane of `region`, which may differ from the one this runs in.
     pub fn msk(&self, region: &str) -> aws_sdk_kafka::Client {
         let config = aws_sdk_kafka::config::Builder::from(&self.config).region(Region::new(region.to_owned())).build();

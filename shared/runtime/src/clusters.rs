@@ -8,59 +8,85 @@ use migration::{Error, Result};
 use tokio::sync::Mutex;
 
 use crate::aws::{Aws, sdk_error};
+use crate::credentials;
+use crate::secrets::RunSecret;
 
 /// Connected clusters by ARN.
 #[derive(Debug, Default)]
 pub struct Clusters {
-    connected: Mutex<HashMap<String, (String, kafka::Cluster)>>,
+    connected: Mutex<HashMap<String, Connected>>,
+}
+
+/// A cluster, and what it was connected with.
+#[derive(Debug)]
+struct Connected {
+    bootstrap: String,
+    mode: AuthMode,
+    secret: RunSecret,
+    cluster: kafka::Cluster,
 }
 
 impl Clusters {
-    /// The cluster of `config`, connected at most once per process.
+    /// The cluster of `config`, connected at most once per process as long as nothing about it changes. Secrets are read
+    /// each time: they may have been rotated since.
     ///
     /// # Errors
-    /// Blocked when its bootstrap servers cannot be found or its way of signing in is not supported; otherwise what
-    /// connecting gives.
+    /// Blocked when its bootstrap servers or the credentials cannot be found or are refused; otherwise what connecting
+    /// gives.
     pub async fn connect(&self, aws: &Aws, config: &ClusterConfig) -> Result<kafka::Cluster> {
         let bootstrap = bootstrap_servers(aws, config).await?;
+        let (mode, secret) = (config.auth.mode, credentials::read(aws, config).await?);
         let mut connected = self.connected.lock().await;
-        if let Some((servers, cluster)) = connected.get(&config.cluster_arn)
-            && *servers == bootstrap
+        if let Some(found) = connected.get(&config.cluster_arn)
+            && (&found.bootstrap, found.mode, &found.secret) == (&bootstrap, mode, &secret)
         {
-            return Ok(cluster.clone());
+            return Ok(found.cluster.clone());
         }
-        let servers: Vec<_> = bootstrap.split(',').map(|server| server.trim().to_owned()).collect();
-        let cluster = kafka::Cluster::connect(kafka::Settings::new(servers)).await.map_err(|error| {
+        let auth = credentials::auth(aws, config, &secret)?;
+        let settings = kafka::Settings { auth, ..kafka::Settings::parse(&bootstrap) };
+        let cluster = kafka::Cluster::connect(settings).await.map_err(|error| {
             let mut error = Error::from(error);
             error.message = format!("cannot reach {} at {bootstrap}: {}", config.name(), error.message);
             error
         })?;
-        connected.insert(config.cluster_arn.clone(), (bootstrap, cluster.clone()));
+        let now = Connected { bootstrap, mode, secret, cluster: cluster.clone() };
+        connected.insert(config.cluster_arn.clone(), now);
         Ok(cluster)
     }
 }
 
-/// `host:port` list of a cluster for its way of signing in: the configured one, else the MSK API's.
+/// How the cluster of `config` is reached, for other clients than the one of [`Clusters::connect`].
 ///
 /// # Errors
-/// Blocked when the API knows none, or when the way of signing in is not supported yet.
+/// Blocked when its bootstrap servers or the credentials cannot be found.
+pub async fn settings(aws: &Aws, config: &ClusterConfig) -> Result<kafka::Settings> {
+    let bootstrap = bootstrap_servers(aws, config).await?;
+    let auth = credentials::auth(aws, config, &credentials::read(aws, config).await?)?;
+    Ok(kafka::Settings { auth, ..kafka::Settings::parse(&bootstrap) })
+}
+
+/// `host:port` list of a cluster for its way of signing in: the configured one, else the MSK API's. Of those, the ones
+/// within the VPC are taken, never the public ones or those of multi-VPC connectivity.
+///
+/// # Errors
+/// Blocked when the API knows none.
 pub async fn bootstrap_servers(aws: &Aws, config: &ClusterConfig) -> Result<String> {
-    if config.auth.mode != AuthMode::Plaintext {
-        return Err(Error::blocked(format_args!(
-            "auth.mode {} of {} is not supported by this version yet; use plaintext",
-            config.auth.mode,
-            config.name()
-        )));
-    }
     if let Some(servers) = &config.bootstrap_servers {
         return Ok(servers.clone());
     }
     let request = aws.msk(config.region()).get_bootstrap_brokers().cluster_arn(&config.cluster_arn);
     let what = format!("get the bootstrap brokers of {}", config.cluster_arn);
     let brokers = request.send().await.map_err(|error| sdk_error(&what, &error))?;
-    brokers.bootstrap_broker_string.ok_or_else(|| {
+    let mode = config.auth.mode;
+    let servers = match mode {
+        AuthMode::Iam => brokers.bootstrap_broker_string_sasl_iam,
+        AuthMode::ScramSha512 => brokers.bootstrap_broker_string_sasl_scram,
+        AuthMode::Mtls | AuthMode::Tls => brokers.bootstrap_broker_string_tls,
+        AuthMode::Plaintext => brokers.bootstrap_broker_string,
+    };
+    servers.filter(|servers| !servers.is_empty()).ok_or_else(|| {
         Error::blocked(format_args!(
-            "{} offers no plaintext listener; allow plaintext traffic, or name bootstrap_servers",
+            "{} offers no listener for auth.mode {mode}: allow it there, choose another mode, or name bootstrap_servers",
             config.name()
         ))
     })

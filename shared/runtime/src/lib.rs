@@ -5,8 +5,10 @@ pub mod aws;
 pub mod budget;
 pub mod clusters;
 pub mod content;
+mod credentials;
 pub mod gates;
 pub mod run;
+pub mod secrets;
 pub mod serve;
 pub mod store;
 

@@ -37,7 +37,7 @@ pub struct OpenTransaction {
 ///
 /// # Errors
 /// When the source cannot be asked.
-pub(crate) async fn open(
+pub async fn open(
     source: &Cluster,
     held: &BTreeMap<TopicPartition, i64>,
     now: DateTime<Utc>,

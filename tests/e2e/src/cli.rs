@@ -71,6 +71,13 @@ impl Cli {
         self
     }
 
+    /// The same with a further environment variable.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Passes on what the CLI prints on stderr.
     #[must_use]
     pub fn shown(mut self) -> Self {

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use stack::process::{Process, Spec};
-use stack::{Side, Stack, layout};
+use stack::{Side, Stack};
 use tokio::process::Command;
 
 const PACKAGE: &str = "io.mskkraft.rehearsal";
@@ -35,7 +34,7 @@ impl Java {
         let side = sides.into_iter().find(|side| stack.cluster(*side).version() == WRITTEN_FOR);
         let side = side.with_context(|| format!("the programs need the jars of Kafka {WRITTEN_FOR} on one side"))?;
         let libs = stack.java_classpath(side);
-        let classes = compile(&libs).await?;
+        let classes = stack::java::compile("rehearsal", &libs).await?;
         Ok(Self {
             classpath: format!("{}:{libs}", classes.display()),
             source: stack.source_bootstrap(),
@@ -154,44 +153,4 @@ fn class(program: &str) -> String {
 fn joined(dirs: Vec<PathBuf>) -> String {
     let dirs: Vec<_> = dirs.into_iter().map(|dir| dir.display().to_string()).collect();
     dirs.join(",")
-}
-
-/// Compiles the sources once for each content they had, and returns the folder of the classes. A time stamp would not do:
-/// a checkout can bring sources that are older than the classes of others.
-async fn compile(libs: &str) -> anyhow::Result<PathBuf> {
-    let sources = sources()?;
-    let mut content = Sha256::new();
-    content.update(WRITTEN_FOR);
-    for source in &sources {
-        content.update(source.file_name().unwrap_or_default().as_encoded_bytes());
-        content.update(std::fs::read(source).with_context(|| format!("reading {}", source.display()))?);
-    }
-    let name = hex::encode(&content.finalize()[..8]);
-    let classes = layout::cache().join("java-classes").join(&name);
-    if classes.is_dir() {
-        return Ok(classes);
-    }
-    let unfinished = classes.with_file_name(format!("{name}.{}", std::process::id()));
-    std::fs::create_dir_all(&unfinished)?;
-    let mut javac = Command::new("javac");
-    let output = javac.arg("-d").arg(&unfinished).args(["-cp", libs]).args(&sources).output().await;
-    let output = output.context("starting javac; install a JDK (Debian: openjdk-17-jdk-headless)")?;
-    ensure!(output.status.success(), "javac failed:\n{}", String::from_utf8_lossy(&output.stderr));
-    if std::fs::rename(&unfinished, &classes).is_err() {
-        // Another process compiled the same at the same time.
-        std::fs::remove_dir_all(&unfinished)?;
-        ensure!(classes.is_dir(), "no classes in {}", classes.display());
-    }
-    Ok(classes)
-}
-
-/// The programs' source files, always in the same order.
-fn sources() -> anyhow::Result<Vec<PathBuf>> {
-    let folder = layout::crate_dir().join("java/io/mskkraft/rehearsal");
-    let entries = std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
-    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-    let java = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "java");
-    let mut sources: Vec<_> = paths.into_iter().filter(java).collect();
-    sources.sort();
-    Ok(sources)
 }

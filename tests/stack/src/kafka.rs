@@ -1,11 +1,14 @@
 //! The two Kafka clusters: processes, their readiness, and Kafka's own command line tools.
 
+mod auth;
 mod cluster;
 mod config;
 mod link;
 mod probe;
 mod tools;
 
+pub(crate) use auth::AuthFiles;
+pub use auth::{Listener, SCRAM_PASSWORD, SCRAM_USER};
 pub use cluster::Cluster;
 pub(crate) use cluster::ClusterSpec;
 pub use link::{Link, Weather};

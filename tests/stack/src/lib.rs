@@ -5,10 +5,12 @@
 //! binary `stack` does the same from a terminal.
 
 mod aws;
+mod certificates;
 mod deploy;
 mod front;
 mod http;
 mod interrupt;
+pub mod java;
 mod kafka;
 pub mod layout;
 mod moto;
@@ -22,8 +24,9 @@ mod stack;
 pub mod webhook;
 
 pub use aws::{EVIDENCE_BUCKET, REGION, SEGMENTS_BUCKET, STATE_MACHINE, TABLE, function_arn, s3, state_machine_arn};
+pub use certificates::{Certificates, STORE_PASSWORD};
 pub use front::{AwsFault, AwsService, AwsTrouble, SOURCE_ARN, TARGET_ARN};
 pub use interrupt::asked_to_stop;
-pub use kafka::{Cluster, Link, Side, Weather, main_class};
+pub use kafka::{Cluster, Link, Listener, SCRAM_PASSWORD, SCRAM_USER, Side, Weather, main_class};
 pub use options::{BrokerJvm, FUNCTIONS, Options};
 pub use stack::Stack;

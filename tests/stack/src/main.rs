@@ -3,7 +3,7 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use stack::{Options, Side, Stack, layout::workspace, progress::Progress, setup};
+use stack::{Listener, Options, SCRAM_PASSWORD, SCRAM_USER, Side, Stack, layout::workspace, progress::Progress, setup};
 
 /// Real Kafka on both sides and a stand-in for AWS, on this machine.
 #[derive(Debug, Parser)]
@@ -47,6 +47,9 @@ struct Up {
     /// Go on with the data of the last stack of this name.
     #[arg(long)]
     keep: bool,
+    /// Give brokers listeners for SCRAM, client certificates, TLS and IAM too.
+    #[arg(long)]
+    auth: bool,
     /// Folder of the functions' binaries.
     #[arg(long, default_value_os_t = workspace().join("target/debug"))]
     bin_dir: PathBuf,
@@ -87,6 +90,7 @@ async fn run(up: Up) -> anyhow::Result<()> {
         source_version: up.versions.source_version,
         target_version: up.versions.target_version,
         brokers: up.brokers,
+        auth_listeners: up.auth,
         keep: up.keep,
         quiet: up.versions.quiet,
         bin_dir: up.bin_dir,
@@ -102,6 +106,26 @@ async fn run(up: Up) -> anyhow::Result<()> {
     stack.stop().await
 }
 
+/// The listeners that want to know who a client is, and what they accept.
+fn print_auth(out: &mut impl Write, stack: &Stack) -> anyhow::Result<()> {
+    let Some(certificates) = stack.certificates() else { return Ok(()) };
+    for (side, name) in [(Side::Source, "SOURCE"), (Side::Target, "TARGET")] {
+        for (listener, suffix) in
+            [(Listener::Scram, "SCRAM"), (Listener::Mtls, "MTLS"), (Listener::Tls, "TLS"), (Listener::Iam, "IAM")]
+        {
+            let servers = stack.cluster(side).bootstrap_of(listener).unwrap_or_default();
+            writeln!(out, "export {name}_BOOTSTRAP_{suffix}={servers}")?;
+        }
+    }
+    writeln!(out, "export STACK_SCRAM_USER={SCRAM_USER}")?;
+    writeln!(out, "export STACK_SCRAM_PASSWORD='{SCRAM_PASSWORD}'")?;
+    writeln!(out, "export STACK_AUTHORITY={}", certificates.authority().display())?;
+    writeln!(out, "export STACK_CLIENT={}", certificates.client().display())?;
+    writeln!(out, "export STACK_CLIENT_P12={}", certificates.client_p12().display())?;
+    writeln!(out, "export STACK_STRANGER={}", certificates.stranger().display())?;
+    Ok(())
+}
+
 /// What a shell needs, on standard output: the file can be sourced.
 fn print(stack: &Stack) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -112,6 +136,7 @@ fn print(stack: &Stack) -> anyhow::Result<()> {
     writeln!(out, "# Ctrl-C saves and stops it; start again with --keep to go on")?;
     writeln!(out, "export SOURCE_BOOTSTRAP={}", stack.source_bootstrap())?;
     writeln!(out, "export TARGET_BOOTSTRAP={}", stack.target_bootstrap())?;
+    print_auth(&mut out, stack)?;
     writeln!(out, "export FREEZE_WEBHOOK={}", stack.webhook_url())?;
     for (name, value) in stack.env() {
         writeln!(out, "export {name}='{value}'")?;

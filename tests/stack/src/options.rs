@@ -32,6 +32,8 @@ pub struct Options {
     pub broker_heap_mib: u32,
     /// Whether clients reach each broker through a [`crate::Link`], which can be disturbed. Brokers among themselves do not.
     pub linked: bool,
+    /// Whether brokers have listeners beside the plaintext one that want to know who a client is, see [`crate::Listener`].
+    pub auth_listeners: bool,
     /// Lines of the target's `server.properties` on top of the stack's own.
     pub target_config: Vec<(String, String)>,
     /// What the brokers' JVMs are made for.
@@ -69,6 +71,7 @@ impl Default for Options {
             brokers: 1,
             broker_heap_mib: 512,
             linked: false,
+            auth_listeners: false,
             target_config: Vec::new(),
             broker_jvm: BrokerJvm::QuickStart,
             keep: false,

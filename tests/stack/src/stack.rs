@@ -10,10 +10,12 @@ use tokio::{
 };
 
 use crate::{
-    aws, deploy,
+    aws,
+    certificates::Certificates,
+    deploy,
     front::{AwsTrouble, Front, LambdaOptions, Lambdas, MskCluster, Requests, SOURCE_ARN, TARGET_ARN, Troubles},
-    http,
-    kafka::{Cluster, ClusterSpec, Side},
+    http, java,
+    kafka::{AuthFiles, Cluster, ClusterSpec, Listener, Side},
     layout::Layout,
     moto,
     options::Options,
@@ -35,6 +37,7 @@ const BUDGET_MARGIN: Duration = Duration::from_secs(60);
 pub struct Stack {
     options: Options,
     layout: Layout,
+    certificates: Option<Certificates>,
     source: Arc<Cluster>,
     target: Arc<Cluster>,
     lambdas: Lambdas,
@@ -84,6 +87,11 @@ impl Stack {
             Side::Source => &self.source,
             Side::Target => &self.target,
         }
+    }
+
+    /// The certificates of brokers and clients; none without [`Options::auth_listeners`].
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// ARN of the source's or the target's stand-in at MSK.
@@ -225,7 +233,12 @@ impl Stack {
 
     async fn plan(options: Options, layout: Layout, tools: &Tools) -> anyhow::Result<Self> {
         let mut ports = Ports::load(&layout.ports())?;
-        let mut cluster = |side, version: &str| {
+        let certificates = match options.auth_listeners {
+            true => Some(Certificates::make(&layout.conf().join("tls"))?),
+            false => None,
+        };
+        let auth = auth_files(certificates.as_ref(), [&options.source_version, &options.target_version]).await?;
+        let mut cluster = |side, version: &str, auth: Option<AuthFiles>| {
             let spec = ClusterSpec {
                 side,
                 version: version.to_owned(),
@@ -233,12 +246,14 @@ impl Stack {
                 heap_mib: options.broker_heap_mib,
                 jvm: options.broker_jvm,
                 linked: options.linked,
+                auth,
                 config: if side == Side::Target { options.target_config.clone() } else { Vec::new() },
             };
             Cluster::plan(spec, &tools.java, &layout, &mut ports).map(Arc::new)
         };
-        let source = cluster(Side::Source, &options.source_version)?;
-        let target = cluster(Side::Target, &options.target_version)?;
+        let [source_auth, target_auth] = auth;
+        let source = cluster(Side::Source, &options.source_version, source_auth)?;
+        let target = cluster(Side::Target, &options.target_version, target_auth)?;
         let [moto_port, runtime_port, front_port, webhook_port] =
             [ports.get("moto")?, ports.get("lambda")?, ports.get("front")?, ports.get("webhook")?];
         ports.save(&layout.ports())?;
@@ -254,6 +269,7 @@ impl Stack {
         Ok(Self {
             options,
             layout,
+            certificates,
             source,
             target,
             lambdas,
@@ -348,6 +364,20 @@ impl Drop for Stack {
     }
 }
 
+/// What the brokers of both sides, of these versions, need for listeners that want to know who a client is.
+async fn auth_files(
+    certificates: Option<&Certificates>,
+    versions: [&str; 2],
+) -> anyhow::Result<[Option<AuthFiles>; 2]> {
+    let Some(certificates) = certificates else { return Ok([None, None]) };
+    let files = async |version: &str| {
+        let libs = format!("{}/*", setup::kafka_lib(version).display());
+        let classes = java::compile("broker", &libs).await?;
+        anyhow::Ok(Some(AuthFiles { certificates: certificates.clone(), classes }))
+    };
+    Ok([files(versions[0]).await?, files(versions[1]).await?])
+}
+
 fn check_sides(options: &Options) -> anyhow::Result<()> {
     let (source, target) = (&options.source_version, &options.target_version);
     let (sources, targets) = (setup::SOURCE_VERSIONS, setup::TARGET_VERSIONS);
@@ -370,6 +400,10 @@ fn as_msk(cluster: &Cluster) -> MskCluster {
         arn: arn.to_owned(),
         version: cluster.version().to_owned(),
         bootstrap: cluster.bootstrap(),
+        bootstrap_scram: cluster.bootstrap_of(Listener::Scram),
+        // MSK has one listener for TLS; it wants certificates where clients have to have some.
+        bootstrap_tls: cluster.bootstrap_of(Listener::Mtls),
+        bootstrap_iam: cluster.bootstrap_of(Listener::Iam),
         zookeeper: cluster.zookeeper_connect(),
         brokers: cluster.size(),
     }

@@ -38,6 +38,12 @@ pub(super) enum Grant {
     FindBrokersForWebhook,
     /// Answers to states that wait with a task token.
     AnswerGates,
+    /// What a cluster is signed in to with, as long as somebody signs in.
+    ReadSecrets,
+    /// The secrets of a run, at its beginning.
+    StoreSecrets,
+    /// The same, at its end.
+    ForgetSecrets,
 }
 
 impl Grant {
@@ -57,6 +63,12 @@ impl Grant {
             Self::DescribeClusters => &["kafka:DescribeClusterV2"],
             Self::FindBrokers | Self::FindBrokersForWebhook => &["kafka:GetBootstrapBrokers"],
             Self::AnswerGates => &["states:SendTaskSuccess"],
+            Self::ReadSecrets => &["secretsmanager:GetSecretValue"],
+            // Secrets are created with a tag.
+            Self::StoreSecrets => {
+                &["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:TagResource"]
+            }
+            Self::ForgetSecrets => &["secretsmanager:DeleteSecret"],
         }
     }
 }
@@ -85,6 +97,7 @@ const COPYING: &[Grant] = &[
     Grant::WriteBackup,
     Grant::EncryptBackup,
     Grant::FindBrokers,
+    Grant::ReadSecrets,
 ];
 
 /// What each function calls, found in its source. Actions on Kafka by the API they are for:
@@ -103,6 +116,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::LookAtLock,
             Grant::DescribeClusters,
             Grant::FindBrokers,
+            Grant::ReadSecrets,
         ],
         source: &[
             "kafka-cluster:Connect",
@@ -172,6 +186,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::WriteBackup,
             Grant::EncryptBackup,
             Grant::FindBrokers,
+            Grant::ReadSecrets,
         ],
         source: &[
             "kafka-cluster:Connect",
@@ -252,6 +267,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::WriteEvidence,
             Grant::LockEvidence,
             Grant::DescribeClusters,
+            Grant::ForgetSecrets,
         ],
         source: &[],
         target: &[],
@@ -266,6 +282,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::WriteEvidence,
             Grant::FindBrokersForWebhook,
             Grant::AnswerGates,
+            Grant::ForgetSecrets,
         ],
         source: &[],
         target: &[],
@@ -282,6 +299,8 @@ pub(super) const OPERATOR: &[Grant] = &[
     Grant::ReadBackup,
     Grant::DecryptBackup,
     Grant::FindBrokers,
+    Grant::StoreSecrets,
+    Grant::ForgetSecrets,
 ];
 
 /// The type of resource that a `kafka-cluster` action is about.

@@ -1,6 +1,6 @@
 //! The MSK API's answer about a cluster.
 
-use aws_sdk_kafka::types::{BrokerNodeGroupInfo, Cluster, ClusterType};
+use aws_sdk_kafka::types::{BrokerNodeGroupInfo, Cluster, ClusterState, ClusterType, OpenMonitoringInfo};
 use kafka::MetadataMode;
 use migration::Result;
 use migration::config::ClusterConfig;
@@ -29,12 +29,16 @@ impl From<&Cluster> for Described {
         let brokers = provisioned.and_then(|provisioned| provisioned.number_of_broker_nodes);
         Self {
             serverless: cluster.serverless.is_some() || cluster.cluster_type == Some(ClusterType::Serverless),
+            active: cluster.state == Some(ClusterState::Active),
             mode: mode(zookeeper, version.as_deref()),
             version,
             brokers: brokers.and_then(|brokers| brokers.try_into().ok()),
+            zones: nodes.map(zones).unwrap_or_default(),
             current_version: cluster.current_version.clone(),
             instance_type: nodes.and_then(|nodes| nodes.instance_type.clone()),
             provisioned_mib_per_second: nodes.and_then(provisioned_throughput),
+            public: nodes.is_some_and(is_public),
+            open_monitoring: provisioned.and_then(|one| one.open_monitoring.as_ref()).is_some_and(is_open),
         }
     }
 }
@@ -42,6 +46,23 @@ impl From<&Cluster> for Described {
 fn provisioned_throughput(nodes: &BrokerNodeGroupInfo) -> Option<i32> {
     let throughput = nodes.storage_info.as_ref()?.ebs_storage_info.as_ref()?.provisioned_throughput.as_ref()?;
     throughput.volume_throughput.filter(|_| throughput.enabled == Some(true))
+}
+
+/// A cluster has one subnet in each of its zones.
+fn zones(nodes: &BrokerNodeGroupInfo) -> usize {
+    nodes.zone_ids().len().max(nodes.client_subnets().len())
+}
+
+fn is_public(nodes: &BrokerNodeGroupInfo) -> bool {
+    let access = nodes.connectivity_info.as_ref().and_then(|connectivity| connectivity.public_access.as_ref());
+    access.and_then(|access| access.r#type.as_deref()).is_some_and(|kind| kind != "DISABLED")
+}
+
+fn is_open(monitoring: &OpenMonitoringInfo) -> bool {
+    let Some(prometheus) = &monitoring.prometheus else { return false };
+    let jmx = prometheus.jmx_exporter.as_ref().and_then(|exporter| exporter.enabled_in_broker);
+    let node = prometheus.node_exporter.as_ref().and_then(|exporter| exporter.enabled_in_broker);
+    jmx == Some(true) || node == Some(true)
 }
 
 /// MSK has no field for the mode: a KRaft cluster's version ends in `.kraft`, a ZooKeeper one has connect strings.
@@ -56,7 +77,9 @@ fn mode(zookeeper: bool, version: Option<&str>) -> Option<MetadataMode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_kafka::types::{BrokerSoftwareInfo, Provisioned, Serverless};
+    use aws_sdk_kafka::types::{
+        BrokerSoftwareInfo, ConnectivityInfo, JmxExporterInfo, PrometheusInfo, Provisioned, PublicAccess, Serverless,
+    };
 
     fn provisioned(version: &str, zookeeper: Option<&str>) -> Described {
         let software = BrokerSoftwareInfo::builder().kafka_version(version).build();
@@ -89,5 +112,30 @@ mod tests {
         assert!(Described::from(&Cluster::builder().cluster_type(ClusterType::Serverless).build()).serverless);
         let described = Described::from(&Cluster::builder().serverless(Serverless::builder().build()).build());
         assert!(described.serverless && described.mode.is_none());
+    }
+
+    #[test]
+    fn what_keeps_a_cluster_from_being_upgraded_in_place_is_taken_over() {
+        let access = |kind: &str| {
+            let access = PublicAccess::builder().r#type(kind).build();
+            ConnectivityInfo::builder().public_access(access).build()
+        };
+        let nodes = |kind: &str| {
+            let subnets = ["a", "b", "c"].map(str::to_owned).into();
+            let nodes =
+                BrokerNodeGroupInfo::builder().set_client_subnets(Some(subnets)).instance_type("kafka.m5.large");
+            nodes.connectivity_info(access(kind)).build()
+        };
+        let jmx = JmxExporterInfo::builder().enabled_in_broker(true).build();
+        let prometheus = PrometheusInfo::builder().jmx_exporter(jmx).build();
+        let monitoring = OpenMonitoringInfo::builder().prometheus(prometheus).build();
+        let provisioned = |kind| Provisioned::builder().broker_node_group_info(nodes(kind));
+        let describe = |provisioned: Provisioned| {
+            Described::from(&Cluster::builder().state(ClusterState::Active).provisioned(provisioned).build())
+        };
+        let private = describe(provisioned("DISABLED").build());
+        assert!(private.active && !private.public && !private.open_monitoring && private.zones == 3);
+        let public = describe(provisioned("SERVICE_PROVIDED_EIPS").open_monitoring(monitoring).build());
+        assert!(public.public && public.open_monitoring);
     }
 }

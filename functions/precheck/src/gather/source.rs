@@ -1,50 +1,91 @@
-//! What only matters of a cluster that is left: configs, groups, ACLs, transactions.
+//! What only matters of a cluster that is left: configs, groups, ACLs, quotas, transactions, sizes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kafka::{Cluster, ConfigEntry, GroupDescription, GroupListing};
-use migration::{Result, TopicPartition, scope};
+use kafka::{Cluster, GroupDescription, GroupListing, OffsetSpec, TopicPartition, Transaction};
+use migration::{Result, scope};
+use topology::transactions::OpenTransaction;
 
-use super::partly;
-use crate::facts::{Leaving, Partly, Reached, TopicConfig};
+use super::sample::{self, Log};
+use super::{brokers, partly, permitted};
+use crate::facts::{Leaving, Partly, Reached, Sample, TopicConfig, Transactions};
 
 /// Groups whose members are asked for at the same time.
 const GROUPS_AT_ONCE: usize = 1_000;
-/// Partitions whose producers are asked for at the same time, which bounds the size of the answers.
-const PARTITIONS_AT_ONCE: usize = 2_000;
 /// The topic that a cluster creates for its first transactional producer (KIP-98).
 pub(crate) const TRANSACTIONS: &str = "__transaction_state";
 
 /// Reads a source.
 pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {
-    let (configs, (groups, static_members), acls, open_transactions) = tokio::join!(
-        configs(cluster, reached),
+    let (contents, brokers, (groups, static_members), acls, transactions, quotas, permitted) = tokio::join!(
+        contents(cluster, reached),
+        brokers::configs(cluster, &reached.brokers),
         groups(cluster),
         cluster.describe_acls(),
-        transactions(cluster, reached)
+        transactions(cluster, reached),
+        cluster.client_quotas(),
+        permitted::on(cluster),
     );
-    Leaving { configs, groups, static_members, acls: acls.map_err(Into::into), open_transactions }
+    let Contents { configs, sizes, sample } = contents;
+    let (acls, quotas) = (acls.map_err(Into::into), quotas.map_err(Into::into));
+    Leaving { configs, brokers, groups, static_members, acls, transactions, sizes, sample, quotas, permitted }
+}
+
+/// What the topics are and hold.
+struct Contents {
+    configs: Partly<BTreeMap<Arc<str>, TopicConfig>>,
+    sizes: Result<BTreeMap<Arc<str>, i64>>,
+    sample: Partly<Sample>,
+}
+
+async fn contents(cluster: &Cluster, reached: &Reached) -> Contents {
+    let partitions = reached.led(reached.topics.keys());
+    let (configs, sizes, starts, ends) = tokio::join!(
+        configs(cluster, reached),
+        cluster.log_sizes(),
+        cluster.list_offsets(&partitions, OffsetSpec::Earliest),
+        cluster.list_offsets(&partitions, OffsetSpec::Latest),
+    );
+    let sample = match &sizes {
+        Ok(sizes) => {
+            sample::look(cluster, logs(sizes, &partly(starts).known, &partly(ends).known, &configs.known)).await
+        }
+        // Without sizes nobody knows where to look; that they are missing is a finding already.
+        Err(_) => Partly::default(),
+    };
+    let by_topic = |sizes: BTreeMap<TopicPartition, i64>| {
+        let mut topics = BTreeMap::new();
+        for (partition, bytes) in
+            sizes.into_iter().filter(|(partition, _)| reached.topics.contains_key(&partition.topic))
+        {
+            *topics.entry(partition.topic).or_default() += bytes;
+        }
+        topics
+    };
+    Contents { configs, sizes: sizes.map(by_topic).map_err(Into::into), sample }
+}
+
+/// The logs of which all is known that a look into them needs.
+fn logs(
+    sizes: &BTreeMap<TopicPartition, i64>,
+    starts: &BTreeMap<TopicPartition, i64>,
+    ends: &BTreeMap<TopicPartition, i64>,
+    configs: &BTreeMap<Arc<str>, TopicConfig>,
+) -> Vec<Log> {
+    let log = |(partition, bytes): (&TopicPartition, &i64)| {
+        let limit = configs.get(&partition.topic)?.copy_limit()?;
+        let (start, end) = (*starts.get(partition)?, *ends.get(partition)?);
+        Some(Log { partition: partition.clone(), start, end, bytes: *bytes, limit })
+    };
+    sizes.iter().filter_map(log).collect()
 }
 
 async fn configs(cluster: &Cluster, reached: &Reached) -> Partly<BTreeMap<Arc<str>, TopicConfig>> {
     let names: Vec<_> = reached.topics.keys().cloned().collect();
     let Partly { known, missing } = partly(cluster.topic_configs(&names).await);
-    let known = known.into_iter().map(|(topic, entries)| (topic, topic_config(&entries))).collect();
+    let known = known.into_iter().map(|(topic, entries)| (topic, brokers::topic_config(&entries))).collect();
     Partly { known, missing }
-}
-
-fn topic_config(entries: &[ConfigEntry]) -> TopicConfig {
-    let value = |name: &str| entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.value.as_deref());
-    let number = |name: &str| value(name).and_then(|text| text.parse::<i64>().ok());
-    // Every negative retention means no limit.
-    let limit = |name: &str| number(name).filter(|limit| *limit >= 0);
-    TopicConfig {
-        max_message_bytes: number("max.message.bytes"),
-        cleanup_policy: value("cleanup.policy").unwrap_or_default().to_owned(),
-        retention_ms: limit("retention.ms").filter(|limit| *limit < i64::MAX),
-        retention_bytes: limit("retention.bytes").filter(|limit| *limit < i64::MAX),
-    }
 }
 
 type Groups = (Result<Vec<GroupListing>>, Partly<BTreeMap<String, Vec<String>>>);
@@ -74,44 +115,35 @@ fn static_members(groups: BTreeMap<String, GroupDescription>) -> BTreeMap<String
     members.filter(|(_, ids)| !ids.is_empty()).collect()
 }
 
-async fn transactions(cluster: &Cluster, reached: &Reached) -> Option<Partly<BTreeSet<TopicPartition>>> {
+async fn transactions(cluster: &Cluster, reached: &Reached) -> Option<Transactions> {
     if !reached.internal.contains(TRANSACTIONS) {
         return None;
     }
-    let partitions = reached.led(reached.topics.keys());
-    let mut producers = Vec::with_capacity(partitions.len());
-    for some in partitions.chunks(PARTITIONS_AT_ONCE) {
-        producers.extend(cluster.describe_producers(some).await);
+    let (producers, open) = tokio::join!(producers(cluster), open(cluster, reached));
+    Some(Transactions { producers, open })
+}
+
+async fn producers(cluster: &Cluster) -> Result<Option<Vec<Transaction>>> {
+    match cluster.transactions().await {
+        Err(kafka::Error::UnsupportedApi { .. }) => Ok(None),
+        outcome => Ok(Some(outcome?)),
     }
-    let Partly { known, missing } = partly(producers);
-    let open = known.into_iter().filter(|(_, producers)| producers.iter().any(|one| one.transaction_start.is_some()));
-    Some(Partly { known: open.map(|(partition, _)| partition).collect(), missing })
+}
+
+/// The transactions that hold a last stable offset back.
+async fn open(cluster: &Cluster, reached: &Reached) -> Result<Vec<OpenTransaction>> {
+    let partitions = reached.led(reached.topics.keys());
+    // In this order, so that the last stable offset of an idle partition is not older than its high watermark.
+    let ends = kafka::all_ok(cluster.list_offsets(&partitions, OffsetSpec::Latest).await)?;
+    let mut stable = kafka::all_ok(cluster.list_offsets(&partitions, OffsetSpec::LastStable).await)?;
+    stable.retain(|partition, stable| *stable < ends[partition]);
+    topology::transactions::open(cluster, &stable, chrono::Utc::now()).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka::{ConfigSource, GroupMember, GroupState};
-
-    fn entry(name: &str, value: &str) -> ConfigEntry {
-        let (name, value) = (name.to_owned(), Some(value.to_owned()));
-        ConfigEntry { name, value, source: ConfigSource::Default, read_only: false, sensitive: false }
-    }
-
-    #[test]
-    fn unlimited_retention_is_no_limit() {
-        let config = topic_config(&[entry("retention.ms", "-1"), entry("retention.bytes", "1000")]);
-        assert_eq!((config.retention_ms, config.retention_bytes), (None, Some(1000)));
-        let config = topic_config(&[entry("retention.ms", "9223372036854775807"), entry("max.message.bytes", "17")]);
-        assert_eq!((config.retention_ms, config.max_message_bytes), (None, Some(17)));
-    }
-
-    #[test]
-    fn cleanup_policies_are_told_apart() {
-        let config = topic_config(&[entry("cleanup.policy", "compact, delete")]);
-        assert!(config.cleans_by("compact") && config.cleans_by("delete"));
-        assert!(!topic_config(&[entry("cleanup.policy", "delete")]).cleans_by("compact"));
-    }
+    use kafka::{GroupMember, GroupState};
 
     #[test]
     fn only_members_with_an_instance_id_are_static() {

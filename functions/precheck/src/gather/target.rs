@@ -1,47 +1,54 @@
-//! What only matters of a cluster that is moved to: its limits, what it already holds, who already reads it.
+//! What only matters of a cluster that is moved to: its limits, what it already holds, who already reads it, and whether it
+//! would take the topics.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kafka::{Cluster, ConfigEntry, OffsetSpec};
-use migration::{Result, TopicPartition};
-use tokio::task::JoinSet;
+use kafka::{Cluster, NewTopic, OffsetSpec};
+use migration::TopicPartition;
 
-use super::partly;
-use crate::facts::{Arriving, BrokerLimits, Partly, Reached};
+use super::{brokers, partly, permitted};
+use crate::facts::{Arriving, Leaving, Partly, Permitted, Reached};
 
-/// Reads a target; `shared` are its topics that the source has too.
-pub(super) async fn read(cluster: &Cluster, reached: &Reached, shared: &[Arc<str>]) -> Arriving {
-    let (limits, ends, groups) =
-        tokio::join!(limits(cluster, &reached.brokers), ends(cluster, reached, shared), cluster.list_groups());
+/// Topics that the target is asked about in one request.
+const TOPICS_AT_ONCE: usize = 200;
+
+/// Reads a target. `source` is the other side, if it could be reached.
+pub(super) async fn read(cluster: &Cluster, reached: &Reached, source: Option<&Reached>) -> Arriving {
+    let both = |topic: &&Arc<str>| source.is_some_and(|source| source.topics.contains_key(*topic));
+    let shared: Vec<_> = reached.topics.keys().filter(both).cloned().collect();
+    let (brokers, ends, groups, quotas, permitted) = tokio::join!(
+        brokers::configs(cluster, &reached.brokers),
+        ends(cluster, reached, &shared),
+        cluster.list_groups(),
+        cluster.client_quotas(),
+        permitted::on(cluster),
+    );
     let active = |groups: Vec<kafka::GroupListing>| {
         groups.into_iter().filter(|group| group.state.is_active()).map(|group| group.id).collect()
     };
-    Arriving { limits, ends, active_groups: groups.map(active).map_err(Into::into) }
+    Arriving {
+        brokers,
+        ends,
+        active_groups: groups.map(active).map_err(Into::into),
+        quotas: quotas.map_err(Into::into),
+        permitted,
+        refused: BTreeMap::new(),
+    }
 }
 
-/// The limits of every broker: each can have its own.
-async fn limits(cluster: &Cluster, brokers: &[i32]) -> Result<Vec<BrokerLimits>> {
-    let mut asked = JoinSet::new();
-    for broker in brokers.iter().copied() {
-        let cluster = cluster.clone();
-        asked.spawn(async move { (broker, cluster.broker_configs(broker).await) });
-    }
-    let mut limits = Vec::with_capacity(brokers.len());
-    for (broker, entries) in asked.join_all().await {
-        limits.push(broker_limits(broker, &entries?));
-    }
-    limits.sort_unstable_by_key(|limits| limits.broker);
-    Ok(limits)
-}
-
-fn broker_limits(broker: i32, entries: &[ConfigEntry]) -> BrokerLimits {
-    let number = |name: &str| entries.iter().find(|entry| entry.name == name)?.value.as_deref()?.parse().ok();
-    BrokerLimits {
-        broker,
-        message_max_bytes: number("message.max.bytes"),
-        replica_fetch_max_bytes: number("replica.fetch.max.bytes"),
-    }
+/// What can only be asked of a target when the source is known: whether it would create its topics, and what may be done to
+/// its groups.
+pub(super) async fn ask_for(
+    cluster: &Cluster,
+    reached: &Reached,
+    source: (&Reached, &Leaving),
+    known: Arriving,
+) -> Arriving {
+    let (topics, leaving) = source;
+    let (refused, groups) =
+        tokio::join!(refused(cluster, reached, topics, leaving), permitted::on_groups(cluster, reached, leaving));
+    Arriving { refused, permitted: Permitted { groups, ..known.permitted }, ..known }
 }
 
 async fn ends(cluster: &Cluster, reached: &Reached, topics: &[Arc<str>]) -> Partly<BTreeMap<Arc<str>, i64>> {
@@ -59,23 +66,35 @@ fn by_topic(ends: BTreeMap<TopicPartition, i64>) -> BTreeMap<Arc<str>, i64> {
     largest
 }
 
+/// Topics of the source that the target does not have and would not create as topology copy does, each with its reason.
+async fn refused(
+    cluster: &Cluster,
+    reached: &Reached,
+    source: &Reached,
+    leaving: &Leaving,
+) -> BTreeMap<Arc<str>, kafka::Error> {
+    let missing = source.topics.iter().filter(|(name, _)| !reached.topics.contains_key(*name));
+    let wanted = missing.filter_map(|(name, topic)| {
+        let max_message_bytes = leaving.configs.known.get(name)?.max_message_bytes?;
+        Some(NewTopic {
+            name: name.clone(),
+            partitions: i32::try_from(topic.partitions).ok()?,
+            replication_factor: i16::try_from(topic.replication_factor.min(reached.brokers.len())).ok()?,
+            configs: topology::copying(max_message_bytes),
+        })
+    });
+    let wanted: Vec<_> = wanted.collect();
+    let mut refused = BTreeMap::new();
+    for some in wanted.chunks(TOPICS_AT_ONCE) {
+        let each = cluster.would_create_topics(some).await;
+        refused.extend(each.into_iter().filter_map(|(name, outcome)| Some((name, outcome.err()?))));
+    }
+    refused
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka::ConfigSource;
-
-    #[test]
-    fn a_broker_that_does_not_say_has_no_limit_made_up() {
-        let entry = ConfigEntry {
-            name: "message.max.bytes".into(),
-            value: Some("1048588".into()),
-            source: ConfigSource::Default,
-            read_only: false,
-            sensitive: false,
-        };
-        let limits = broker_limits(2, &[entry]);
-        assert_eq!((limits.message_max_bytes, limits.replica_fetch_max_bytes), (Some(1_048_588), None));
-    }
 
     #[test]
     fn a_topic_ends_where_its_longest_partition_does() {

@@ -1,17 +1,20 @@
-//! Whether the target takes batches as large as those of the source.
+//! Whether the target's brokers take batches as large as those of the source.
+//!
+//! While a topic is copied it has a `max.message.bytes` of its own (`topology::configs`), so brokers' limits do not stand in
+//! the way of the copy. They count from the cutover on, when clients write to topics that set no limit themselves.
 
 use std::sync::Arc;
 
 use migration::report::Finding;
 
-use super::{blocker, few, warning};
-use crate::facts::{Arriving, BrokerLimits, Facts, Leaving};
+use super::finding::{count, few, finding};
+use crate::facts::{Arriving, BrokerConfig, Facts, Leaving, TopicConfig};
 
 /// Bytes by which Kafka's default of `message.max.bytes` (1048588) is above that of `replica.fetch.max.bytes` (1048576):
 /// `Records.LOG_OVERHEAD`, which the latter does not count. Clusters that nobody has tuned must not be blocked.
 const LOG_OVERHEAD: i64 = 12;
 
-/// The largest batch that a topic of the source may hold.
+/// The largest batch that some topic of the source takes.
 struct Largest<'a> {
     topic: &'a Arc<str>,
     bytes: i64,
@@ -20,64 +23,74 @@ struct Largest<'a> {
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let (Some(leaving), Some(arriving)) = (&facts.leaving, &facts.arriving) else { return Vec::new() };
     let mut findings = Vec::new();
-    if let (Some(largest), Ok(limits)) = (largest(leaving), &arriving.limits) {
-        findings.extend(message_max(facts, limits, &largest));
-        findings.extend(replica_fetch(facts, limits, &largest));
+    if let Ok(brokers) = &arriving.brokers {
+        findings.extend(message_max(facts, leaving, brokers));
+        findings.extend(replica_fetch(facts, leaving, brokers));
     }
     findings.extend(unverified(leaving, arriving));
     findings
 }
 
-fn largest(leaving: &Leaving) -> Option<Largest<'_>> {
-    let sizes = leaving.configs.known.iter().filter_map(|(topic, config)| Some((topic, config.max_message_bytes?)));
+/// The topic with the largest `max.message.bytes` among those that pass `test`.
+fn largest(leaving: &Leaving, test: impl Fn(&TopicConfig) -> bool) -> Option<Largest<'_>> {
+    let topics = leaving.configs.known.iter().filter(|(_, config)| test(config));
+    let sizes = topics.filter_map(|(topic, config)| Some((topic, config.max_message_bytes?)));
     sizes.max_by_key(|(_, bytes)| *bytes).map(|(topic, bytes)| Largest { topic, bytes })
 }
 
 /// The broker with the smallest of one limit.
-fn smallest(limits: &[BrokerLimits], limit: impl Fn(&BrokerLimits) -> Option<i64>) -> Option<(i32, i64)> {
-    let known = limits.iter().filter_map(|limits| Some((limits.broker, limit(limits)?)));
+fn smallest(brokers: &[BrokerConfig], limit: impl Fn(&BrokerConfig) -> Option<i64>) -> Option<(i32, i64)> {
+    let known = brokers.iter().filter_map(|config| Some((config.broker, limit(config)?)));
     known.min_by_key(|(_, bytes)| *bytes)
 }
 
 /// Limits of the target's brokers that are too small, with their smallest value and the one that is needed.
 pub(crate) fn too_small(facts: &Facts) -> Vec<(&'static str, i64, i64)> {
     let (Some(leaving), Some(arriving)) = (&facts.leaving, &facts.arriving) else { return Vec::new() };
-    let (Some(largest), Ok(limits)) = (largest(leaving), &arriving.limits) else { return Vec::new() };
-    let message_max = smallest(limits, |limits| limits.message_max_bytes);
-    let replica_fetch = smallest(limits, |limits| limits.replica_fetch_max_bytes);
+    let (Some(largest), Ok(brokers)) = (largest(leaving, |_| true), &arriving.brokers) else { return Vec::new() };
+    let message_max = smallest(brokers, |config| config.message_max_bytes);
+    let replica_fetch = smallest(brokers, |config| config.replica_fetch_max_bytes);
     let known = [("message.max.bytes", message_max, 0), ("replica.fetch.max.bytes", replica_fetch, LOG_OVERHEAD)];
     let known = known.into_iter().filter_map(|(name, smallest, overhead)| Some((name, smallest?.1, overhead)));
     let small = known.filter(|(_, bytes, overhead)| bytes.saturating_add(*overhead) < largest.bytes);
     small.map(|(name, bytes, _)| (name, bytes, largest.bytes)).collect()
 }
 
-fn message_max(facts: &Facts, limits: &[BrokerLimits], largest: &Largest<'_>) -> Option<Finding> {
-    let (broker, bytes) = smallest(limits, |limits| limits.message_max_bytes)?;
+/// Only topics that inherit their limit: a limit of a topic's own is copied with it.
+fn message_max(facts: &Facts, leaving: &Leaving, brokers: &[BrokerConfig]) -> Option<Finding> {
+    let largest = largest(leaving, |config| !config.own.contains("max.message.bytes"))?;
+    let (broker, bytes) = smallest(brokers, |config| config.message_max_bytes)?;
     (bytes < largest.bytes).then(|| {
-        blocker(
-            "B11",
-            format_args!(
-                "target broker {broker} has message.max.bytes={bytes}, but topic {} of the source takes batches of up to {} \
-                 bytes (max.message.bytes): there, only topics that set max.message.bytes themselves take batches that large",
-                largest.topic, largest.bytes
-            ),
-            raise(facts, "message.max.bytes", largest.bytes),
-        )
+        finding("B11", "target")
+            .found(format_args!(
+                "target broker {broker} has message.max.bytes={bytes}, below the {} bytes that topic {} of the source takes \
+                 without a max.message.bytes of its own",
+                largest.bytes, largest.topic
+            ))
+            .because("after the client switch producers of larger records get RecordTooLargeException, which they did not before")
+            .fix(raise(facts, "message.max.bytes", largest.bytes))
     })
 }
 
-fn replica_fetch(facts: &Facts, limits: &[BrokerLimits], largest: &Largest<'_>) -> Option<Finding> {
-    let (broker, bytes) = smallest(limits, |limits| limits.replica_fetch_max_bytes)?;
-    (bytes.saturating_add(LOG_OVERHEAD) < largest.bytes).then(|| {
-        blocker(
-            "B12",
-            format_args!(
-                "target broker {broker} has replica.fetch.max.bytes={bytes}, but topic {} of the source takes batches of up \
-                 to {} bytes (max.message.bytes): followers may fall behind on batches that large",
+/// Since KIP-74 a follower gets a batch of any size, but one above its limit comes alone, one for each request. Where the
+/// source's own brokers live with that, the target's will; where they do not, replication falls behind as it did not.
+fn replica_fetch(facts: &Facts, leaving: &Leaving, brokers: &[BrokerConfig]) -> Option<Finding> {
+    let largest = largest(leaving, |_| true)?;
+    let (broker, bytes) = smallest(brokers, |config| config.replica_fetch_max_bytes)?;
+    let source = smallest(leaving.brokers.as_ref().ok()?, |config| config.replica_fetch_max_bytes)?.1;
+    let needed = largest.bytes.min(source.saturating_add(LOG_OVERHEAD));
+    (bytes.saturating_add(LOG_OVERHEAD) < needed).then(|| {
+        finding("B12", "target")
+            .found(format_args!(
+                "target broker {broker} has replica.fetch.max.bytes={bytes}, the source's brokers have {source}, and topic {} \
+                 of the source takes batches of up to {} bytes",
                 largest.topic, largest.bytes
-            ),
-            raise(facts, "replica.fetch.max.bytes", largest.bytes),
-        )
+            ))
+            .because(
+                "a follower gets batches above that limit one at a time, so replicas fall behind and writes with acks=all, the \
+                 copy's too, wait for them",
+            )
+            .fix(raise(facts, "replica.fetch.max.bytes", needed))
     })
 }
 
@@ -96,38 +109,51 @@ fn raise(facts: &Facts, name: &str, bytes: i64) -> String {
 fn unverified(leaving: &Leaving, arriving: &Arriving) -> Option<Finding> {
     let mut reasons = Vec::new();
     if let Some((topics, error)) = &leaving.configs.missing {
-        reasons.push(format!("configs of {} of the source: {}", super::count(*topics, "topic"), error.message));
+        reasons.push(format!("configs of {} of the source: {}", count(*topics, "topic"), error.message));
     }
-    match &arriving.limits {
+    if let Err(error) = &leaving.brokers {
+        reasons.push(format!("configs of the source's brokers: {}", error.message));
+    }
+    match &arriving.brokers {
         Err(error) => reasons.push(format!("configs of the target's brokers: {}", error.message)),
-        Ok(limits) => {
+        Ok(brokers) => {
             let silent =
-                |limits: &&BrokerLimits| limits.message_max_bytes.is_none() || limits.replica_fetch_max_bytes.is_none();
-            let silent: Vec<_> = limits.iter().filter(silent).map(|limits| limits.broker).collect();
+                |config: &&BrokerConfig| config.message_max_bytes.is_none() || config.replica_fetch_max_bytes.is_none();
+            let silent: Vec<_> = brokers.iter().filter(silent).map(|config| config.broker).collect();
             if !silent.is_empty() {
                 reasons.push(format!("the target's brokers {} do not say", few(silent)));
             }
         }
     }
     (!reasons.is_empty()).then(|| {
-        warning(
-            "W04",
-            format_args!("sizes of batches could not be compared completely ({})", reasons.join("; ")),
-            "allow DescribeConfigs on both clusters, or make sure that message.max.bytes and replica.fetch.max.bytes of the \
-             target's brokers are at least the largest max.message.bytes of the source's topics",
-        )
+        finding("W04", "source and target")
+            .found(format_args!("sizes of batches could not be compared completely ({})", reasons.join("; ")))
+            .because("B11 and B12 may be missing for that, and what else follows from brokers' configs: B17, W14, W19, I02")
+            .fix(
+                "allow DescribeConfigs on both clusters, or make sure that message.max.bytes and replica.fetch.max.bytes of \
+                 the target's brokers are at least those of the source's",
+            )
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::TopicConfig;
-    use crate::sample::{self, codes, facts};
+    use crate::sample::{self, codes, facts, one};
     use migration::Error;
 
+    /// A topic that inherits its limit.
     fn sized(bytes: i64) -> TopicConfig {
         TopicConfig { max_message_bytes: Some(bytes), ..sample::topic_config() }
+    }
+
+    /// A topic that sets its limit itself.
+    fn of_its_own(bytes: i64) -> TopicConfig {
+        TopicConfig { own: ["max.message.bytes".to_owned()].into(), ..sized(bytes) }
+    }
+
+    fn set(brokers: &mut migration::Result<Vec<BrokerConfig>>, set: impl Fn(&mut BrokerConfig)) {
+        brokers.as_mut().unwrap().iter_mut().for_each(set);
     }
 
     #[test]
@@ -136,51 +162,55 @@ mod tests {
     }
 
     #[test]
-    fn b11_b12_name_the_smallest_broker_and_the_largest_topic() {
+    fn b11_names_the_smallest_broker_and_the_largest_topic() {
         let mut facts = facts();
-        sample::with_configs(
-            &mut facts,
-            &[("orders", sized(1000)), ("videos", sized(10_000_000)), ("zebras", sized(5))],
-        );
-        sample::arriving(&mut facts).limits.as_mut().unwrap()[0].message_max_bytes = Some(20_000_000);
-        let findings = judge(&facts);
-        assert_eq!(codes(&findings), ["B11", "B12"]);
-        let message = &findings[0].message;
+        let topics = [("orders", sized(1000)), ("videos", sized(10_000_000)), ("zebras", of_its_own(90_000_000))];
+        sample::with_configs(&mut facts, &topics);
+        sample::arriving(&mut facts).brokers.as_mut().unwrap()[0].message_max_bytes = Some(20_000_000);
+        let finding = one(judge(&facts), "B11");
+        let message = &finding.message;
         assert!(message.contains("broker 2") && message.contains("1048588"), "{message}");
         assert!(message.contains("videos") && message.contains("10000000"), "{message}");
-        assert!(findings[1].message.contains("broker 1 has replica.fetch.max.bytes=1048576"));
-        assert!(findings[1].fix.contains("--current-version K1"));
+        assert!(finding.fix.contains("message.max.bytes=10000000") && finding.fix.contains("--current-version K1"));
     }
 
     #[test]
-    fn b11_b12_are_separate() {
+    fn b11_not_of_topics_that_bring_their_own_limit() {
         let mut facts = facts();
-        sample::with_configs(&mut facts, &[("videos", sized(2_000_000))]);
-        for limits in sample::arriving(&mut facts).limits.as_mut().unwrap() {
-            limits.message_max_bytes = Some(2_000_000);
-        }
-        assert_eq!(codes(&judge(&facts)), ["B12"]);
-        for limits in sample::arriving(&mut facts).limits.as_mut().unwrap() {
-            limits.message_max_bytes = Some(1_999_999);
-            limits.replica_fetch_max_bytes = Some(2_000_000);
-        }
-        assert_eq!(codes(&judge(&facts)), ["B11"]);
+        sample::with_configs(&mut facts, &[("videos", of_its_own(10_000_000))]);
+        assert!(judge(&facts).is_empty());
+    }
+
+    #[test]
+    fn b12_only_where_the_source_replicates_in_larger_steps() {
+        let mut facts = facts();
+        sample::with_configs(&mut facts, &[("videos", of_its_own(10_000_000))]);
+        set(&mut sample::leaving(&mut facts).brokers, |config| config.replica_fetch_max_bytes = Some(8_000_000));
+        let finding = one(judge(&facts), "B12");
+        assert!(
+            finding.message.contains("broker 1 has replica.fetch.max.bytes=1048576, the source's brokers have 8000000")
+        );
+        assert!(finding.fix.contains("replica.fetch.max.bytes=8000012"), "{}", finding.fix);
+        // Nothing is that large: what the source's brokers could do does not matter.
+        sample::with_configs(&mut facts, &[("orders", sized(sample::DEFAULT_MESSAGE_BYTES))]);
+        assert!(judge(&facts).is_empty());
     }
 
     #[test]
     fn w04_the_brokers_cannot_be_asked() {
         let mut facts = facts();
-        sample::arriving(&mut facts).limits = Err(Error::blocked("ClusterAuthorizationFailed"));
-        let findings = judge(&facts);
-        assert_eq!(codes(&findings), ["W04"]);
-        assert!(findings[0].message.contains("ClusterAuthorizationFailed"));
+        sample::arriving(&mut facts).brokers = Err(Error::blocked("ClusterAuthorizationFailed"));
+        assert!(one(judge(&facts), "W04").message.contains("target's brokers: ClusterAuthorizationFailed"));
+        facts = sample::facts();
+        sample::leaving(&mut facts).brokers = Err(Error::blocked("ClusterAuthorizationFailed"));
+        assert!(one(judge(&facts), "W04").message.contains("source's brokers: ClusterAuthorizationFailed"));
     }
 
     #[test]
     fn w04_some_topics_or_brokers_do_not_say() {
         let mut facts = facts();
         sample::leaving(&mut facts).configs.missing = Some((3, Error::blocked("TopicAuthorizationFailed")));
-        sample::arriving(&mut facts).limits.as_mut().unwrap()[1].replica_fetch_max_bytes = None;
+        sample::arriving(&mut facts).brokers.as_mut().unwrap()[1].replica_fetch_max_bytes = None;
         let findings = judge(&facts);
         assert_eq!(codes(&findings), ["W04"]);
         assert!(findings[0].message.contains("3 topics") && findings[0].message.contains("brokers 2 do not say"));

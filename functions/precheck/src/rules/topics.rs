@@ -5,12 +5,24 @@ use std::sync::Arc;
 
 use migration::report::Finding;
 
-use super::{blocker, count, few, warning};
-use crate::facts::{Facts, Topic, TopicConfig};
+use super::estimated;
+use super::finding::{count, few, finding};
+use crate::facts::{Cluster, Facts, Topic, TopicConfig};
+
+/// The share of a topic's retention that the copy may take by its estimate, which can be wrong by as much.
+const RETENTION_MARGIN: u64 = 2;
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
-    let findings =
-        [occupied(facts), reshaped(facts), leaderless(facts), compacted(facts), expiring(facts), replicas(facts)];
+    let findings = [
+        occupied(facts),
+        reshaped(facts),
+        leaderless(facts),
+        refused(facts),
+        compacted(facts),
+        expiring(facts),
+        overtaken(facts),
+        replicas(facts),
+    ];
     findings.into_iter().flatten().collect()
 }
 
@@ -35,18 +47,17 @@ fn occupied(facts: &Facts) -> Option<Finding> {
     let taken: Vec<_> =
         shared(facts).map(|(name, ..)| name).filter(|name| ends.get(*name).is_some_and(|end| *end > 0)).collect();
     (!taken.is_empty()).then(|| {
-        blocker(
-            "B14",
-            format_args!(
-                "records are already, or were, in {} of the target: {}; offsets are only exact in a topic that begins empty",
+        finding("B14", "target")
+            .found(format_args!(
+                "records are already, or were, in {} of the target: {}",
                 count(taken.len(), "topic"),
                 few(&taken)
-            ),
-            format_args!(
+            ))
+            .because("offsets are only exact in a topic that begins empty")
+            .fix(format_args!(
                 "if their records are not needed, delete them: {}; if another migration is filling them, resume that one",
                 delete(facts)
-            ),
-        )
+            ))
     })
 }
 
@@ -58,22 +69,24 @@ fn reshaped(facts: &Facts) -> Option<Finding> {
         })
         .collect();
     (!differs.is_empty()).then(|| {
-        blocker(
-            "B15",
-            format_args!(
+        finding("B15", "target")
+            .found(format_args!(
                 "{} of the target with another number of partitions than on the source: {}",
                 count(differs.len(), "topic"),
                 few(&differs)
-            ),
-            format_args!("delete them on the target, and they are created like those of the source: {}", delete(facts)),
-        )
+            ))
+            .because("a record stays in its partition")
+            .fix(format_args!(
+                "delete them on the target, and they are created like those of the source: {}",
+                delete(facts)
+            ))
     })
 }
 
 /// On both sides: neither can be read or written there. Of the target's topics only those that are copied to matter.
 fn leaderless(facts: &Facts) -> Option<Finding> {
     let copied = facts.source.reached.as_ref().ok();
-    let of = |side: &'static str, cluster: &crate::facts::Cluster| -> Vec<String> {
+    let of = |side: &'static str, cluster: &Cluster| -> Vec<String> {
         let partitions = cluster.reached.iter().flat_map(|reached| &reached.leaderless);
         let copied =
             partitions.filter(|partition| copied.is_some_and(|source| source.topics.contains_key(&partition.topic)));
@@ -82,12 +95,13 @@ fn leaderless(facts: &Facts) -> Option<Finding> {
     let mut partitions = of("source", &facts.source);
     partitions.extend(of("target", &facts.target));
     (!partitions.is_empty()).then(|| {
-        blocker(
-            "B16",
-            format_args!("no broker leads {}: {}", count(partitions.len(), "partition"), few(&partitions)),
-            "bring the brokers that hold them back (`aws kafka list-nodes` and the cluster's state show which are down), then \
-             start again",
-        )
+        finding("B16", "source and target")
+            .found(format_args!("no broker leads {}: {}", count(partitions.len(), "partition"), few(&partitions)))
+            .because("they can be neither read nor written")
+            .fix(
+                "bring the brokers that hold them back (`aws kafka list-nodes` and the cluster's state show which are down), \
+                 then start again",
+            )
     })
 }
 
@@ -96,20 +110,37 @@ fn delete(facts: &Facts) -> String {
     format!("`kafka-topics.sh --bootstrap-server {servers} --delete --topic <name>`")
 }
 
+/// Everything but a lack of permission, which is a finding of its own.
+fn refused(facts: &Facts) -> Option<Finding> {
+    let refused = &facts.arriving.as_ref()?.refused;
+    let refused: Vec<_> = refused
+        .iter()
+        .filter(|(_, error)| !error.is_retryable() && !super::permissions::is_denial(error))
+        .map(|(name, error)| format!("{name} ({error})"))
+        .collect();
+    (!refused.is_empty()).then(|| {
+        finding("B19", "target")
+            .found(format_args!("the target would not create {}: {}", count(refused.len(), "topic"), few(&refused)))
+            .because(
+                "the target was asked to check their creation as topology copy will ask for it, without creating them",
+            )
+            .fix("change the policy or the limit of the target that the message names, or the topic on the source")
+    })
+}
+
 fn compacted(facts: &Facts) -> Option<Finding> {
     let topics = described(facts, |name, config| config.cleans_by("compact").then(|| name.clone()));
     (!topics.is_empty()).then(|| {
-        warning(
-            "W07",
-            format_args!(
-                "cleanup.policy=compact on {} of the source: {}; records that the source compacts away before they are copied \
-                 are not on the target, the newest record of every key is",
-                count(topics.len(), "topic"),
-                few(&topics)
-            ),
-            "nothing, unless superseded records matter: then raise min.compaction.lag.ms of those topics on the source for the \
-             time of the migration",
-        )
+        finding("W07", "source")
+            .found(format_args!("cleanup.policy=compact on {} of the source: {}", count(topics.len(), "topic"), few(&topics)))
+            .because(
+                "records that the source compacts away before they are copied are not on the target; the newest record of \
+                 every key is",
+            )
+            .fix(
+                "nothing, unless superseded records matter: then raise min.compaction.lag.ms of those topics on the source for \
+                 the time of the migration",
+            )
     })
 }
 
@@ -122,18 +153,49 @@ fn expiring(facts: &Facts) -> Option<Finding> {
     };
     let topics = described(facts, limited);
     (!topics.is_empty()).then(|| {
-        warning(
-            "W10",
-            format_args!(
-                "old records are deleted from {} of the source: {}; the target keeps everything while it is copied and takes over these \
-                 limits just before the client switch, from then on old records expire there as on the source; what expires on \
-                 the source before it is copied is not copied",
+        finding("W10", "source")
+            .found(format_args!(
+                "old records are deleted from {} of the source: {}",
                 count(topics.len(), "topic"),
                 few(&topics)
-            ),
-            "nothing, if the copy is faster than the retention; to keep old records longer, raise the retention on the source \
-             before the migration starts",
-        )
+            ))
+            .because(
+                "what expires on the source before it is copied is not copied; the target keeps everything while it is copied \
+                 and takes over these limits just before the client switch, from then on old records expire there as on the \
+                 source",
+            )
+            .fix(
+                "nothing, if the copy is faster than the retention; to keep old records longer, raise the retention on the \
+                 source before the migration starts",
+            )
+    })
+}
+
+/// Retention that passes while the copy is on its way ends the copy of a partition. How fast `retention.bytes` passes
+/// depends on what producers write, which nobody knows beforehand.
+fn overtaken(facts: &Facts) -> Option<Finding> {
+    let estimate = estimated(facts)?;
+    let window = i64::try_from(estimate.seconds.saturating_mul(RETENTION_MARGIN * 1_000)).unwrap_or(i64::MAX);
+    let passes = |name: &Arc<str>, config: &TopicConfig| {
+        let retention = config.retention_ms.filter(|retention| *retention < window && config.cleans_by("delete"))?;
+        Some(format!("{name} ({retention} ms)"))
+    };
+    let topics = described(facts, passes);
+    (!topics.is_empty()).then(|| {
+        finding("W15", "source")
+            .found(format_args!(
+                "the seed is estimated to take {} s (bound by {}), and retention.ms is less than twice that on {} of the \
+                 source: {}",
+                estimate.seconds,
+                estimate.bound_by,
+                count(topics.len(), "topic"),
+                few(&topics)
+            ))
+            .because("records that expire while their partition is being copied stop it: the copy would have a hole")
+            .fix(format_args!(
+                "raise retention.ms of those topics on the source for the time of the migration, to {window} or more, or let \
+                 the copy be faster"
+            ))
     })
 }
 
@@ -145,29 +207,21 @@ fn replicas(facts: &Facts) -> Option<Finding> {
         .map(|(name, topic)| format!("{name} ({})", topic.replication_factor))
         .collect();
     (!topics.is_empty()).then(|| {
-        warning(
-            "W12",
-            format_args!(
-                "more replicas than the target has brokers ({brokers}) in {} of the source: {}; created on the target with {}",
+        finding("W12", "target")
+            .found(format_args!(
+                "more replicas than the target has brokers ({brokers}) in {} of the source: {}",
                 count(topics.len(), "topic"),
-                few(&topics),
-                count(brokers, "replica")
-            ),
-            "add brokers to the target first if the replication factor has to stay",
-        )
+                few(&topics)
+            ))
+            .because(format_args!("they are created on the target with {}", count(brokers, "replica")))
+            .fix("add brokers to the target first if the replication factor has to stay")
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{self, codes, facts};
-
-    fn one(facts: &Facts, code: &str) -> Finding {
-        let findings = judge(facts);
-        assert_eq!(codes(&findings), [code], "{findings:?}");
-        findings.into_iter().next().unwrap()
-    }
+    use crate::sample::{self, codes, facts, one};
 
     fn on_target(facts: &mut Facts, partitions: usize, end: i64) {
         sample::target(facts).topics.insert("orders".into(), sample::topic(partitions));
@@ -183,7 +237,7 @@ mod tests {
     fn b14_a_topic_that_holds_records() {
         let mut facts = facts();
         on_target(&mut facts, 2, 1);
-        assert!(one(&facts, "B14").message.contains("orders"));
+        assert!(one(judge(&facts), "B14").message.contains("orders"));
     }
 
     #[test]
@@ -216,7 +270,7 @@ mod tests {
     fn b15_another_number_of_partitions() {
         let mut facts = facts();
         on_target(&mut facts, 3, 0);
-        assert!(one(&facts, "B15").message.contains("orders (2 on the source, 3 on the target)"));
+        assert!(one(judge(&facts), "B15").message.contains("orders (2 on the source, 3 on the target)"));
     }
 
     #[test]
@@ -225,10 +279,10 @@ mod tests {
         sample::source(&mut facts).leaderless = [migration::TopicPartition::new("orders", 1)].into();
         // A topic of the target alone is nobody's concern here.
         sample::target(&mut facts).leaderless = [migration::TopicPartition::new("other", 0)].into();
-        assert_eq!(one(&facts, "B16").message, "no broker leads 1 partition: orders/1 on the source");
+        assert_eq!(one(judge(&facts), "B16").message, "no broker leads 1 partition: orders/1 on the source");
         on_target(&mut facts, 2, 0);
         sample::target(&mut facts).leaderless = [migration::TopicPartition::new("orders", 0)].into();
-        assert!(one(&facts, "B16").message.ends_with("orders/1 on the source, orders/0 on the target"));
+        assert!(one(judge(&facts), "B16").message.ends_with("orders/1 on the source, orders/0 on the target"));
     }
 
     #[test]
@@ -236,7 +290,9 @@ mod tests {
         let mut facts = facts();
         let compact = TopicConfig { cleanup_policy: "compact".to_owned(), ..sample::topic_config() };
         sample::with_configs(&mut facts, &[("accounts", compact), ("orders", sample::topic_config())]);
-        assert!(one(&facts, "W07").message.starts_with("cleanup.policy=compact on 1 topic of the source: accounts;"));
+        assert!(
+            one(judge(&facts), "W07").message.ends_with("cleanup.policy=compact on 1 topic of the source: accounts")
+        );
     }
 
     #[test]
@@ -250,10 +306,10 @@ mod tests {
         };
         sample::with_configs(
             &mut facts,
-            &[("a", with("delete", Some(60), None)), ("b", with("delete", None, Some(9)))],
+            &[("a", with("delete", Some(86_400_000), None)), ("b", with("delete", None, Some(9)))],
         );
-        let message = one(&facts, "W10").message;
-        assert!(message.contains("a (retention.ms=60), b (retention.bytes=9);"), "{message}");
+        let message = one(judge(&facts), "W10").message;
+        assert!(message.ends_with("a (retention.ms=86400000), b (retention.bytes=9)"), "{message}");
         // A retention that the policy never applies does not delete.
         sample::with_configs(&mut facts, &[("a", with("compact", Some(60), None))]);
         assert_eq!(codes(&judge(&facts)), ["W07"]);
@@ -263,14 +319,51 @@ mod tests {
     fn w12_more_replicas_than_brokers() {
         let mut facts = facts();
         sample::target(&mut facts).brokers = vec![1, 2];
-        let message = one(&facts, "W12").message;
-        assert!(
-            message.contains("orders (3)") && message.contains("created on the target with 2 replicas"),
-            "{message}"
-        );
+        let finding = one(judge(&facts), "W12");
+        assert!(finding.message.ends_with("orders (3)"), "{}", finding.message);
+        assert_eq!(finding.cause, "they are created on the target with 2 replicas");
         // The API's count stands in for brokers that cannot be reached.
         facts.target.reached = Err(migration::Error::transient("down"));
         assert!(judge(&facts).is_empty());
+    }
+
+    #[test]
+    fn w15_a_retention_that_passes_before_the_copy_ends() {
+        let mut facts = facts();
+        let with = |ms| TopicConfig { retention_ms: Some(ms), ..sample::topic_config() };
+        sample::with_configs(&mut facts, &[("clicks", with(3_600_000)), ("orders", with(604_800_000))]);
+        // One function moves 25 MB/s, see the estimate.
+        let sizes = [("clicks".into(), 10_000_000_000), ("orders".into(), 90_000_000_000)];
+        sample::leaving(&mut facts).sizes = Ok(sizes.into());
+        let findings = judge(&facts);
+        assert_eq!(codes(&findings), ["W10", "W15"]);
+        let finding = &findings[1];
+        assert!(finding.message.contains("estimated to take 4000 s (bound by functions)"), "{}", finding.message);
+        assert!(finding.message.ends_with("on 1 topic of the source: clicks (3600000 ms)"), "{}", finding.message);
+        assert!(finding.fix.contains("to 8000000 or more"), "{}", finding.fix);
+        // Nothing to be copied takes no time.
+        sample::leaving(&mut facts).sizes = Ok([("clicks".into(), 0)].into());
+        assert_eq!(codes(&judge(&facts)), ["W10"]);
+    }
+
+    #[test]
+    fn b19_topics_that_the_target_would_not_create() {
+        let mut facts = facts();
+        let error = |code, message: &str| kafka::Error::Broker {
+            api: kafka::Api::CreateTopics,
+            code,
+            place: kafka::Place::Topic("orders".into()),
+            message: Some(message.to_owned()),
+        };
+        let refused = error(kafka::Code::PolicyViolation, "names begin with a team");
+        sample::arriving(&mut facts).refused = [("orders".into(), refused)].into();
+        let message = one(judge(&facts), "B19").message;
+        assert!(message.contains("would not create 1 topic: orders (") && message.contains("names begin with a team"));
+        // What passes, and what is a lack of permission, is told elsewhere.
+        for code in [kafka::Code::NotController, kafka::Code::TopicAuthorizationFailed] {
+            sample::arriving(&mut facts).refused = [("orders".into(), error(code, ""))].into();
+            assert!(judge(&facts).is_empty(), "{code}");
+        }
     }
 
     #[test]
@@ -280,7 +373,7 @@ mod tests {
         let names: Vec<_> = (0..2000).map(|index| format!("topic-{index:04}")).collect();
         let configs: Vec<_> = names.iter().map(|name| (name.as_str(), compact.clone())).collect();
         sample::with_configs(&mut facts, &configs);
-        let message = one(&facts, "W07").message;
+        let message = one(judge(&facts), "W07").message;
         assert!(message.contains("topic-0004 and 1995 more") && message.len() < 400, "{message}");
     }
 }

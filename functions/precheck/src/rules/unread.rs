@@ -1,75 +1,118 @@
 //! What could not be read, so that nobody takes the silence of the other rules for an all-clear.
 
+use std::fmt::Display;
+
 use migration::Error;
+use migration::config::AuthMode;
 use migration::report::Finding;
 
-use super::{count, warning};
-use crate::facts::{Facts, Partly};
+use super::finding::{count, finding};
+use crate::facts::{Facts, Partly, Permitted};
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
-    [msk(facts), source(facts), target(facts), object_lock(facts)].into_iter().flatten().collect()
+    [msk(facts), source(facts), target(facts), buckets(facts)].into_iter().flatten().collect()
 }
 
 /// The finding: what could not be read, why, and which codes were not checked for that.
-fn unread(what: impl std::fmt::Display, error: &Error, codes: &str) -> Finding {
-    warning(
-        "W13",
-        format_args!("{what} could not be read, so {codes} could not be checked: {}", error.message),
-        "allow the precheck function to read it, or check it yourself before starting",
-    )
+fn unread(subject: &str, what: impl Display, error: &str, codes: &str) -> Finding {
+    let fix = "allow the precheck function to read it, or check it yourself before starting";
+    unread_fixed_by(subject, what, error, codes, fix)
+}
+
+fn unread_fixed_by(subject: &str, what: impl Display, error: &str, codes: &str, fix: impl Display) -> Finding {
+    finding("W13", subject)
+        .found(format_args!("{what} could not be read, so {codes} could not be checked: {error}"))
+        .because("no finding with these codes does not mean that all is well")
+        .fix(fix)
+}
+
+/// The same for what a `Result` holds.
+fn failed<T, E: Display>(subject: &str, what: &str, outcome: &Result<T, E>, codes: &str) -> Option<Finding> {
+    outcome.as_ref().err().map(|error| unread(subject, what, &error.to_string(), codes))
 }
 
 fn msk(facts: &Facts) -> Vec<Finding> {
-    let source = facts.source.described.as_ref().err();
-    let target = facts.target.described.as_ref().err();
-    let fix = |side: &str| {
-        format!(
+    let describe = |side: &str, error: &Error, codes: &str| {
+        let what = format!("the MSK API's description of the {side}");
+        let fix = format!(
             "correct {side}.cluster_arn if there is no such cluster, else allow the functions kafka:DescribeClusterV2 on it"
-        )
+        );
+        unread_fixed_by(side, what, &error.message, codes, fix)
     };
-    let source = source
-        .map(|error| Finding { fix: fix("source"), ..unread("the MSK API's description of the source", error, "B02") });
-    let target = target.map(|error| Finding {
-        fix: fix("target"),
-        ..unread("the MSK API's description of the target", error, "B02 and B06")
-    });
+    let source = facts.source.described.as_ref().err().map(|error| describe("source", error, "B02 and I02"));
+    let target = facts.target.described.as_ref().err().map(|error| describe("target", error, "B02, B06, B20 and W19"));
     source.into_iter().chain(target).collect()
 }
 
 fn source(facts: &Facts) -> Vec<Finding> {
     let Some(leaving) = &facts.leaving else { return Vec::new() };
+    let transactions = leaving.transactions.as_ref();
+    let iam = facts.config.source.auth.mode == AuthMode::Iam;
     let findings = [
-        leaving.groups.as_ref().err().map(|error| unread("the source's groups", error, "W05 and W11")),
-        part(&leaving.static_members, "group", "members of", "W05"),
-        leaving.acls.as_ref().err().map(|error| unread("the source's ACLs", error, "W09")),
-        part(&leaving.configs, "topic", "configs of", "W07 and W10"),
+        failed("source", "the source's groups", &leaving.groups, "W05 and W11"),
+        part("source", &leaving.static_members, "group", "members of", "W05"),
+        failed("source", "the source's ACLs", &leaving.acls, "W09"),
+        part("source", &leaving.configs, "topic", "configs of", "B17, B19, W07, W10, W14 and W15"),
+        failed("source", "the sizes of the source's topics", &leaving.sizes, "B17, W15 and W16"),
+        part("source", &leaving.sample, "partition", "the first records of", "B17"),
+        failed("source", "the source's client quotas", &leaving.quotas, "W16"),
+        transactions.and_then(|all| failed("source", "the source's transactional ids", &all.producers, "W06 and W20")),
+        transactions.and_then(|all| failed("source", "the source's open transactions", &all.open, "W06 and W20")),
+        permitted("source", &leaving.permitted).filter(|_| !iam),
     ];
     findings.into_iter().flatten().collect()
 }
 
 fn target(facts: &Facts) -> Vec<Finding> {
     let Some(arriving) = &facts.arriving else { return Vec::new() };
-    let groups = arriving.active_groups.as_ref().err();
+    let passing = arriving.refused.values().filter(|error| error.is_retryable());
+    let untried = passing.clone().next().map(|error| {
+        let what = format!("whether the target would create {}", count(passing.count(), "topic"));
+        unread("target", what, &error.to_string(), "B18 and B19")
+    });
+    let iam = facts.config.target.auth.mode == AuthMode::Iam;
     let findings = [
-        groups.map(|error| unread("the target's groups", error, "W11")),
-        part(&arriving.ends, "partition", "end offsets on the target of", "B14"),
+        failed("target", "the target's groups", &arriving.active_groups, "W11"),
+        part("target", &arriving.ends, "partition", "end offsets on the target of", "B14"),
+        failed("target", "the target's client quotas", &arriving.quotas, "W16"),
+        permitted("target", &arriving.permitted).filter(|_| !iam),
+        part("target", &arriving.permitted.groups, "group", "permissions on the target for", "B18").filter(|_| !iam),
+        untried,
     ];
     findings.into_iter().flatten().collect()
 }
 
-fn object_lock(facts: &Facts) -> Vec<Finding> {
-    let error = facts.evidence.object_lock.as_ref().and_then(|locked| locked.as_ref().err());
-    error.map(|error| unread("the evidence bucket's Object Lock", error, "B08")).into_iter().collect()
+/// A broker that does not tell is as good as one that cannot be asked.
+fn permitted(side: &str, permitted: &Permitted) -> Option<Finding> {
+    let what = format!("what the functions may do on the {side}");
+    match (&permitted.cluster, &permitted.topics) {
+        (Err(error), _) | (_, Err(error)) => Some(unread(side, what, &error.message, "B18")),
+        (Ok(None), Ok(_)) => Some(unread(side, what, "its brokers do not tell (KIP-430)", "B18")),
+        (Ok(Some(_)), Ok(_)) => None,
+    }
 }
 
-fn part<T>(partly: &Partly<T>, noun: &str, what: &str, codes: &str) -> Option<Finding> {
+fn buckets(facts: &Facts) -> Vec<Finding> {
+    let backup = facts.backup.reachable.is_ok().then_some(&facts.backup);
+    let evidence = facts.evidence.reachable.is_ok().then_some(&facts.evidence);
+    let findings = [
+        backup.and_then(|bucket| failed("backup", "the backup bucket's Object Lock", &bucket.lock, "W18")),
+        evidence
+            .and_then(|bucket| failed("evidence", "the evidence bucket's Object Lock", &bucket.lock, "B08 and W18")),
+        evidence.and_then(|bucket| failed("evidence", "the evidence bucket's versioning", &bucket.versioned, "I04")),
+    ];
+    findings.into_iter().flatten().collect()
+}
+
+fn part<T>(side: &str, partly: &Partly<T>, noun: &str, what: &str, codes: &str) -> Option<Finding> {
     let (number, error) = partly.missing.as_ref()?;
-    Some(unread(format_args!("{what} {}", count(*number, noun)), error, codes))
+    Some(unread(side, format_args!("{what} {}", count(*number, noun)), &error.message, codes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Transactions;
     use crate::sample::{self, facts};
 
     fn messages(facts: &Facts) -> Vec<String> {
@@ -94,30 +137,64 @@ mod tests {
         facts.target.described = Err(denied());
         let messages = messages(&facts);
         assert_eq!(messages.len(), 2);
-        assert!(messages[1].contains("target could not be read, so B02 and B06 could not be checked: denied"));
+        assert!(
+            messages[1].contains("target could not be read, so B02, B06, B20 and W19 could not be checked: denied")
+        );
     }
 
     #[test]
-    fn w13_each_part_of_the_clusters() {
+    fn w13_each_part_of_the_source() {
         let mut facts = facts();
         let leaving = sample::leaving(&mut facts);
         leaving.groups = Err(denied());
         leaving.static_members.missing = Some((2, denied()));
         leaving.acls = Err(denied());
         leaving.configs.missing = Some((1, denied()));
-        let arriving = sample::arriving(&mut facts);
-        arriving.active_groups = Err(denied());
-        arriving.ends.missing = Some((3, denied()));
+        leaving.sizes = Err(denied());
+        leaving.sample.missing = Some((1, denied()));
+        leaving.quotas = Err(denied());
+        leaving.transactions = Some(Transactions { producers: Err(denied()), open: Err(denied()) });
+        leaving.permitted.cluster = Ok(None);
         let messages = messages(&facts);
-        assert_eq!(messages.len(), 6);
+        assert_eq!(messages.len(), 10);
         assert!(messages[1].starts_with("members of 2 groups could not be read, so W05"));
-        assert!(messages[5].starts_with("end offsets on the target of 3 partitions"));
+        assert!(messages[9].ends_with("its brokers do not tell (KIP-430)"));
     }
 
     #[test]
-    fn w13_object_lock() {
+    fn w13_each_part_of_the_target() {
         let mut facts = facts();
-        facts.evidence.object_lock = Some(Err(denied()));
-        assert!(messages(&facts)[0].contains("Object Lock"));
+        let arriving = sample::arriving(&mut facts);
+        arriving.active_groups = Err(denied());
+        arriving.ends.missing = Some((3, denied()));
+        arriving.quotas = Err(denied());
+        arriving.permitted.topics = Err(denied());
+        arriving.permitted.groups.missing = Some((1, denied()));
+        let unreachable = kafka::Error::Unreachable { message: "down".to_owned() };
+        arriving.refused = [("a".into(), unreachable.clone()), ("b".into(), unreachable)].into();
+        let messages = messages(&facts);
+        assert_eq!(messages.len(), 6);
+        assert!(messages[1].starts_with("end offsets on the target of 3 partitions"));
+        assert!(messages[5].starts_with("whether the target would create 2 topics could not be read, so B18 and B19"));
+    }
+
+    #[test]
+    fn w13_permissions_are_nothing_with_iam() {
+        let mut facts = facts();
+        facts.config.target.auth.mode = AuthMode::Iam;
+        sample::arriving(&mut facts).permitted.cluster = Err(denied());
+        assert!(judge(&facts).is_empty());
+    }
+
+    #[test]
+    fn w13_buckets() {
+        let mut facts = facts();
+        facts.backup.lock = Err(denied());
+        facts.evidence.lock = Err(denied());
+        facts.evidence.versioned = Err(denied());
+        assert_eq!(messages(&facts).len(), 3);
+        // Of a bucket that cannot be used at all nothing more is to be said.
+        facts.evidence.reachable = Err(Error::blocked("gone"));
+        assert_eq!(messages(&facts).len(), 1);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::describe_producers_response::ProducerState as WireState;
+use kafka_protocol::messages::list_transactions_response::TransactionState as WireTransaction;
 use kafka_protocol::messages::{DescribeProducersRequest, ListTransactionsRequest};
 use migration::TopicPartition;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,24 @@ use crate::spread::{Outcomes, by_topic, text, topic_name};
 
 /// States of a transaction that its coordinator still has to end (`kafka.coordinator.transaction.TransactionState`).
 const ONGOING: [&str; 4] = ["Ongoing", "PrepareCommit", "PrepareAbort", "PrepareEpochFence"];
+
+/// A transactional id as its coordinator lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// `transactional.id` of the producer.
+    pub transactional_id: String,
+    /// The producer id that it has now.
+    pub producer_id: i64,
+    /// State of its last transaction, such as `Ongoing` or `CompleteCommit`.
+    pub state: String,
+}
+
+impl Transaction {
+    /// Whether its producer or the coordinator still has to end it.
+    pub fn is_ongoing(&self) -> bool {
+        ONGOING.contains(&self.state.as_str())
+    }
+}
 
 /// What a partition remembers of a producer id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,26 +97,50 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// Every transactional id that the coordinators know, in any state, by id: one for each transactional producer of the
+    /// last `transactional.id.expiration.ms` (seven days by default). Ids that this client may not describe are left out.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedApi`](crate::Error::UnsupportedApi) from a broker before 3.0.
+    pub async fn transactions(&self) -> Result<Vec<Transaction>> {
+        self.list_transactions(&[]).await
+    }
+
     /// The producer ids whose transaction the coordinators have open, or are ending right now. What is open on a partition
     /// and not here is never ended by the cluster itself (`kafka.tools.TransactionsCommand`, `FindHanging`).
     ///
     /// # Errors
-    /// [`Error::UnsupportedApi`](crate::Error::UnsupportedApi) from a broker before 3.0.
+    /// As [`Cluster::transactions`].
     pub async fn ongoing_transactions(&self) -> Result<BTreeSet<i64>> {
+        let ongoing = self.list_transactions(&ONGOING).await?;
+        Ok(ongoing.into_iter().map(|transaction| transaction.producer_id).collect())
+    }
+
+    /// Those in one of `states`, or all.
+    async fn list_transactions(&self, states: &[&str]) -> Result<Vec<Transaction>> {
         self.with_retries(|| async {
             let metadata = self.metadata().await?;
-            let ids = try_join_all(metadata.brokers.keys().map(|broker| self.ongoing_at(*broker))).await?;
-            Ok(ids.into_iter().flatten().collect())
+            let listings = metadata.brokers.keys().map(|broker| self.transactions_at(*broker, states));
+            let mut transactions: Vec<_> = try_join_all(listings).await?.into_iter().flatten().collect();
+            transactions.sort_unstable_by(|a, b| a.transactional_id.cmp(&b.transactional_id));
+            // While a coordinator moves, two brokers may list the same id.
+            transactions.dedup_by(|a, b| a.transactional_id == b.transactional_id);
+            Ok(transactions)
         })
         .await
     }
 
-    async fn ongoing_at(&self, broker: i32) -> Result<Vec<i64>> {
-        let states = ONGOING.iter().map(|state| text(state)).collect();
+    async fn transactions_at(&self, broker: i32, states: &[&str]) -> Result<Vec<Transaction>> {
+        let states = states.iter().map(|state| text(state)).collect();
         let request = ListTransactionsRequest::default().with_state_filters(states);
         let answer = self.call(broker, Purpose::Admin, &request, Duration::ZERO).await?;
         check(Api::ListTransactions, answer.error_code, || Place::Broker(broker), None)?;
-        Ok(answer.transaction_states.iter().map(|transaction| transaction.producer_id.0).collect())
+        let transaction = |state: WireTransaction| Transaction {
+            transactional_id: state.transactional_id.to_string(),
+            producer_id: state.producer_id.0,
+            state: state.transaction_state.to_string(),
+        };
+        Ok(answer.transaction_states.into_iter().map(transaction).collect())
     }
 }
 

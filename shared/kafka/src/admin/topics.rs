@@ -45,13 +45,23 @@ impl Cluster {
     /// A topic that exists has the code [`TopicAlreadyExists`](crate::Code::TopicAlreadyExists). It may be one that this
     /// very call created, when the answer to its first attempt was lost.
     pub async fn create_topics(&self, topics: &[NewTopic]) -> Each<Arc<str>, ()> {
-        self.settle(topics.to_vec(), |topic| topic.name.clone(), |topics| self.create_once(topics)).await
+        self.settle(topics.to_vec(), |topic| topic.name.clone(), |topics| self.create_once(topics, false)).await
     }
 
-    async fn create_once(&self, topics: Vec<NewTopic>) -> Each<Arc<str>, ()> {
+    /// Whether the cluster would create topics: its authorizer, its policies and its checks of names, replicas and configs
+    /// decide as in [`Cluster::create_topics`], and nothing is created (KIP-4, `validateOnly`).
+    ///
+    /// # Errors
+    /// Those that creating the topic would give.
+    pub async fn would_create_topics(&self, topics: &[NewTopic]) -> Each<Arc<str>, ()> {
+        self.settle(topics.to_vec(), |topic| topic.name.clone(), |topics| self.create_once(topics, true)).await
+    }
+
+    async fn create_once(&self, topics: Vec<NewTopic>, validate_only: bool) -> Each<Arc<str>, ()> {
         let names = topics.iter().map(|topic| topic.name.clone()).collect();
         let request = CreateTopicsRequest::default()
             .with_topics(topics.iter().map(creatable).collect())
+            .with_validate_only(validate_only)
             .with_timeout_ms(APPLY_TIMEOUT.as_millis() as i32);
         let answer = async {
             let controller = self.controller().await?;
@@ -64,9 +74,11 @@ impl Cluster {
             });
             Ok(outcomes.collect::<Outcomes<_, _>>())
         };
-        // The topics are in no snapshot yet.
         let answer = answer.await;
-        self.invalidate();
+        if !validate_only {
+            // The topics are in no snapshot yet.
+            self.invalidate();
+        }
         complete(names, answer)
     }
 

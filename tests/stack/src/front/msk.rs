@@ -32,6 +32,12 @@ pub(crate) struct MskCluster {
     pub version: String,
     /// Bootstrap brokers without TLS.
     pub bootstrap: String,
+    /// Those with SASL/SCRAM.
+    pub bootstrap_scram: Option<String>,
+    /// Those with TLS.
+    pub bootstrap_tls: Option<String>,
+    /// Those with IAM.
+    pub bootstrap_iam: Option<String>,
     /// ZooKeeper's address, for a cluster that has one.
     pub zookeeper: Option<String>,
     /// Number of brokers.
@@ -50,6 +56,24 @@ impl MskCluster {
         }
     }
 
+    const fn client_broker(&self) -> &'static str {
+        if self.bootstrap_tls.is_some() { "TLS_PLAINTEXT" } else { "PLAINTEXT" }
+    }
+
+    fn bootstrap_brokers(&self) -> Value {
+        let mut brokers = json!({"bootstrapBrokerString": self.bootstrap});
+        for (field, servers) in [
+            ("bootstrapBrokerStringSaslScram", &self.bootstrap_scram),
+            ("bootstrapBrokerStringTls", &self.bootstrap_tls),
+            ("bootstrapBrokerStringSaslIam", &self.bootstrap_iam),
+        ] {
+            if let Some(servers) = servers {
+                brokers[field] = json!(servers);
+            }
+        }
+        brokers
+    }
+
     fn name(&self) -> &str {
         self.arn.split('/').nth(1).unwrap_or_default()
     }
@@ -64,12 +88,15 @@ impl MskCluster {
                 "storageInfo": {"ebsStorageInfo": {"volumeSize": 100}},
             },
             "clientAuthentication": {
-                "sasl": {"iam": {"enabled": false}, "scram": {"enabled": false}},
-                "tls": {"enabled": false, "certificateAuthorityArnList": []},
+                "sasl": {
+                    "iam": {"enabled": self.bootstrap_iam.is_some()},
+                    "scram": {"enabled": self.bootstrap_scram.is_some()},
+                },
+                "tls": {"enabled": self.bootstrap_tls.is_some(), "certificateAuthorityArnList": []},
                 "unauthenticated": {"enabled": true},
             },
             "currentBrokerSoftwareInfo": {"kafkaVersion": self.msk_version()},
-            "encryptionInfo": {"encryptionInTransit": {"clientBroker": "PLAINTEXT", "inCluster": false}},
+            "encryptionInfo": {"encryptionInTransit": {"clientBroker": self.client_broker(), "inCluster": false}},
             "enhancedMonitoring": "DEFAULT",
             "numberOfBrokerNodes": self.brokers,
             "storageMode": "LOCAL",
@@ -116,7 +143,7 @@ pub(super) async fn describe_cluster_v2(State(front): FrontState, Path(arn): Arn
 }
 
 pub(super) async fn bootstrap_brokers(State(front): FrontState, Path(arn): ArnPath) -> Response {
-    answer(&front.clusters, &arn, |cluster| json!({"bootstrapBrokerString": cluster.bootstrap}))
+    answer(&front.clusters, &arn, MskCluster::bootstrap_brokers)
 }
 
 pub(super) async fn nodes(State(front): FrontState, Path(arn): ArnPath) -> Response {
@@ -145,6 +172,9 @@ mod tests {
             arn: SOURCE_ARN.to_owned(),
             version: version.to_owned(),
             bootstrap: "127.0.0.1:1,127.0.0.1:2".to_owned(),
+            bootstrap_scram: None,
+            bootstrap_tls: None,
+            bootstrap_iam: None,
             zookeeper: None,
             brokers: 2,
         }

@@ -8,7 +8,7 @@ use std::{
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{StatusCode, Uri, header},
+    http::{Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use hyper_util::{
@@ -18,6 +18,11 @@ use hyper_util::{
 
 use super::{Front, trouble::AwsTrouble};
 use crate::aws::{EVIDENCE_BUCKET, SEGMENTS_BUCKET};
+
+/// The query of GetBucketVersioning.
+const VERSIONING: &str = "versioning";
+/// Size limit of an answer that is read before it is passed on.
+const ANSWER_LIMIT: usize = 64 * 1024;
 
 /// How often each operation of a service with JSON requests, such as `DynamoDB_20120810.PutItem`, was asked for.
 #[derive(Debug, Clone, Default)]
@@ -67,14 +72,28 @@ pub(super) async fn pass(State(front): State<Front>, request: Request) -> Respon
     if let Some(refusal) = trouble.and_then(AwsTrouble::refusal) {
         return refusal;
     }
+    let misnamed = request.method() == Method::GET && request.uri().query() == Some(VERSIONING);
     let server = front.s3.as_ref().filter(|_| is_for_a_bucket(request.uri().path())).unwrap_or(&front.moto);
     match (server.send(request).await, trouble) {
+        (Ok(response), None) if misnamed => renamed(response).await,
         (Ok(response), None) => response,
         (Ok(response), Some(trouble)) => trouble.on_the_way(response).await,
         (Err(error), _) => {
             (StatusCode::BAD_GATEWAY, format!("the server behind did not answer: {error:#}")).into_response()
         }
     }
+}
+
+/// moto names the answer to GetBucketVersioning after the operation, which clients that look at the name do not take
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html>).
+async fn renamed(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, ANSWER_LIMIT).await else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
+    let text = String::from_utf8_lossy(&body).replace("GetBucketVersioningResponse", "VersioningConfiguration");
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(text))
 }
 
 /// Whether a path is one of S3 in a bucket of the stack.

@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use super::{
     Side,
+    auth::{self, AuthFiles, Listener},
     config::{self, BrokerConfig, BrokerPorts, Metadata, ZOOKEEPER_SESSION_MS},
     link::Link,
     probe,
@@ -57,6 +58,8 @@ pub struct ClusterSpec {
     pub heap_mib: u32,
     /// Whether clients reach the brokers through links.
     pub linked: bool,
+    /// What listeners need that want to know who a client is; without it there are none.
+    pub auth: Option<AuthFiles>,
     /// Further lines of `server.properties`.
     pub config: Vec<(String, String)>,
     /// What the JVMs of the brokers are made for.
@@ -92,10 +95,18 @@ impl Cluster {
             true => (each("-behind-link")?, each("-brokers")?.into_iter().map(Some).collect()),
             false => (advertised.clone(), vec![None; spec.brokers]),
         };
+        let mut auth = vec![None; spec.brokers];
+        if spec.auth.is_some() {
+            let ports = Listener::ALL.map(|listener| each(&format!("-{}", listener.name().to_lowercase())));
+            let [scram, mtls, tls, iam] = ports;
+            let (scram, mtls, tls, iam) = (scram?, mtls?, tls?, iam?);
+            auth = (0..spec.brokers).map(|index| Some([scram[index], mtls[index], tls[index], iam[index]])).collect();
+        }
         let controllers = if spec.side == Side::Target { each("-controller")? } else { Vec::new() };
-        let triples = advertised.into_iter().zip(clients).zip(brokers);
-        let broker_ports =
-            triples.map(|((advertised, clients), brokers)| BrokerPorts { advertised, clients, brokers }).collect();
+        let each_broker = advertised.into_iter().zip(clients).zip(brokers).zip(auth);
+        let broker_ports = each_broker
+            .map(|(((advertised, clients), brokers), auth)| BrokerPorts { advertised, clients, brokers, auth })
+            .collect();
         let zookeeper_port = if spec.side == Side::Source { ports.get("zookeeper")? } else { 0 };
         Ok(Self {
             java: java.to_owned(),
@@ -130,6 +141,10 @@ impl Cluster {
             self.spawn_broker(id)?;
         }
         try_join_all((1..=self.spec.brokers).map(|id| self.broker_ready(id, self.spec.brokers))).await?;
+        if self.spec.auth.is_some() {
+            let args = auth::add_user(&self.bootstrap());
+            self.tool("ConfigCommand", &args.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        }
         step.done();
         Ok(())
     }
@@ -153,6 +168,14 @@ impl Cluster {
     pub fn bootstrap(&self) -> String {
         let addresses: Vec<String> = self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.advertised)).collect();
         addresses.join(",")
+    }
+
+    /// The same for one of the listeners that want to know who a client is; nothing when the stack was started without them.
+    pub fn bootstrap_of(&self, listener: Listener) -> Option<String> {
+        let index = Listener::ALL.into_iter().position(|known| known == listener)?;
+        let addresses: Option<Vec<_>> =
+            self.ports.iter().map(|ports| Some(format!("127.0.0.1:{}", ports.auth?[index]))).collect();
+        Some(addresses?.join(","))
     }
 
     /// Connect string of the source's ZooKeeper; `None` for the target.
@@ -328,6 +351,7 @@ impl Cluster {
             log_dir: &log_dir,
             brokers: self.spec.brokers,
             metadata,
+            auth: self.spec.auth.as_ref(),
             more: &self.spec.config,
         };
         let path = self.layout.conf().join(format!("{}.properties", self.broker_name(id)));
@@ -343,7 +367,8 @@ impl Cluster {
             BrokerJvm::Server => all.extend(SERVER.map(str::to_owned)),
         }
         all.extend(logging("log4j.properties", "info"));
-        all.extend(["-cp".to_owned(), self.classpath(), class.to_owned()]);
+        let own = self.spec.auth.iter().map(|files| format!(":{}", files.classes.display()));
+        all.extend(["-cp".to_owned(), self.classpath() + &own.collect::<String>(), class.to_owned()]);
         all.extend(args.iter().map(|arg| (*arg).to_owned()));
         Spec {
             name: name.to_owned(),

@@ -6,6 +6,7 @@
 use std::{fmt::Write, path::Path};
 
 use super::Side;
+use super::auth::{self, AuthFiles, Listener};
 
 /// How long ZooKeeper remembers a broker that was killed; a restart has to wait for that.
 pub(super) const ZOOKEEPER_SESSION_MS: u64 = 4_000;
@@ -22,6 +23,8 @@ pub(super) struct BrokerConfig<'a> {
     pub(super) brokers: usize,
     /// What is behind it.
     pub(super) metadata: Metadata<'a>,
+    /// Listeners that want to know who a client is.
+    pub(super) auth: Option<&'a AuthFiles>,
     /// Further lines.
     pub(super) more: &'a [(String, String)],
 }
@@ -35,6 +38,8 @@ pub(super) struct BrokerPorts {
     pub(super) clients: u16,
     /// The one for other brokers, where clients have a link.
     pub(super) brokers: Option<u16>,
+    /// Those of [`Listener::ALL`], where there are such listeners.
+    pub(super) auth: Option<[u16; 4]>,
 }
 
 /// Where a cluster keeps its metadata.
@@ -77,24 +82,32 @@ pub(super) fn server_properties(broker: &BrokerConfig<'_>) -> String {
         }
     };
     text += &listeners.lines();
+    if let Some(files) = broker.auth {
+        text += &auth::properties(files);
+    }
     for (name, value) in broker.more {
         let _ = writeln!(text, "{name}={value}");
     }
     text
 }
 
-/// The listeners of a broker by name, all without encryption.
+/// The listeners of a broker by name.
 struct Listeners {
     listening: Vec<(&'static str, u16)>,
     advertised: Vec<(&'static str, u16)>,
+    /// The one between brokers.
+    inner: &'static str,
 }
 
 impl Listeners {
     fn of(ports: BrokerPorts) -> Self {
         let brokers = ports.brokers.map(|port| ("BROKERS", port));
+        let names = Listener::ALL.map(Listener::name);
+        let auth = || ports.auth.into_iter().flat_map(|ports| names.into_iter().zip(ports));
         Self {
-            listening: std::iter::once(("PLAINTEXT", ports.clients)).chain(brokers).collect(),
-            advertised: std::iter::once(("PLAINTEXT", ports.advertised)).chain(brokers).collect(),
+            listening: std::iter::once(("PLAINTEXT", ports.clients)).chain(brokers).chain(auth()).collect(),
+            advertised: std::iter::once(("PLAINTEXT", ports.advertised)).chain(brokers).chain(auth()).collect(),
+            inner: brokers.map_or("PLAINTEXT", |(name, _)| name),
         }
     }
 
@@ -106,14 +119,17 @@ impl Listeners {
         let addresses = |listeners: &[(&str, u16)]| {
             listeners.iter().map(|(name, port)| format!("{name}://127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
         };
-        let protocols: Vec<_> = self.listening.iter().map(|(name, _)| format!("{name}:PLAINTEXT")).collect();
+        let protocol =
+            |name: &str| Listener::ALL.into_iter().find(|known| known.name() == name).map(Listener::protocol);
+        let protocols =
+            self.listening.iter().map(|(name, _)| format!("{name}:{}", protocol(name).unwrap_or("PLAINTEXT")));
         format!(
             "listeners={}\nadvertised.listeners={}\nlistener.security.protocol.map={}\n\
              inter.broker.listener.name={}\n",
             addresses(&self.listening),
             addresses(&self.advertised),
-            protocols.join(","),
-            self.advertised.last().map_or("PLAINTEXT", |(name, _)| name),
+            protocols.collect::<Vec<_>>().join(","),
+            self.inner,
         )
     }
 }
@@ -127,9 +143,10 @@ fn common(broker: &BrokerConfig<'_>) -> String {
         Side::Source => "kafka.security.authorizer.AclAuthorizer",
         Side::Target => "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     };
+    let more_users = broker.auth.map(|_| auth::super_users()).unwrap_or_default();
     format!(
         "log.dirs={dir}\n\
-         authorizer.class.name={authorizer}\nsuper.users=User:ANONYMOUS\nallow.everyone.if.no.acl.found=true\n\
+         authorizer.class.name={authorizer}\nsuper.users=User:ANONYMOUS{more_users}\nallow.everyone.if.no.acl.found=true\n\
          auto.create.topics.enable=false\ndefault.replication.factor={replicas}\nmin.insync.replicas={in_sync}\n\
          offsets.topic.num.partitions=8\noffsets.topic.replication.factor={replicas}\n\
          transaction.state.log.num.partitions=4\ntransaction.state.log.replication.factor={replicas}\n\
@@ -159,10 +176,18 @@ mod tests {
 
     fn broker(metadata: Metadata<'_>, brokers: usize, ports: BrokerPorts) -> String {
         let more = [("log.cleaner.threads".to_owned(), "2".to_owned())];
-        server_properties(&BrokerConfig { id: 2, ports, log_dir: Path::new("/d"), brokers, metadata, more: &more })
+        server_properties(&BrokerConfig {
+            id: 2,
+            ports,
+            log_dir: Path::new("/d"),
+            brokers,
+            metadata,
+            auth: None,
+            more: &more,
+        })
     }
 
-    const DIRECT: BrokerPorts = BrokerPorts { advertised: 9092, clients: 9092, brokers: None };
+    const DIRECT: BrokerPorts = BrokerPorts { advertised: 9092, clients: 9092, brokers: None, auth: None };
 
     #[test]
     fn a_source_broker_is_bound_to_zookeeper() {
@@ -182,10 +207,14 @@ mod tests {
 
     #[test]
     fn clients_are_told_the_link_and_brokers_are_not() {
-        let linked = BrokerPorts { advertised: 1, clients: 2, brokers: Some(3) };
+        let linked = BrokerPorts { advertised: 1, clients: 2, brokers: Some(3), auth: Some([4, 5, 6, 7]) };
         let text = broker(Metadata::Raft(&[7, 8]), 2, linked);
-        assert!(text.contains("\nlisteners=PLAINTEXT://127.0.0.1:2,BROKERS://127.0.0.1:3,CONTROLLER://127.0.0.1:8\n"));
-        assert!(text.contains("\nadvertised.listeners=PLAINTEXT://127.0.0.1:1,BROKERS://127.0.0.1:3\n"));
+        assert!(text.contains("\nlisteners=PLAINTEXT://127.0.0.1:2,BROKERS://127.0.0.1:3,SCRAM://127.0.0.1:4,"));
+        assert!(text.contains(",IAM://127.0.0.1:7,CONTROLLER://127.0.0.1:8\n"));
+        assert!(
+            text.contains("\nadvertised.listeners=PLAINTEXT://127.0.0.1:1,BROKERS://127.0.0.1:3,SCRAM://127.0.0.1:4,")
+        );
+        assert!(text.contains("BROKERS:PLAINTEXT,SCRAM:SASL_SSL,MTLS:SSL,TLS:SSL,IAM:SASL_SSL,CONTROLLER:PLAINTEXT\n"));
         assert!(text.contains("\ninter.broker.listener.name=BROKERS\n"));
     }
 }

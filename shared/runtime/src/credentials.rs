@@ -1,0 +1,102 @@
+//! From a configuration and its secrets to what the Kafka client signs in with.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use kafka::auth::stores::{self, StoreError};
+use kafka::auth::{MskIam, Secret};
+use kafka::{Auth, Sasl, Tls};
+use migration::config::{AuthConfig, AuthMode, ClusterConfig};
+use migration::{Error, Result};
+use serde::Deserialize;
+
+use crate::aws::Aws;
+use crate::secrets::{self, RunSecret};
+
+/// A SCRAM user as MSK keeps it in a secret whose name begins with `AmazonMSK_`.
+#[derive(Deserialize)]
+struct MskUser {
+    username: String,
+    password: String,
+}
+
+/// Everything secret about signing in to the cluster of `config`: the run's own secret, filled up from the operator's.
+///
+/// # Errors
+/// Blocked when a secret is missing, must not be read, or does not hold what it should.
+pub(crate) async fn read(aws: &Aws, config: &ClusterConfig) -> Result<RunSecret> {
+    let AuthConfig { secret_arn, keystore, truststore, .. } = &config.auth;
+    let mut secret = RunSecret::of(aws, config).await?;
+    if let Some(arn) = secret_arn {
+        let content = secrets::read(aws, arn).await?;
+        // What serde_json says could repeat what it read.
+        let user: MskUser = serde_json::from_slice(&content).map_err(|_| {
+            Error::blocked(format_args!(
+                "the secret {arn} does not hold a SCRAM user as MSK keeps it: {{\"username\": …, \"password\": …}}"
+            ))
+        })?;
+        (secret.username, secret.password) = (Some(user.username), Some(user.password));
+    }
+    if let Some(arn) = keystore {
+        secret.keystore = Some(stored(aws, arn).await?);
+    }
+    if let Some(arn) = truststore {
+        secret.truststore = Some(stored(aws, arn).await?);
+    }
+    Ok(secret)
+}
+
+/// How to sign in to the cluster of `config` with `secret`.
+///
+/// # Errors
+/// Blocked when a store or what it holds cannot be used.
+pub(crate) fn auth(aws: &Aws, config: &ClusterConfig, secret: &RunSecret) -> Result<Auth> {
+    let mode = config.auth.mode;
+    if mode == AuthMode::Plaintext {
+        return Ok(Auth::Plaintext);
+    }
+    let unusable = |field: &str, error: StoreError| {
+        Error::blocked(format_args!("auth.{field} of {} cannot be used: {error}", config.name()))
+    };
+    let trusted = decoded(&secret.truststore)?.map(|store| {
+        stores::trusted(&store, secret.truststore_password.as_deref()).map_err(|error| unusable("truststore", error))
+    });
+    let identity = decoded(&secret.keystore)?.map(|store| {
+        stores::identity(&store, secret.keystore_password.as_deref()).map_err(|error| unusable("keystore", error))
+    });
+    let tls = Tls::new(trusted.transpose()?, identity.transpose()?);
+    let tls = tls.map_err(|error| unusable("keystore or truststore", error))?;
+    Ok(match mode {
+        AuthMode::Iam => Auth::Sasl(tls, Sasl::MskIam(iam(aws, config)?)),
+        AuthMode::ScramSha512 => Auth::Sasl(tls, scram(config, secret)?),
+        AuthMode::Mtls | AuthMode::Tls | AuthMode::Plaintext => Auth::Tls(tls),
+    })
+}
+
+/// A store out of a secret of the operator, in base64.
+async fn stored(aws: &Aws, arn: &str) -> Result<String> {
+    let content = secrets::read(aws, arn).await?;
+    // A binary file in a secret made of text is in base64 already; PEM is text by itself.
+    let text = std::str::from_utf8(&content).ok().map(str::trim).filter(|text| BASE64.decode(text).is_ok());
+    Ok(text.map_or_else(|| BASE64.encode(&content), str::to_owned))
+}
+
+fn decoded(store: &Option<String>) -> Result<Option<Vec<u8>>> {
+    let decode = |store| BASE64.decode(store).map_err(|_| Error::blocked("the run's secret is damaged"));
+    store.as_ref().map(decode).transpose()
+}
+
+fn iam(aws: &Aws, config: &ClusterConfig) -> Result<MskIam> {
+    let credentials = aws.config().credentials_provider();
+    let credentials =
+        credentials.ok_or_else(|| Error::blocked("there are no AWS credentials to sign in with by IAM"))?;
+    Ok(MskIam::new(config.region().to_owned(), credentials))
+}
+
+fn scram(config: &ClusterConfig, secret: &RunSecret) -> Result<Sasl> {
+    match (&secret.username, &secret.password) {
+        (Some(username), Some(password)) => {
+            Ok(Sasl::ScramSha512 { username: username.clone(), password: Secret::from(password.clone()) })
+        }
+        _ => Err(Error::blocked(format_args!("there is no SCRAM user for {}", config.name()))),
+    }
+}

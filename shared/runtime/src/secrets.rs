@@ -1,0 +1,262 @@
+//! Secrets of a run: what an operator's file refers to, kept in Secrets Manager from the start of a migration to its end.
+//!
+//! States, journal and evidence hold ARNs only. The CLI seals a configuration before it leaves its machine; the functions
+//! that end a migration forget it.
+
+use std::fmt;
+
+use aws_sdk_secretsmanager::types::Tag;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use migration::config::{AuthConfig, ClusterConfig, SecretRef, is_secret_arn};
+use migration::{Config, Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::aws::{Aws, sdk_error};
+
+/// Most bytes in a secret (Secrets Manager quota).
+const MAX_SECRET: usize = 65_536;
+/// Tag of a run's secrets, with the migration's id.
+const TAG: &str = "msk-kraft:migration";
+
+/// What one side needs of the operator's machine. Stores are in base64.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RunSecret {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) password: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keystore: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keystore_password: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) truststore: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) truststore_password: Option<String>,
+}
+
+impl fmt::Debug for RunSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RunSecret")
+    }
+}
+
+/// Moves everything that `config` refers to on this machine (environment variables, files) into secrets of `owner`, one for
+/// each side that needs one. Sealing a sealed configuration changes nothing; sealing again under the same owner replaces.
+///
+/// # Errors
+/// Invalid, naming every variable that is not set and every file that cannot be read; Blocked when Secrets Manager refuses.
+pub async fn seal(aws: &Aws, config: &Config, owner: &str) -> Result<Config> {
+    let env = |name: &str| std::env::var(name).ok();
+    // Both are read before either is stored.
+    let source = RunSecret::collect("source", &config.source.auth, env);
+    let target = RunSecret::collect("target", &config.target.auth, env);
+    let problems: Vec<_> = [&source, &target].into_iter().filter_map(|secret| secret.as_ref().err().cloned()).collect();
+    if !problems.is_empty() {
+        return Err(Error::invalid(problems.join("\n")));
+    }
+    let mut sealed = config.clone();
+    for (side, secret) in [("source", source), ("target", target)] {
+        let Ok(Some(secret)) = secret else { continue };
+        let arn = match store(aws, owner, side, &secret.encoded(side)?).await {
+            Ok(arn) => arn,
+            Err(error) => {
+                // The error that comes first is the one to tell.
+                let _ = forget(aws, &sealed).await;
+                return Err(error);
+            }
+        };
+        let cluster = if side == "source" { &mut sealed.source } else { &mut sealed.target };
+        cluster.auth = cluster.auth.sealed(arn);
+    }
+    Ok(sealed)
+}
+
+/// Deletes the secrets of a run for good. Those that are gone already are no error.
+///
+/// # Errors
+/// Blocked or Transient, naming the secret that is still there.
+pub async fn forget(aws: &Aws, config: &Config) -> Result<()> {
+    for cluster in [&config.source, &config.target] {
+        let Some(arn) = &cluster.auth.run_secret_arn else { continue };
+        let request = aws.secrets(arn).delete_secret().secret_id(arn).force_delete_without_recovery(true);
+        match request.send().await {
+            Ok(_) => {}
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {}
+            Err(error) => return Err(sdk_error(&format!("delete the run's secret {arn}"), &error)),
+        }
+    }
+    Ok(())
+}
+
+/// As [`forget`], for the end of a migration, which does not fail because of it: the CLI tries again.
+pub async fn forget_at_end(aws: &Aws, config: &Config) {
+    if let Err(error) = forget(aws, config).await {
+        tracing::warn!(%error, "a secret of the run is still there");
+    }
+}
+
+/// The content of the secret `arn`, whether it is text or not.
+///
+/// # Errors
+/// Blocked when there is none or it must not be read.
+pub(crate) async fn read(aws: &Aws, arn: &str) -> Result<Vec<u8>> {
+    let what = format!("read the secret {arn}");
+    let found = aws.secrets(arn).get_secret_value().secret_id(arn).send().await;
+    let found = found.map_err(|error| sdk_error(&what, &error))?;
+    let text = found.secret_string.map(String::into_bytes);
+    let content = text.or_else(|| found.secret_binary.map(aws_sdk_secretsmanager::primitives::Blob::into_inner));
+    content.ok_or_else(|| Error::blocked(format_args!("{what}: it is empty")))
+}
+
+/// Stores `text`, in place of an earlier one of the same owner and side.
+async fn store(aws: &Aws, owner: &str, side: &str, text: &str) -> Result<String> {
+    let name = format!("msk-kraft/{owner}/{side}");
+    let what = format!("store the secret {name}");
+    let client = aws.secrets("");
+    let tag = Tag::builder().key(TAG).value(owner).build();
+    let description = format!("What msk-kraft signs in with to the {side} of migration {owner}. Deleted at its end.");
+    let created =
+        client.create_secret().name(&name).description(description).secret_string(text).tags(tag).send().await;
+    let arn = match created {
+        Ok(created) => created.arn,
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_exists_exception()) => {
+            let put = client.put_secret_value().secret_id(&name).secret_string(text).send().await;
+            put.map_err(|error| sdk_error(&what, &error))?.arn
+        }
+        Err(error) => return Err(sdk_error(&what, &error)),
+    };
+    arn.ok_or_else(|| Error::internal(format_args!("{what}: it has no ARN")))
+}
+
+impl RunSecret {
+    /// What `auth` refers to on this machine; nothing when it refers to nothing.
+    ///
+    /// # Errors
+    /// Every variable that is not set and every file that cannot be read, a line each.
+    fn collect(side: &str, auth: &AuthConfig, env: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
+        let mut problems = Vec::new();
+        let mut variable = |field: &str, reference: &Option<SecretRef>| {
+            let name = reference.as_ref()?.variable();
+            let value = env(name);
+            if value.is_none() {
+                problems.push(format!("{side}.auth.{field}: the environment variable {name} is not set"));
+            }
+            value
+        };
+        let password = variable("password", &auth.password);
+        let keystore_password = variable("keystore_password", &auth.keystore_password);
+        let truststore_password = variable("truststore_password", &auth.truststore_password);
+        let mut file = |field: &str, store: &Option<String>| {
+            let path = store.as_ref().filter(|store| !is_secret_arn(store))?;
+            let content = std::fs::read(path);
+            content.map_err(|error| problems.push(format!("{side}.auth.{field}: cannot read {path}: {error}"))).ok()
+        };
+        let keystore = file("keystore", &auth.keystore).map(|content| BASE64.encode(content));
+        let truststore = file("truststore", &auth.truststore).map(|content| BASE64.encode(content));
+        if !problems.is_empty() {
+            return Err(problems.join("\n"));
+        }
+        let username = auth.username.clone();
+        let secret = Self { username, password, keystore, keystore_password, truststore, truststore_password };
+        Ok((secret != Self::default()).then_some(secret))
+    }
+
+    /// What is stored of it.
+    ///
+    /// # Errors
+    /// Invalid when it is larger than a secret can be.
+    fn encoded(&self, side: &str) -> Result<String> {
+        let text = serde_json::to_string(self).map_err(|error| Error::internal(error.to_string()))?;
+        if text.len() <= MAX_SECRET {
+            return Ok(text);
+        }
+        Err(Error::invalid(format_args!(
+            "{side}.auth: key and trust store with their passwords take {} bytes, and a secret holds {MAX_SECRET}: keep only \
+             the key to sign in with and the authority of the brokers in them",
+            text.len()
+        )))
+    }
+
+    /// The one that `config` was sealed with; an empty one when there was nothing to seal.
+    ///
+    /// # Errors
+    /// Blocked when it is gone, or when `config` was never sealed and has to be.
+    pub(crate) async fn of(aws: &Aws, config: &ClusterConfig) -> Result<Self> {
+        let Some(arn) = &config.auth.run_secret_arn else { return Self::nothing_for(config) };
+        let content = read(aws, arn).await?;
+        // What serde_json says could repeat what it read.
+        serde_json::from_slice(&content)
+            .map_err(|_| Error::blocked(format_args!("the secret {arn} is not one that msk-kraft made")))
+    }
+
+    fn nothing_for(config: &ClusterConfig) -> Result<Self> {
+        let auth = &config.auth;
+        let passwords = [&auth.password, &auth.keystore_password, &auth.truststore_password];
+        let path = |store: &Option<String>| store.as_ref().is_some_and(|store| !is_secret_arn(store));
+        match passwords.into_iter().any(Option::is_some) || path(&auth.keystore) || path(&auth.truststore) {
+            false => Ok(Self::default()),
+            true => Err(Error::blocked(format_args!(
+                "auth of {} names variables or files of the machine it was written on: start the migration by msk-kraft \
+                 execute or resume --config, which moves them into a secret",
+                config.name()
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auth(fields: serde_json::Value) -> AuthConfig {
+        serde_json::from_value(fields).unwrap()
+    }
+
+    fn env(name: &str) -> Option<String> {
+        (name == "P").then(|| "hunter2".to_owned())
+    }
+
+    #[test]
+    fn variables_and_files_are_collected_and_nothing_else() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, b"store").unwrap();
+        let full = auth(serde_json::json!({
+            "mode": "mtls", "keystore": file.path(), "keystore_password": "${P}",
+            "truststore": "arn:aws:secretsmanager:r:1:secret:t",
+        }));
+        let secret = RunSecret::collect("source", &full, env).unwrap().unwrap();
+        assert_eq!(secret.keystore.as_deref(), Some("c3RvcmU="));
+        assert_eq!(secret.keystore_password.as_deref(), Some("hunter2"));
+        assert_eq!(secret.truststore, None);
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        for nothing in
+            [serde_json::json!({"mode": "iam"}), serde_json::json!({"mode": "scram-sha-512", "secret_arn": "a"})]
+        {
+            assert_eq!(RunSecret::collect("source", &auth(nothing), env), Ok(None));
+        }
+        let sealed = full.sealed("arn:run".to_owned());
+        assert_eq!(RunSecret::collect("source", &sealed, env), Ok(None), "it is sealed already");
+    }
+
+    #[test]
+    fn a_store_that_no_secret_can_hold_is_refused_with_its_size() {
+        let secret = |size| RunSecret { truststore: Some("x".repeat(size)), ..RunSecret::default() };
+        assert!(secret(65_000).encoded("source").is_ok());
+        let error = secret(65_536).encoded("source").unwrap_err();
+        assert!(error.message.contains("source.auth") && error.message.contains("65553 bytes"), "{error}");
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_named_at_once() {
+        let missing = auth(serde_json::json!({
+            "mode": "mtls", "keystore": "/nowhere/k.p12", "keystore_password": "${Q}", "truststore": "/nowhere/t.pem",
+        }));
+        let problems = RunSecret::collect("target", &missing, env).unwrap_err();
+        for part in ["target.auth.keystore_password: the environment variable Q", "/nowhere/k.p12", "/nowhere/t.pem"] {
+            assert!(problems.contains(part), "{part}: {problems}");
+        }
+    }
+}
