@@ -1,5 +1,7 @@
 //! The command line: verbs, flags, and their help.
 
+mod plan;
+
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
@@ -8,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use journal::GateName;
 use migration::MigrationId;
 use migration::config::Throttle;
+
+pub(crate) use plan::{PlanArgs, PlanFormat};
 
 /// What every `--help` of the whole program ends with.
 const ENVIRONMENT: &str = "\
@@ -44,10 +48,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Show what a migration would create and copy, without touching anything
-    #[command(after_help = "\
-Examples:
-  msk-kraft plan --config migration.yaml --format summary
-  msk-kraft plan --config migration.yaml --out-dir ./migration-plan")]
+    #[command(after_help = plan::HELP)]
     Plan(PlanArgs),
     /// Check both clusters and AWS, read-only; exit code 1 when there is a blocker
     #[command(after_help = "\
@@ -161,32 +162,6 @@ pub(crate) enum Output {
     Table,
     /// For programs.
     Json,
-}
-
-/// Forms of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PlanFormat {
-    /// All of it.
-    Json,
-    /// Clusters, totals and a few topics.
-    Summary,
-}
-
-/// Flags of `plan`.
-#[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
-    /// Migration configuration
-    #[arg(long, value_name = "PATH")]
-    pub(crate) config: PathBuf,
-    /// Form on stdout
-    #[arg(long, value_enum, default_value = "json")]
-    pub(crate) format: PlanFormat,
-    /// Folder to write plan.json to
-    #[arg(long, value_name = "PATH")]
-    pub(crate) out_dir: Option<PathBuf>,
-    /// Overwrite files in --out-dir
-    #[arg(long, requires = "out_dir")]
-    pub(crate) force: bool,
 }
 
 /// Flags of `precheck`.
@@ -381,7 +356,6 @@ pub(crate) struct AckArgs {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use clap::error::ErrorKind;
 
     use super::*;
 
@@ -427,15 +401,6 @@ mod tests {
         for code in ["0 ", "1 ", "2 ", "10 ", "130 "] {
             assert!(help.contains(&format!("  {code}")), "{code}");
         }
-    }
-
-    #[test]
-    fn plan_has_its_defaults() {
-        let Verb::Plan(plan) = parse("msk-kraft plan --config m.yaml").unwrap() else { panic!("another verb") };
-        assert_eq!((plan.format, plan.out_dir, plan.force), (PlanFormat::Json, None, false));
-        assert_eq!(parse("msk-kraft plan").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
-        assert!(parse("msk-kraft plan --config m.yaml --format runbook").is_err());
-        assert!(parse("msk-kraft plan --config m.yaml --force").is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use runtime::aws::sdk_error;
 use serde_json::{Value, json};
 
 /// Variable that names the state machine.
-const STATE_MACHINE: &str = "MSK_KRAFT_STATE_MACHINE_ARN";
+pub(crate) const STATE_MACHINE: &str = "MSK_KRAFT_STATE_MACHINE_ARN";
 /// Numbers tried beyond the next one, when other executions of that name have ended already.
 const NAMES_TRIED: u32 = 20;
 

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::sealing;
 
 /// Variable with what the functions' names begin with.
-const PREFIX: &str = "MSK_KRAFT_FUNCTION_PREFIX";
+pub(crate) const PREFIX: &str = "MSK_KRAFT_FUNCTION_PREFIX";
 
 /// How often a function that ended without an answer is invoked again, as the state machine does it (`statemachine::errors`).
 const REPEATS: u32 = 3;

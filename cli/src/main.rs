@@ -13,6 +13,7 @@ mod follow;
 mod lambda;
 mod mirror;
 mod naming;
+mod planning;
 mod progress;
 mod render;
 mod sealing;

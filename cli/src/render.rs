@@ -42,7 +42,8 @@ pub(crate) fn plan_summary(plan: &Plan) -> String {
     let mut lines = vec![
         cluster("source", &plan.source),
         cluster("target", &plan.target),
-        format!("topics_to_create={}", plan.topics.len()),
+        format!("topics={}", plan.topics.len()),
+        format!("topics_to_create={}", plan.topics.iter().filter(|topic| !topic.on_target).count()),
         format!("partitions_to_create={}", plan.partitions_to_create),
         format!("estimated_seed_bytes={}", plan.estimated_seed_bytes),
         seed_time(&plan.estimated_seed),
@@ -147,46 +148,33 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::planning::sample;
     use crate::test_support::partition;
-    use migration::report::Binding;
 
     fn topic(name: &str, bytes: i64) -> PlannedTopic {
-        PlannedTopic { name: name.to_owned(), partitions: 6, replication_factor: 3, bytes }
+        let topic = sample::plan().topics.remove(0);
+        PlannedTopic { name: name.to_owned(), partitions: 6, bytes, on_target: false, ..topic }
     }
 
     fn plan(topics: Vec<PlannedTopic>) -> Plan {
-        let cluster = |name: &str, metadata: &str, kafka: &str| PlannedCluster {
-            name: name.to_owned(),
-            arn: String::new(),
-            metadata: metadata.to_owned(),
-            kafka: kafka.to_owned(),
-            brokers: 3,
-        };
         Plan {
-            source: cluster("orders", "ZOOKEEPER", "3.9.x"),
-            target: cluster("orders-kraft", "KRAFT", "3.9.x.kraft"),
             partitions_to_create: topics.len() * 6,
             estimated_seed_bytes: topics.iter().map(|topic| topic.bytes).sum(),
-            estimated_seed: Estimate {
-                seconds: 754,
-                bytes_per_second: 25 << 20,
-                bound_by: Binding::TargetBrokers,
-                functions: 4,
-            },
             topics,
-            skipped_internal: vec!["__amazon_msk_canary".to_owned(), "__consumer_offsets".to_owned()],
+            ..sample::plan()
         }
     }
 
     #[test]
     fn a_plan_is_summed_up() {
         let summary = plan_summary(&plan(vec![topic("small", 5), topic("large", 10)]));
-        let expected = r#"source=orders metadata=ZOOKEEPER kafka=3.9.x brokers=3
+        let expected = r#"source=orders metadata=ZOOKEEPER kafka=3.6.0 brokers=3
 target=orders-kraft metadata=KRAFT kafka=3.9.x.kraft brokers=3
+topics=2
 topics_to_create=2
 partitions_to_create=12
 estimated_seed_bytes=15
-estimated_seed_time=12m 34s at 25.00 MiB/s with 4 functions, bound by target_brokers
+estimated_seed_time=2h 41m at 23.84 MiB/s with 1 functions, bound by functions
 skipped_internal=["__amazon_msk_canary","__consumer_offsets"]
 sample topics:
   large partitions=6 rf=3

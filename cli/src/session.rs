@@ -33,8 +33,9 @@ pub(crate) static UNDER_WAY: OnceLock<CommandLine> = OnceLock::new();
 pub(crate) fn load_config(path: &Path) -> Result<Config> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::invalid(format_args!("cannot read {}: {error}", path.display())))?;
-    Config::from_yaml(&text, |name| std::env::var(name).ok())
-        .map_err(|error| Error::invalid(format_args!("{} cannot be used:\n{error}", path.display())))
+    Config::read_yaml(&text, |name| std::env::var(name).ok()).map_err(|problems| {
+        Error::invalid(format_args!("the configuration cannot be used:\n{}", problems.in_file(path)))
+    })
 }
 
 /// One migration, seen from here.

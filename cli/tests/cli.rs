@@ -5,6 +5,8 @@
 
 #[path = "cli/offsets.rs"]
 mod offsets;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/support.rs"]
 mod support;
 
@@ -32,23 +34,6 @@ async fn a_functions_error_is_readable() {
     bench.run(&["plan", "--config", "CONFIG"]).await.exits(1).says("error: the source has no such cluster");
     bench.fail("plan", json!({"errorType": "Runtime.ExitError", "errorMessage": "exit status 101"}));
     bench.run(&["plan", "--config", "CONFIG"]).await.exits(1).says("Runtime.ExitError: exit status 101");
-}
-
-#[tokio::test]
-async fn a_plan_is_written_once_unless_forced() {
-    let Some(bench) = Bench::new(Phase::Planned).await else { return };
-    let cluster = json!({"name": "a", "arn": "arn", "metadata": "KRAFT", "kafka": "3.9.x", "brokers": 3});
-    bench.answer(
-        "plan",
-        json!({"source": cluster, "target": cluster, "topics": [], "skipped_internal": [], "partitions_to_create": 0,
-               "estimated_seed_bytes": 0, "estimated_seed": {"seconds": 0, "bytes_per_second": 1, "bound_by": "functions",
-               "functions": 1}}),
-    );
-    let args = ["plan", "--config", "CONFIG", "--format", "summary", "--out-dir", "DIR/plan"];
-    bench.run(&args).await.exits(0).prints("source=a metadata=KRAFT kafka=3.9.x brokers=3");
-    assert!(bench.dir().join("plan/plan.json").exists());
-    bench.run(&args).await.exits(1).says("--force");
-    bench.run(&[args.as_slice(), &["--force"]].concat()).await.exits(0);
 }
 
 #[tokio::test]

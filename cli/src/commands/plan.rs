@@ -1,86 +1,141 @@
 //! `plan`: what a migration would do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use migration::report::Plan;
-use migration::{Error, Result};
+use chrono::Utc;
+use migration::{Config, Error, Result};
 use runtime::Aws;
 
 use super::Exit;
 use crate::args::{Output, PlanArgs, PlanFormat};
+use crate::command_line::CommandLine;
 use crate::console::Console;
 use crate::lambda::Functions;
-use crate::{render, session};
-
-/// Name of the plan in the output folder.
-const FILE: &str = "plan.json";
+use crate::planning::{Artifact, Deployment, Planning, Prices};
+use crate::{naming, render, session};
 
 /// Runs the verb.
 pub(super) async fn run(args: &PlanArgs) -> Result<Exit> {
     let console = Console::new(Output::Table);
     let config = session::load_config(&args.config)?;
-    let path = args.out_dir.as_deref().map(|dir| dir.join(FILE));
-    if let Some(path) = path.as_deref().filter(|path| !args.force && path.exists()) {
-        return Err(Error::invalid(format_args!("{} exists: name another --out-dir, or add --force", path.display())));
+    let prices = prices(args.prices.as_deref())?;
+    let artifacts = Artifact::of(args.format);
+    if let Some(dir) = args.out_dir.as_deref().filter(|_| !args.force) {
+        refuse_existing(dir, artifacts)?;
     }
-    let plan = Functions::new(&Aws::from_env().await).plan(&config).await?;
-    if let Some(path) = &path {
-        write(path, &plan, args.force)?;
-        console.say(format!("wrote {}", path.display()));
-    }
-    match args.format {
-        PlanFormat::Json => console.json(&plan)?,
-        PlanFormat::Summary => console.data(render::plan_summary(&plan)),
+    let planning = plan(args, config, prices).await?;
+    match args.out_dir.as_deref() {
+        Some(dir) => {
+            for path in write(dir, &planning, artifacts, args.force)? {
+                console.say(format!("wrote {}", path.display()));
+            }
+            console.data(render::plan_summary(&planning.plan));
+        }
+        None if args.format == PlanFormat::Summary => console.data(render::plan_summary(&planning.plan)),
+        None => console.data(planning.text(artifacts[0])?),
     }
     Ok(Exit::Done)
 }
 
-fn write(path: &Path, plan: &Plan, force: bool) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(plan)
-        .map_err(|error| Error::internal(format_args!("encode the plan: {error}")))?;
-    text.push('\n');
-    let write = || {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        // Once more, by the file system: somebody may have written it since.
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).truncate(force).create(force).create_new(!force).open(path)?;
-        std::io::Write::write_all(&mut file, text.as_bytes())
+/// Asks the function, and adds what only this machine knows.
+async fn plan(args: &PlanArgs, config: Config, prices: Prices) -> Result<Planning> {
+    let aws = Aws::from_env().await;
+    let plan = Functions::new(&aws).plan(&config).await?;
+    let migration_id = match args.migration_id.clone() {
+        Some(id) => id,
+        None => naming::migration_id(&config, Utc::now())?,
     };
-    write().map_err(|error| Error::blocked(format_args!("cannot write {}: {error}", path.display())))
+    let line = CommandLine { migration_id, config: Some(args.config.clone()), journal_dir: None };
+    let region = aws.config().region().map(AsRef::as_ref);
+    let deployment = Deployment::new(&config, region, &aws.table, |name| std::env::var(name).ok());
+    Ok(Planning { line, config, deployment, plan, prices })
+}
+
+fn prices(path: Option<&Path>) -> Result<Prices> {
+    let Some(path) = path else { return Prices::built_in() };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::invalid(format_args!("cannot read {}: {error}", path.display())))?;
+    Prices::parse(&text).map_err(|error| Error::invalid(format_args!("{} cannot be used: {error}", path.display())))
+}
+
+/// Refuses to go on when a file of `artifacts` is there already.
+fn refuse_existing(dir: &Path, artifacts: &[Artifact]) -> Result<()> {
+    let there = artifacts.iter().map(|artifact| dir.join(artifact.file())).filter(|path| path.exists());
+    let there: Vec<_> = there.map(|path| path.display().to_string()).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(format_args!(
+        "already there: {}; nothing was written: name another --out-dir, or add --force",
+        there.join(", ")
+    )))
+}
+
+/// Writes the files: all of them beside their places first, then each to its place in one step.
+fn write(dir: &Path, planning: &Planning, artifacts: &[Artifact], force: bool) -> Result<Vec<PathBuf>> {
+    let texts = artifacts.iter().map(|artifact| planning.text(*artifact)).collect::<Result<Vec<_>>>()?;
+    let failed = |error: std::io::Error| Error::blocked(format_args!("cannot write to {}: {error}", dir.display()));
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    let mut written = Vec::new();
+    for (artifact, text) in artifacts.iter().zip(texts) {
+        written.push((dir.join(artifact.file()), beside(dir, *artifact, &text).map_err(failed)?));
+    }
+    let place = |(path, file): (PathBuf, tempfile::NamedTempFile)| {
+        let placed = if force { file.persist(&path) } else { file.persist_noclobber(&path) };
+        placed.map(|_| path).map_err(|error| failed(error.error))
+    };
+    written.into_iter().map(place).collect()
+}
+
+/// A file of `text` that has no name yet, with the rights that it is to have.
+fn beside(dir: &Path, artifact: Artifact, text: &str) -> std::io::Result<tempfile::NamedTempFile> {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = if artifact.is_executable() { 0o755 } else { 0o644 };
+    let permissions = std::fs::Permissions::from_mode(mode);
+    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(dir)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use migration::report::{Binding, Estimate, PlannedCluster};
+    use crate::planning::sample;
 
     #[test]
-    fn a_plan_is_overwritten_by_force_only() {
-        let cluster = || PlannedCluster {
-            name: "a".to_owned(),
-            arn: String::new(),
-            metadata: String::new(),
-            kafka: String::new(),
-            brokers: 1,
-        };
-        let plan = Plan {
-            source: cluster(),
-            target: cluster(),
-            topics: Vec::new(),
-            skipped_internal: Vec::new(),
-            partitions_to_create: 0,
-            estimated_seed_bytes: 0,
-            estimated_seed: Estimate { seconds: 0, bytes_per_second: 1, bound_by: Binding::Functions, functions: 1 },
-        };
+    fn a_plan_is_overwritten_by_force_only_and_as_a_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("deep/plan.json");
-        write(&path, &plan, false).unwrap();
-        assert!(write(&path, &plan, false).is_err());
-        std::fs::write(&path, "x".repeat(100_000)).unwrap();
-        write(&path, &plan, true).unwrap();
-        let read: Plan = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        assert_eq!(read, plan);
+        let out = dir.path().join("deep/plan");
+        let planning = sample::planning();
+        let written = write(&out, &planning, &Artifact::ALL, false).unwrap();
+        assert_eq!(written.len(), 6);
+        assert_eq!(std::fs::read_dir(&out).unwrap().count(), 6, "nothing is left beside them");
+        assert!(write(&out, &planning, &Artifact::ALL, false).is_err());
+        std::fs::write(out.join("plan.json"), "x".repeat(100_000)).unwrap();
+        write(&out, &planning, &Artifact::ALL, true).unwrap();
+        let text = std::fs::read_to_string(out.join("plan.json")).unwrap();
+        assert_eq!(text, planning.text(Artifact::Plan).unwrap());
+    }
+
+    #[test]
+    fn one_file_that_is_there_keeps_all_from_being_written() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("runbook.md"), "mine").unwrap();
+        refuse_existing(dir.path(), Artifact::of(PlanFormat::Cost)).unwrap();
+        let error = refuse_existing(dir.path(), &Artifact::ALL).unwrap_err();
+        assert!(error.message.contains("runbook.md") && !error.message.contains("plan.json"), "{error}");
+    }
+
+    #[test]
+    fn only_the_script_is_a_program() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        for path in write(dir.path(), &sample::planning(), &Artifact::ALL, false).unwrap() {
+            let executable = std::fs::metadata(&path).unwrap().permissions().mode() & 0o111 != 0;
+            assert_eq!(executable, path.ends_with("aws-cli.sh"), "{}", path.display());
+        }
     }
 }

@@ -139,6 +139,11 @@ impl Bench {
         &self.env[0].1
     }
 
+    /// The binary's environment.
+    pub(crate) fn env(&self) -> &[(&'static str, String)] {
+        &self.env
+    }
+
     /// Sets a variable of the binary's environment.
     pub(crate) fn set_env(&mut self, name: &'static str, value: String) {
         self.env.push((name, value));

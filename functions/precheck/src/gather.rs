@@ -63,7 +63,7 @@ pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts 
 ///
 /// # Errors
 /// Those of [`runtime::clusters::Clusters::connect`], and of reading the metadata.
-pub(crate) async fn reach(host: &Host, config: &ClusterConfig) -> Result<(kafka::Cluster, Reached)> {
+async fn reach(host: &Host, config: &ClusterConfig) -> Result<(kafka::Cluster, Reached)> {
     let cluster = host.clusters.connect(&host.aws, config).await?;
     let topics = cluster.topics().await?;
     let brokers = cluster.brokers().await?.iter().map(|broker| broker.id).collect();
@@ -75,8 +75,8 @@ pub(crate) async fn reach(host: &Host, config: &ClusterConfig) -> Result<(kafka:
     Ok((cluster, reached))
 }
 
-/// What the MSK API says of a cluster, for a plan.
-pub(crate) use msk::describe;
+/// The topic that a cluster has since its first transaction.
+pub(crate) use source::TRANSACTIONS;
 
 /// Partitions without a leader, of topics that are not the cluster's own.
 fn leaderless(topics: &[TopicInfo]) -> BTreeSet<TopicPartition> {
@@ -104,7 +104,7 @@ fn sort_out(topics: Vec<TopicInfo>) -> (BTreeMap<Arc<str>, Topic>, BTreeSet<Arc<
 }
 
 /// Separates what was read from what was not.
-fn partly<K: Ord, T>(each: Each<K, T>) -> Partly<BTreeMap<K, T>> {
+pub(crate) fn partly<K: Ord, T>(each: Each<K, T>) -> Partly<BTreeMap<K, T>> {
     let mut known = BTreeMap::new();
     let mut missing: Option<(usize, Error)> = None;
     for (key, outcome) in each {

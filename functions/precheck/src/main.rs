@@ -5,6 +5,7 @@ mod estimate;
 mod facts;
 mod gather;
 mod handler;
+mod offsets;
 mod plan;
 mod rules;
 #[cfg(test)]

@@ -3,27 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kafka::MetadataMode;
+use kafka::{MetadataMode, OffsetSpec};
 use migration::config::ClusterConfig;
-use migration::report::{Plan, PlannedCluster, PlannedTopic};
+use migration::report::{LimitToRaise, Plan, PlannedCluster, PlannedTopic};
 use migration::{Config, Error, Result, TopicPartition};
 use runtime::Host;
 
-use crate::facts::{Described, Reached};
-use crate::{estimate, gather};
+use crate::estimate::{self, Work};
+use crate::facts::{Cluster, Facts, Partly, Reached, Topic};
+use crate::gather;
+use crate::offsets::Logs;
+use crate::rules;
 
-/// One side of a plan.
-struct Side<'a> {
-    config: &'a ClusterConfig,
-    described: Result<Described>,
-    reached: Reached,
-}
-
-impl Side<'_> {
-    /// What its speed follows from.
-    fn speed(&self) -> estimate::Side<'_> {
-        estimate::Side { described: self.described.as_ref().ok(), brokers: self.reached.brokers.len() }
-    }
+/// What only a plan needs of the source.
+struct Source {
+    /// Bytes on leaders.
+    sizes: BTreeMap<TopicPartition, i64>,
+    /// Log starts.
+    starts: Partly<BTreeMap<TopicPartition, i64>>,
 }
 
 /// Reads both clusters and plans the migration between them.
@@ -31,19 +28,14 @@ impl Side<'_> {
 /// # Errors
 /// Names the side that cannot be reached, or whose topics' sizes cannot be read. The MSK API may be silent.
 pub(crate) async fn plan(host: &Host, config: &Config) -> Result<Plan> {
-    let (source, target, source_described, target_described) = tokio::join!(
-        gather::reach(host, &config.source),
-        gather::reach(host, &config.target),
-        gather::describe(&host.aws, &config.source),
-        gather::describe(&host.aws, &config.target),
-    );
-    let (cluster, source) = source.map_err(|error| because("the source cannot be read", error))?;
-    let (_, target) = target.map_err(|error| because("the target cannot be read", error))?;
-    let sizes = cluster.log_sizes().await;
+    let facts = gather::gather(host, config.clone(), false).await;
+    let reached = reached(&facts.source, "source")?;
+    reached_target(&facts)?;
+    let cluster = host.clusters.connect(&host.aws, &config.source).await?;
+    let led = reached.led(reached.topics.keys());
+    let (sizes, starts) = tokio::join!(cluster.log_sizes(), cluster.list_offsets(&led, OffsetSpec::Earliest));
     let sizes = sizes.map_err(|error| because("the sizes of the source's topics cannot be read", error.into()))?;
-    let source = Side { config: &config.source, described: source_described, reached: source };
-    let target = Side { config: &config.target, described: target_described, reached: target };
-    Ok(build(config, &source, &target, &by_topic(sizes)))
+    build(&facts, Source { sizes, starts: gather::partly(starts) })
 }
 
 fn because(what: &str, mut error: Error) -> Error {
@@ -51,103 +43,165 @@ fn because(what: &str, mut error: Error) -> Error {
     error
 }
 
-fn by_topic(sizes: BTreeMap<TopicPartition, i64>) -> BTreeMap<Arc<str>, i64> {
-    let mut topics = BTreeMap::new();
-    for (partition, bytes) in sizes {
-        *topics.entry(partition.topic).or_default() += bytes;
+fn reached<'a>(cluster: &'a Cluster, side: &str) -> Result<&'a Reached> {
+    cluster.reached.as_ref().map_err(|error| because(&format!("the {side} cannot be read"), error.clone()))
+}
+
+fn reached_target(facts: &Facts) -> Result<&Reached> {
+    reached(&facts.target, "target")
+}
+
+/// A plan from what was read.
+fn build<'a>(facts: &'a Facts, read: Source) -> Result<Plan> {
+    let (source, target) = (reached(&facts.source, "source")?, reached_target(facts)?);
+    let config = &facts.config;
+    let unread = unread(facts, &read);
+    let logs = logs(facts, source, read.starts.known);
+    let sizes = by_topic(read.sizes);
+    let topic = |(name, topic): (&Arc<str>, &Topic)| planned(name, topic, &sizes, &logs, target);
+    let topics: Vec<_> = source.topics.iter().map(topic).collect();
+    let work = Work::new(config, &partitions(source, &sizes));
+    let side = |cluster: &'a Cluster, reached: &Reached| estimate::Side {
+        described: cluster.described.as_ref().ok(),
+        brokers: reached.brokers.len(),
+    };
+    let estimated_seed = estimate::seed(config, &side(&facts.source, source), &side(&facts.target, target), &work);
+    let created = topics.iter().filter(|topic| !topic.on_target).map(|topic| topic.partitions).sum();
+    Ok(Plan {
+        partitions: topics.iter().map(|topic| topic.partitions).sum(),
+        partitions_to_create: created,
+        batches: work.batches(),
+        estimated_seed_bytes: topics.iter().map(|topic| topic.bytes).sum(),
+        critical_path: estimate::critical_path(config, &work),
+        phases: estimate::phases(config, &work, &estimated_seed, created),
+        estimated_seed,
+        skipped_internal: source.internal.iter().map(ToString::to_string).collect(),
+        source: cluster(&config.source, &facts.source, source),
+        target: cluster(&config.target, &facts.target, target),
+        limits_to_raise: limits_to_raise(facts),
+        topics,
+        unread,
+    })
+}
+
+type Sizes = BTreeMap<Arc<str>, BTreeMap<i32, i64>>;
+
+fn by_topic(sizes: BTreeMap<TopicPartition, i64>) -> Sizes {
+    let mut topics = Sizes::new();
+    for (TopicPartition { topic, partition }, bytes) in sizes {
+        topics.entry(topic).or_default().insert(partition, bytes);
     }
     topics
 }
 
-/// A plan from what was read; `sizes` are bytes by topic.
-fn build(config: &Config, source: &Side<'_>, target: &Side<'_>, sizes: &BTreeMap<Arc<str>, i64>) -> Plan {
-    let topic = |(name, topic): (&Arc<str>, &crate::facts::Topic)| PlannedTopic {
+/// Every partition to copy, with its bytes and replicas.
+fn partitions(source: &Reached, sizes: &Sizes) -> Vec<(TopicPartition, i64, usize)> {
+    let partition = |name: &Arc<str>, topic: &Topic, partition: i32| {
+        let bytes = sizes.get(name).and_then(|sizes| sizes.get(&partition)).copied().unwrap_or(0);
+        (TopicPartition::new(name.clone(), partition), bytes, topic.replication_factor)
+    };
+    let of_topic = |(name, topic): (&Arc<str>, &Topic)| {
+        (0..topic.partitions as i32).map(|number| partition(name, topic, number)).collect::<Vec<_>>()
+    };
+    source.topics.iter().flat_map(of_topic).collect()
+}
+
+fn planned(name: &Arc<str>, topic: &Topic, sizes: &Sizes, logs: &Logs, target: &Reached) -> PlannedTopic {
+    let sizes = || sizes.get(name).into_iter().flat_map(BTreeMap::values);
+    PlannedTopic {
         name: name.to_string(),
         partitions: topic.partitions,
         replication_factor: topic.replication_factor,
-        bytes: sizes.get(name).copied().unwrap_or(0),
-    };
-    let topics: Vec<_> = source.reached.topics.iter().map(topic).collect();
-    let bytes: i64 = topics.iter().map(|topic| topic.bytes).sum();
-    let estimated_seed = estimate::seed(
-        config,
-        &source.speed(),
-        &target.speed(),
-        bytes,
-        replicas(&topics, bytes),
-        topics.iter().map(|topic| topic.partitions).sum(),
-    );
-    let missing = topics.iter().filter(|topic| !target.reached.topics.contains_key(topic.name.as_str()));
-    Plan {
-        partitions_to_create: missing.map(|topic| topic.partitions).sum(),
-        estimated_seed_bytes: bytes,
-        estimated_seed,
-        skipped_internal: source.reached.internal.iter().map(ToString::to_string).collect(),
-        source: cluster(source),
-        target: cluster(target),
-        topics,
+        bytes: sizes().sum(),
+        largest_partition_bytes: sizes().max().copied().unwrap_or(0),
+        on_target: target.topics.contains_key(name),
+        offsets: logs.outlook(name, topic),
     }
 }
 
-/// How often a byte is written on the target, on average.
-fn replicas(topics: &[PlannedTopic], bytes: i64) -> f64 {
-    let written: f64 = topics.iter().map(|topic| topic.bytes as f64 * topic.replication_factor as f64).sum();
-    if bytes > 0 { written / bytes as f64 } else { 1.0 }
+fn logs(facts: &Facts, source: &Reached, starts: BTreeMap<TopicPartition, i64>) -> Logs {
+    let configs = facts.leaving.as_ref().map(|leaving| leaving.configs.known.clone()).unwrap_or_default();
+    Logs { starts, configs, transactions: source.internal.contains(gather::TRANSACTIONS) }
 }
 
-fn cluster(side: &Side<'_>) -> PlannedCluster {
-    let version = side.described.as_ref().ok().and_then(|described| described.version.clone());
-    let metadata = match side.reached.mode {
+/// Limits of the target's brokers that a batch of the source may exceed.
+fn limits_to_raise(facts: &Facts) -> Vec<LimitToRaise> {
+    let raise = |(name, smallest, needed): (&str, i64, i64)| LimitToRaise { name: name.to_owned(), smallest, needed };
+    rules::too_small(facts).into_iter().map(raise).collect()
+}
+
+/// A line for each part that could not be read.
+fn unread(facts: &Facts, read: &Source) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (side, cluster) in [("source", &facts.source), ("target", &facts.target)] {
+        if let Err(error) = &cluster.described {
+            lines.push(format!("the MSK API's description of the {side}: {}", error.message));
+        }
+    }
+    if let Some((partitions, error)) = &read.starts.missing {
+        lines.push(format!("log starts of {partitions} partitions: {}", error.message));
+    }
+    if let Some((topics, error)) = facts.leaving.as_ref().and_then(|leaving| leaving.configs.missing.as_ref()) {
+        lines.push(format!("configs of {topics} topics: {}", error.message));
+    }
+    if let Some(Err(error)) = facts.arriving.as_ref().map(|arriving| &arriving.brokers) {
+        lines.push(format!("limits of the target's brokers: {}", error.message));
+    }
+    lines
+}
+
+fn cluster(config: &ClusterConfig, cluster: &Cluster, reached: &Reached) -> PlannedCluster {
+    let described = cluster.described.as_ref().ok();
+    let version = described.and_then(|described| described.version.clone());
+    let metadata = match reached.mode {
         MetadataMode::ZooKeeper => "ZOOKEEPER",
         MetadataMode::KRaft => "KRAFT",
     };
     PlannedCluster {
-        name: side.config.name().to_owned(),
-        arn: side.config.cluster_arn.clone(),
+        name: config.name().to_owned(),
+        arn: config.cluster_arn.clone(),
         metadata: metadata.to_owned(),
         kafka: version.unwrap_or_else(|| "unknown".to_owned()),
-        brokers: side.reached.brokers.len(),
+        brokers: reached.brokers.len(),
+        instance_type: described.and_then(|described| described.instance_type.clone()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Facts;
     use crate::sample;
+    use migration::report::Outlook;
 
-    fn planned(facts: &Facts, sizes: &[(&str, i64)]) -> Plan {
-        let side = |config, cluster: &crate::facts::Cluster| Side {
-            config,
-            described: cluster.described.clone(),
-            reached: cluster.reached.clone().unwrap(),
-        };
-        let sizes = sizes.iter().map(|(name, bytes)| (Arc::from(*name), *bytes)).collect();
-        build(
-            &facts.config,
-            &side(&facts.config.source, &facts.source),
-            &side(&facts.config.target, &facts.target),
-            &sizes,
-        )
+    fn planned(facts: &Facts, sizes: &[(&str, i32, i64)]) -> Plan {
+        let partition =
+            |(topic, partition, bytes): &(&str, i32, i64)| (TopicPartition::new(*topic, *partition), *bytes);
+        let sizes: BTreeMap<_, _> = sizes.iter().map(partition).collect();
+        let starts = Partly { known: sizes.keys().map(|partition| (partition.clone(), 0)).collect(), missing: None };
+        build(facts, Source { sizes, starts }).unwrap()
     }
 
     #[test]
     fn topics_are_counted_with_their_bytes_and_without_internal_ones() {
         let mut facts = sample::facts();
         sample::source(&mut facts).topics.insert("audit".into(), sample::topic(5));
-        let plan = planned(&facts, &[("orders", 700), ("audit", 11), ("__consumer_offsets", 99)]);
+        let sizes = [("orders", 0, 300), ("orders", 1, 400), ("audit", 0, 11), ("__consumer_offsets", 0, 99)];
+        let plan = planned(&facts, &sizes);
         let names: Vec<_> = plan.topics.iter().map(|topic| topic.name.as_str()).collect();
         assert_eq!(names, ["audit", "orders"]);
-        assert_eq!((plan.partitions_to_create, plan.estimated_seed_bytes), (7, 711));
+        assert_eq!((plan.partitions, plan.partitions_to_create, plan.estimated_seed_bytes), (7, 7, 711));
         assert_eq!(plan.skipped_internal, ["__consumer_offsets"]);
-        assert_eq!((plan.topics[1].bytes, plan.topics[1].replication_factor), (700, 3));
+        let orders = &plan.topics[1];
+        assert_eq!((orders.bytes, orders.largest_partition_bytes, orders.replication_factor), (700, 400, 3));
+        assert_eq!((plan.batches, plan.critical_path.unwrap().partition.as_str()), (1, "orders/1"));
     }
 
     #[test]
     fn a_topic_that_is_there_is_not_created() {
         let mut facts = sample::facts();
         sample::target(&mut facts).topics.insert("orders".into(), sample::topic(2));
-        assert_eq!(planned(&facts, &[]).partitions_to_create, 0);
+        let plan = planned(&facts, &[]);
+        assert_eq!((plan.partitions, plan.partitions_to_create, plan.topics[0].on_target), (2, 0, true));
     }
 
     #[test]
@@ -158,11 +212,50 @@ mod tests {
         assert_eq!((plan.source.metadata.as_str(), plan.source.kafka.as_str()), ("ZOOKEEPER", "unknown"));
         assert_eq!((plan.target.metadata.as_str(), plan.target.kafka.as_str()), ("KRAFT", "3.9.x.kraft"));
         assert_eq!((plan.target.name.as_str(), plan.target.brokers), ("new", 3));
+        assert_eq!(plan.target.instance_type.as_deref(), Some("kafka.m5.large"));
+        assert_eq!(plan.unread, ["the MSK API's description of the source: denied"]);
     }
 
     #[test]
-    fn partitions_of_a_topic_add_up() {
-        let sizes = [(0, 5), (1, 7)].map(|(index, bytes)| (TopicPartition::new("orders", index), bytes));
-        assert_eq!(by_topic(sizes.into()), BTreeMap::from([("orders".into(), 12)]));
+    fn a_cluster_that_cannot_be_reached_makes_no_plan() {
+        let mut facts = sample::facts();
+        facts.target.reached = Err(Error::transient("no route"));
+        let read = Source { sizes: BTreeMap::new(), starts: Partly::default() };
+        let error = build(&facts, read).unwrap_err();
+        assert_eq!(error, Error::transient("no plan: the target cannot be read: no route"));
+    }
+
+    #[test]
+    fn offsets_are_judged_topic_by_topic() {
+        let mut facts = sample::facts();
+        assert_eq!(planned(&facts, &[("orders", 0, 1), ("orders", 1, 1)]).topics[0].offsets.outlook, Outlook::Identity);
+        sample::source(&mut facts).internal.insert("__transaction_state".into());
+        assert_eq!(planned(&facts, &[("orders", 0, 1), ("orders", 1, 1)]).topics[0].offsets.outlook, Outlook::Unknown);
+    }
+
+    #[test]
+    fn limits_that_are_too_small_are_to_be_raised() {
+        let mut facts = sample::facts();
+        assert_eq!(planned(&facts, &[]).limits_to_raise, []);
+        let large = sample::leaving(&mut facts).configs.known.get_mut("orders").unwrap();
+        large.max_message_bytes = Some(5_000_000);
+        let limit = |name: &str, smallest| LimitToRaise { name: name.to_owned(), smallest, needed: 5_000_000 };
+        let expected = [limit("message.max.bytes", 1_048_588), limit("replica.fetch.max.bytes", 1_048_576)];
+        assert_eq!(planned(&facts, &[]).limits_to_raise, expected);
+    }
+    #[test]
+    fn the_plan_of_a_large_cluster_fits_into_an_answer_of_lambda() {
+        // Most bytes of an answer: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+        const MOST_BYTES: usize = 6 * 1024 * 1024;
+        let mut facts = sample::facts();
+        let names: Vec<_> =
+            (0..2_000).map(|n| format!("a-team.a-domain.a-rather-long-name-of-a-topic-{n:04}")).collect();
+        let source = sample::source(&mut facts);
+        source.topics = names.iter().map(|name| (name.as_str().into(), sample::topic(5))).collect();
+        let sizes: Vec<_> = names.iter().flat_map(|name| (0..5).map(|n| (name.as_str(), n, 1 << 30))).collect();
+        let plan = planned(&facts, &sizes);
+        assert_eq!((plan.topics.len(), plan.partitions, plan.batches), (2_000, 10_000, 157));
+        let bytes = serde_json::to_vec(&plan).unwrap().len();
+        assert!(bytes < MOST_BYTES / 2, "{bytes}");
     }
 }

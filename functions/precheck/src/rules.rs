@@ -18,12 +18,16 @@ mod topics;
 mod transactions;
 mod unread;
 
+use std::sync::Arc;
+
+use migration::TopicPartition;
 use migration::report::{Estimate, Finding, PrecheckReport};
 
 use crate::estimate;
-use crate::facts::{Cluster, Facts, Reached};
+use crate::facts::{Cluster, Facts, Reached, Topic};
 
 pub(crate) use buckets::cannot_store;
+pub(crate) use sizes::too_small;
 
 /// Judges what was gathered.
 pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
@@ -49,12 +53,16 @@ pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
 fn estimated(facts: &Facts) -> Option<Estimate> {
     let (source, target) = (facts.source.reached.as_ref().ok()?, facts.target.reached.as_ref().ok()?);
     let sizes = facts.leaving.as_ref()?.sizes.as_ref().ok()?;
-    let bytes: i64 = sizes.values().sum();
-    let written = |(topic, bytes): (_, &i64)| Some(*bytes as f64 * source.topics.get(topic)?.replication_factor as f64);
-    let replicas = sizes.iter().filter_map(written).sum::<f64>() / (bytes.max(1) as f64);
-    let partitions = source.topics.values().map(|topic| topic.partitions).sum();
+    // Only the bytes of topics are known here: their partitions are taken to be alike.
+    let alike = |(name, topic): (&Arc<str>, &Topic)| {
+        let bytes = sizes.get(name).copied().unwrap_or(0) / topic.partitions.max(1) as i64;
+        let partition = |number| (TopicPartition::new(name.clone(), number), bytes, topic.replication_factor);
+        (0..topic.partitions as i32).map(partition).collect::<Vec<_>>()
+    };
+    let sizes: Vec<_> = source.topics.iter().flat_map(alike).collect();
+    let work = estimate::Work::new(&facts.config, &sizes);
     let (source, target) = (speed(&facts.source, source), speed(&facts.target, target));
-    Some(estimate::seed(&facts.config, &source, &target, bytes, replicas, partitions))
+    Some(estimate::seed(&facts.config, &source, &target, &work))
 }
 
 fn speed<'a>(cluster: &'a Cluster, reached: &Reached) -> estimate::Side<'a> {

@@ -3,14 +3,23 @@
 //! The root is `enterprise.msk_kraft_migration`, so that files of earlier tools load unchanged. Unknown fields are
 //! refused. `${NAME}` in a string takes the environment variable `NAME`, except in passwords: those stay references, so
 //! that a configuration never carries a secret into a state, the journal or the evidence.
+//!
+//! A file's problems are found all at once: `yaml` reads it into a tree that knows its lines, `value` gives the tree to
+//! serde, and `reading` tries until everything was looked at. The types below are the only description of the fields.
 
 mod auth;
 mod cluster;
+mod fault;
 mod interpolate;
+mod problem;
+mod reading;
 mod span;
+mod value;
+mod yaml;
 
 pub use auth::{AuthConfig, AuthMode, SecretRef, is_secret_arn};
 pub use cluster::ClusterConfig;
+pub use problem::{Place, Problem, Problems};
 pub use span::Span;
 
 use std::num::NonZeroU64;
@@ -19,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use reading::Reading;
 
 /// Most partitions in a batch: the journal keeps a batch in one item of DynamoDB, which holds at most 400 KB.
 pub const MAX_PARTITIONS_PER_BATCH: u32 = 200;
@@ -225,6 +235,9 @@ const fn yes() -> bool {
     true
 }
 
+/// Where the configuration begins in its file.
+const ROOT: &str = "enterprise.msk_kraft_migration";
+
 /// The file's outer shape.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -242,23 +255,25 @@ impl Config {
     /// Reads a configuration file's text. `env` answers `${NAME}`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the line and column of a YAML or field error, or with
-    /// every value that cannot be used.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with a line for each of the [`Problems`].
     pub fn from_yaml(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        // An excerpt of the file in the message could show a password that stands on a neighbouring line.
-        let options = serde_saphyr::options! { with_snippet: false };
-        let file: File = serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| Error::invalid(error.to_string().trim_end()))?;
-        let config = interpolate::apply(&file.enterprise.msk_kraft_migration, env)?;
-        for (side, cluster) in [("source", &config.source), ("target", &config.target)] {
-            if cluster.auth.run_secret_arn.is_some() {
-                return Err(Error::invalid(format_args!(
-                    "{side}.auth.run_secret_arn is set by msk-kraft itself: remove it"
-                )));
-            }
+        Self::read_yaml(text, env).map_err(Error::invalid)
+    }
+
+    /// As [`Config::from_yaml`], with the problems apart.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, each with its line, column and path; only the first where it is no YAML.
+    pub fn read_yaml(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let root = yaml::parse(text).map_err(|problem| Problems(vec![problem]))?;
+        let (root, unset) = interpolate::apply(&root, env);
+        let mut reading = Reading::new(root, ROOT);
+        unset.into_iter().for_each(|problem| reading.refuse(problem));
+        let config = reading.read().map(|file: File| file.enterprise.msk_kraft_migration);
+        for finding in config.iter().flat_map(|config| [config.problems(), config.own_fields()].concat()) {
+            reading.judge(&finding);
         }
-        config.check()?;
-        Ok(config)
+        reading.end(config)
     }
 
     /// Reads the JSON form that the state machine's input and the journal hold.
@@ -268,8 +283,8 @@ impl Config {
     pub fn from_json(value: &serde_json::Value) -> Result<Self> {
         let config: Self = serde_json::from_value(value.clone())
             .map_err(|error| Error::invalid(format_args!("the configuration cannot be used: {error}")))?;
-        config.check()?;
-        Ok(config)
+        let problems = config.problems();
+        if problems.is_empty() { Ok(config) } else { Err(Error::invalid(problems.join("\n"))) }
     }
 
     /// The JSON form; it holds no secret, since passwords are references.
@@ -295,8 +310,15 @@ impl Config {
         hex::encode(&hash.finalize()[..8])
     }
 
-    /// Checks what the types cannot, and names every problem at once.
-    fn check(&self) -> Result<()> {
+    /// Fields that msk-kraft sets itself, and a file must not.
+    fn own_fields(&self) -> Vec<String> {
+        let sides = [("source", &self.source), ("target", &self.target)].into_iter();
+        let set = sides.filter(|(_, cluster)| cluster.auth.run_secret_arn.is_some());
+        set.map(|(side, _)| format!("{side}.auth.run_secret_arn is set by msk-kraft itself: remove it")).collect()
+    }
+
+    /// Everything that the types cannot refuse. Each begins with the field's path and a space.
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut require = |good: bool, problem: &str| {
             if !good {
@@ -322,7 +344,7 @@ impl Config {
         );
         problems.extend(self.source.problems("source"));
         problems.extend(self.target.problems("target"));
-        if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems.join("\n"))) }
+        problems
     }
 }
 
@@ -381,7 +403,7 @@ enterprise:
     fn an_unknown_field_is_named_with_its_line() {
         let text = FULL.replace("acl:", "acls:");
         let error = Config::from_yaml(&text, env).unwrap_err();
-        assert!(error.message.contains("acls") && error.message.contains("line 16"), "{error}");
+        assert!(error.message.contains("16:5: acls: is not a known field; did you mean acl?"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::phase::Phase;
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,6 +78,8 @@ pub struct PlannedCluster {
     pub kafka: String,
     /// Number of brokers.
     pub brokers: usize,
+    /// Type of its brokers, such as `kafka.m7g.xlarge`, when the MSK API tells.
+    pub instance_type: Option<String>,
 }
 
 /// One topic to bring over.
@@ -89,6 +93,33 @@ pub struct PlannedTopic {
     pub replication_factor: usize,
     /// Bytes on the leaders of the source.
     pub bytes: i64,
+    /// Bytes of its largest partition.
+    pub largest_partition_bytes: i64,
+    /// Whether the target has a topic of the name already.
+    pub on_target: bool,
+    /// Whether its offsets will be the same on both sides.
+    pub offsets: PlannedOffsets,
+}
+
+/// Whether a topic's records will have the same offsets on both sides, as far as that shows without reading them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedOffsets {
+    /// What to expect.
+    pub outlook: Outlook,
+    /// What it follows from.
+    pub why: String,
+}
+
+/// What to expect of offsets. Whatever it is, groups are translated, and `msk-kraft offsets` has the exact map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outlook {
+    /// They stay as they are: nothing is missing on the source now.
+    Identity,
+    /// They move: something is missing already.
+    Translated,
+    /// Only reading the topic tells.
+    Unknown,
 }
 
 /// What a migration would do, found without touching anything.
@@ -98,16 +129,81 @@ pub struct Plan {
     pub source: PlannedCluster,
     /// Where it goes.
     pub target: PlannedCluster,
-    /// Topics to create on the target, by name.
+    /// Topics to copy, by name.
     pub topics: Vec<PlannedTopic>,
     /// Topics of Kafka and MSK themselves, left out.
     pub skipped_internal: Vec<String>,
+    /// Partitions to copy.
+    pub partitions: usize,
     /// Partitions to create on the target.
     pub partitions_to_create: usize,
+    /// Batches that the partitions are dealt into: as many functions follow the source in the tail.
+    pub batches: usize,
     /// Bytes the seed will copy.
     pub estimated_seed_bytes: i64,
     /// How long the seed may take.
     pub estimated_seed: Estimate,
+    /// What the seed cannot be shorter than; none without partitions.
+    pub critical_path: Option<CriticalPath>,
+    /// How long each phase may take, in their order.
+    pub phases: Vec<PhaseEstimate>,
+    /// Limits of the target's brokers that are too small for batches of the source.
+    pub limits_to_raise: Vec<LimitToRaise>,
+    /// What could not be read, and is missing from the plan.
+    pub unread: Vec<String>,
+}
+
+/// The largest partition, and the batch that it is dealt into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CriticalPath {
+    /// `topic/partition`.
+    pub partition: String,
+    /// Its bytes.
+    pub bytes: i64,
+    /// Seconds that it takes one function: no number of functions copies it faster.
+    pub seconds: u64,
+    /// Partitions of its batch, itself included.
+    pub batch_partitions: usize,
+    /// Seconds that its batch takes one function: smaller batches come closer to `seconds`.
+    pub batch_seconds: u64,
+}
+
+/// How long a phase may take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseEstimate {
+    /// The phase.
+    pub phase: Phase,
+    /// Seconds.
+    pub seconds: u64,
+    /// How `seconds` are meant.
+    pub meaning: Meaning,
+    /// The bottleneck.
+    pub bound_by: String,
+    /// How the number came about.
+    pub why: String,
+}
+
+/// How a number of seconds is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Meaning {
+    /// From figures that were not measured on these clusters.
+    Estimated,
+    /// It cannot be shorter.
+    AtLeast,
+    /// It fails when it would be longer.
+    AtMost,
+}
+
+/// A limit of the target's brokers that is too small.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitToRaise {
+    /// Name of the broker config.
+    pub name: String,
+    /// The smallest of the brokers' values, in bytes.
+    pub smallest: i64,
+    /// What the source's topics allow, in bytes.
+    pub needed: i64,
 }
 
 /// How long a seed may take, from what is known of its parts. Never measured on the clusters themselves.
@@ -129,6 +225,8 @@ pub struct Estimate {
 pub enum Binding {
     /// Number and network of the copy functions (`seed.max_concurrent_partitions`, `seed.partitions_per_batch`).
     Functions,
+    /// The largest batch, which one function copies: at least the largest partition, see [`CriticalPath`].
+    LargestBatch,
     /// The source's disks.
     SourceBrokers,
     /// The target's disks.
@@ -141,6 +239,7 @@ impl fmt::Display for Binding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Functions => "functions",
+            Self::LargestBatch => "largest_batch",
             Self::SourceBrokers => "source_brokers",
             Self::TargetBrokers => "target_brokers",
             Self::Throttle => "throttle",

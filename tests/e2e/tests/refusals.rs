@@ -45,7 +45,13 @@ async fn wrong_configurations_are_refused_before_the_target_is_touched() {
     refused(&rehearsal, "missing-bucket", &bucket, &["B07", "no-such-bucket"]).await;
 
     let unknown = good.replace("drain_timeout:", "drain_timeot:");
-    refused(&rehearsal, "unknown-field", &unknown, &["drain_timeot", "line 19"]).await;
+    refused(
+        &rehearsal,
+        "unknown-field",
+        &unknown,
+        &["unknown-field.yaml:19:7: cutover.drain_timeot", "did you mean drain_timeout?"],
+    )
+    .await;
 
     let swapped = good.replace(source, "SOURCE").replace(target, source).replace("SOURCE", target);
     refused(&rehearsal, "kraft-source", &swapped, &["B03", "B04"]).await;

@@ -14,7 +14,7 @@ use crate::facts::{Leaving, Partly, Reached, Sample, TopicConfig, Transactions};
 /// Groups whose members are asked for at the same time.
 const GROUPS_AT_ONCE: usize = 1_000;
 /// The topic that a cluster creates for its first transactional producer (KIP-98).
-const TRANSACTIONS: &str = "__transaction_state";
+pub(crate) const TRANSACTIONS: &str = "__transaction_state";
 
 /// Reads a source.
 pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {

@@ -44,6 +44,18 @@ fn smallest(brokers: &[BrokerConfig], limit: impl Fn(&BrokerConfig) -> Option<i6
     known.min_by_key(|(_, bytes)| *bytes)
 }
 
+/// Limits of the target's brokers that are too small, with their smallest value and the one that is needed.
+pub(crate) fn too_small(facts: &Facts) -> Vec<(&'static str, i64, i64)> {
+    let (Some(leaving), Some(arriving)) = (&facts.leaving, &facts.arriving) else { return Vec::new() };
+    let (Some(largest), Ok(brokers)) = (largest(leaving, |_| true), &arriving.brokers) else { return Vec::new() };
+    let message_max = smallest(brokers, |config| config.message_max_bytes);
+    let replica_fetch = smallest(brokers, |config| config.replica_fetch_max_bytes);
+    let known = [("message.max.bytes", message_max, 0), ("replica.fetch.max.bytes", replica_fetch, LOG_OVERHEAD)];
+    let known = known.into_iter().filter_map(|(name, smallest, overhead)| Some((name, smallest?.1, overhead)));
+    let small = known.filter(|(_, bytes, overhead)| bytes.saturating_add(*overhead) < largest.bytes);
+    small.map(|(name, bytes, _)| (name, bytes, largest.bytes)).collect()
+}
+
 /// Only topics that inherit their limit: a limit of a topic's own is copied with it.
 fn message_max(facts: &Facts, leaving: &Leaving, brokers: &[BrokerConfig]) -> Option<Finding> {
     let largest = largest(leaving, |config| !config.own.contains("max.message.bytes"))?;

@@ -1,0 +1,235 @@
+//! The IAM policies: one for each function, one for the state machine, one for the operator.
+//!
+//! Each function gets what it calls and nothing else: `calls` holds the tables, and its tests read the functions' sources.
+//! Actions on Kafka are there for clusters that are signed in to with IAM; elsewhere the brokers' own ACLs decide.
+
+mod calls;
+mod statement;
+
+use std::collections::BTreeMap;
+
+use migration::Config;
+use migration::config::{AuthMode, ClusterConfig};
+use serde_json::json;
+
+use self::calls::{Function, Grant};
+use self::statement::{Policy, Statement};
+use super::deployment::{Deployment, FUNCTIONS};
+
+/// Name of the file with the concrete policies, which `aws-cli.sh` reads.
+pub(super) const CONCRETE: &str = "iam-policy-concrete.json";
+
+/// Role of the state machine, beside those of the functions.
+const STATE_MACHINE: &str = "state-machine";
+/// Role of the person who runs this program.
+const OPERATOR: &str = "operator";
+
+/// Policies by the role that they are for.
+pub(super) type Policies = BTreeMap<&'static str, Policy>;
+
+/// The policies for `config` where msk-kraft is deployed as `deployment`.
+pub(super) fn policies(config: &Config, deployment: &Deployment) -> Policies {
+    let names = Names { config, deployment };
+    let mut policies: Policies =
+        calls::FUNCTIONS.iter().map(|function| (function.name, names.function(function))).collect();
+    policies.insert(STATE_MACHINE, names.state_machine());
+    policies.insert(OPERATOR, names.operator());
+    policies
+}
+
+/// The policies with placeholders such as `<SOURCE_REGION>`, and with everything that depends on the configuration.
+pub(super) fn templated() -> Policies {
+    let cluster = |side: &str| {
+        let arn = format!("arn:<PARTITION>:kafka:<{side}_REGION>:<{side}_ACCOUNT>:cluster/<{side}_NAME>/<{side}_UUID>");
+        json!({"cluster_arn": arn, "auth": {"mode": "iam"}})
+    };
+    let config = json!({
+        "source": cluster("SOURCE"),
+        "target": cluster("TARGET"),
+        "backup": {"s3_bucket": "<BACKUP_BUCKET>", "s3_prefix": "<BACKUP_PREFIX>", "kms_key_arn": "<KEY_ARN>"},
+        "evidence": {"s3_bucket": "<EVIDENCE_BUCKET>", "s3_prefix": "<EVIDENCE_PREFIX>", "retention": "1y"},
+        "cutover": {"producer_freeze_webhook": "https://example.com"},
+    });
+    let deployment = Deployment {
+        partition: "<PARTITION>".to_owned(),
+        region: "<REGION>".to_owned(),
+        account: "<ACCOUNT>".to_owned(),
+        table: "<TABLE>".to_owned(),
+        prefix: "<FUNCTION_PREFIX>".to_owned(),
+        state_machine: "<STATE_MACHINE>".to_owned(),
+    };
+    Config::from_json(&config).map(|config| policies(&config, &deployment)).unwrap_or_default()
+}
+
+/// What the statements' resources are called.
+struct Names<'a> {
+    config: &'a Config,
+    deployment: &'a Deployment,
+}
+
+impl Names<'_> {
+    fn function(&self, function: &Function) -> Policy {
+        let mut statements = vec![self.logs(function)];
+        if function.network {
+            statements.push(network());
+        }
+        statements.extend(function.grants.iter().flat_map(|grant| self.grant(*grant)));
+        statements.extend(self.kafka("Source", &self.config.source, function.source));
+        statements.extend(self.kafka("Target", &self.config.target, function.target));
+        Policy::new(function.name, statements)
+    }
+
+    fn logs(&self, function: &Function) -> Statement {
+        let group = format!("log-group:/aws/lambda/{}:*", self.deployment.function(function.name));
+        let actions = ["logs:CreateLogStream", "logs:PutLogEvents"];
+        Statement::allow("WriteItsLog", actions, [self.deployment.arn("logs", &group)])
+    }
+
+    /// The statements of `grant`, none where the configuration does not need it.
+    fn grant(&self, grant: Grant) -> Vec<Statement> {
+        let Config { source, target, backup, evidence, cutover, .. } = self.config;
+        let table = || [self.deployment.arn("dynamodb", &format!("table/{}", self.deployment.table))];
+        let bucket = |name: &str| [self.deployment.s3_arn(name)];
+        let objects = |bucket: &str, prefix: &str| [self.deployment.s3_arn(&format!("{bucket}/{prefix}*"))];
+        let of_backup = || objects(&backup.s3_bucket, &backup.s3_prefix);
+        let of_evidence = || objects(&evidence.s3_bucket, &evidence.s3_prefix);
+        let allow =
+            |sid, resources: Vec<String>| vec![Statement::allow(sid, grant.actions().iter().copied(), resources)];
+        match grant {
+            Grant::ReadJournal => allow("ReadTheJournal", table().into()),
+            Grant::ReadEvents => allow("ReadTheJournalsEvents", table().into()),
+            Grant::WriteJournal => allow("WriteTheJournal", table().into()),
+            Grant::ReachBackup => allow("ReachTheBackupBucket", bucket(&backup.s3_bucket).into()),
+            Grant::ReadBackup => allow("ReadTheBackup", of_backup().into()),
+            Grant::WriteBackup => allow("WriteTheBackup", of_backup().into()),
+            Grant::ReachEvidence => allow("ReachTheEvidenceBucket", bucket(&evidence.s3_bucket).into()),
+            Grant::ReadEvidence => allow("ReadTheEvidence", of_evidence().into()),
+            Grant::WriteEvidence => allow("WriteTheEvidence", of_evidence().into()),
+            Grant::LookAtLock if evidence.retention.is_some() => {
+                allow("LookAtTheEvidencesLock", bucket(&evidence.s3_bucket).into())
+            }
+            Grant::LockEvidence if evidence.retention.is_some() => allow("LockTheEvidence", of_evidence().into()),
+            Grant::EncryptBackup | Grant::DecryptBackup => self.key(grant).into_iter().collect(),
+            Grant::DescribeClusters => {
+                allow("DescribeBothClusters", vec![source.cluster_arn.clone(), target.cluster_arn.clone()])
+            }
+            Grant::FindBrokers => {
+                let asked = [source, target].into_iter().filter(|cluster| cluster.bootstrap_servers.is_none());
+                let asked: Vec<_> = asked.map(|cluster| cluster.cluster_arn.clone()).collect();
+                if asked.is_empty() { Vec::new() } else { allow("FindTheBrokers", asked) }
+            }
+            Grant::FindBrokersForWebhook if cutover.producer_freeze_webhook.is_some() => self.grant(Grant::FindBrokers),
+            Grant::LookAtLock | Grant::LockEvidence | Grant::FindBrokersForWebhook => Vec::new(),
+            Grant::AnswerGates => allow("AnswerTheGates", vec![self.deployment.state_machine_arn()]),
+            Grant::ReadSecrets => allow("ReadTheSecrets", self.secrets().chain(self.given_secrets()).collect()),
+            Grant::StoreSecrets => allow("StoreTheSecretsOfARun", self.secrets().collect()),
+            Grant::ForgetSecrets => allow("ForgetTheSecretsOfARun", self.secrets().collect()),
+        }
+    }
+
+    /// The secrets that msk-kraft stores for the time of a run (`runtime::secrets`).
+    fn secrets(&self) -> impl Iterator<Item = String> {
+        std::iter::once(self.deployment.arn("secretsmanager", "secret:msk-kraft/*"))
+    }
+
+    /// The secrets that the configuration names.
+    fn given_secrets(&self) -> impl Iterator<Item = String> {
+        [&self.config.source, &self.config.target].into_iter().filter_map(|cluster| cluster.auth.secret_arn.clone())
+    }
+
+    /// The backup bucket's key, which only S3 may use on somebody's behalf.
+    fn key(&self, grant: Grant) -> Option<Statement> {
+        let key = self.config.backup.kms_key_arn.clone()?;
+        let sid = if grant == Grant::EncryptBackup { "EncryptTheBackup" } else { "DecryptTheBackup" };
+        let through_s3 =
+            json!({"StringEquals": {"kms:ViaService": format!("s3.{}.amazonaws.com", self.deployment.region)}});
+        Some(Statement::allow(sid, grant.actions().iter().copied(), [key]).only_if(through_s3))
+    }
+
+    /// Actions on a cluster with IAM, a statement for each type of resource.
+    fn kafka(&self, side: &str, cluster: &ClusterConfig, actions: &[&'static str]) -> Vec<Statement> {
+        if cluster.auth.mode != AuthMode::Iam {
+            return Vec::new();
+        }
+        let statement = |(kind, what): (&str, &str)| {
+            let actions: Vec<_> =
+                actions.iter().copied().filter(|action| calls::resource_type(action) == kind).collect();
+            let resource = match kind {
+                "cluster" => cluster.cluster_arn.clone(),
+                kind => cluster.cluster_arn.replacen(":cluster/", &format!(":{kind}/"), 1) + "/*",
+            };
+            (!actions.is_empty()).then(|| Statement::allow(&format!("{what}{side}"), actions, [resource]))
+        };
+        let kinds = [
+            ("cluster", "SignInToThe"),
+            ("topic", "TopicsOfThe"),
+            ("group", "GroupsOfThe"),
+            ("transactional-id", "TransactionsOfThe"),
+        ];
+        kinds.into_iter().filter_map(statement).collect()
+    }
+
+    fn state_machine(&self) -> Policy {
+        let deployment = self.deployment;
+        let functions =
+            FUNCTIONS.map(|name| deployment.arn("lambda", &format!("function:{}", deployment.function(name))));
+        let backup = &self.config.backup;
+        let manifest = format!("{}/{}*/manifests/batches.json", backup.s3_bucket, backup.s3_prefix);
+        let mut statements = vec![
+            Statement::allow("InvokeTheFunctions", ["lambda:InvokeFunction"], functions),
+            Statement::allow("ReadTheManifest", ["s3:GetObject"], [deployment.s3_arn(&manifest)]),
+            Statement::allow("StartItsMaps", ["states:StartExecution"], [deployment.state_machine_arn()]),
+            Statement::allow("WatchItsMaps", ["states:DescribeExecution", "states:StopExecution"], self.map_runs()),
+        ];
+        statements.extend(self.grant(Grant::DecryptBackup));
+        Policy::new(STATE_MACHINE, statements)
+    }
+
+    fn operator(&self) -> Policy {
+        let deployment = self.deployment;
+        let asked = ["precheck", "gate"]
+            .map(|name| deployment.arn("lambda", &format!("function:{}", deployment.function(name))));
+        let mut statements = vec![
+            Statement::allow("AskTheFunctions", ["lambda:InvokeFunction"], asked),
+            Statement::allow(
+                "StartMigrations",
+                ["states:StartExecution", "states:ListExecutions"],
+                [deployment.state_machine_arn()],
+            ),
+            Statement::allow(
+                "WatchAndStopMigrations",
+                ["states:DescribeExecution", "states:StopExecution"],
+                self.executions(),
+            ),
+        ];
+        statements.extend(calls::OPERATOR.iter().flat_map(|grant| self.grant(*grant)));
+        Policy::new(OPERATOR, statements)
+    }
+
+    /// Executions of the state machine.
+    fn executions(&self) -> [String; 1] {
+        [self.deployment.arn("states", &format!("execution:{}:*", self.deployment.state_machine))]
+    }
+
+    /// Executions of its distributed maps, whose names begin with the map's label.
+    fn map_runs(&self) -> [String; 1] {
+        [self.deployment.arn("states", &format!("execution:{}/*", self.deployment.state_machine))]
+    }
+}
+
+/// What Lambda needs to put a function into a VPC
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html>). These actions know no resources.
+fn network() -> Statement {
+    let actions = [
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:UnassignPrivateIpAddresses",
+    ];
+    Statement::allow("JoinTheNetwork", actions, ["*".to_owned()])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! Which function calls what.
+
+/// Something a role is allowed, on the resources of one configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grant {
+    /// Items of the journal, one at a time.
+    ReadJournal,
+    /// The transitions of a migration.
+    ReadEvents,
+    /// Changes of items, and transactions of them.
+    WriteJournal,
+    /// That the backup bucket is there. Without it S3 answers a missing object with 403 instead of 404
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>), so whoever reads needs it.
+    ReachBackup,
+    /// Objects of the backup.
+    ReadBackup,
+    /// New objects of the backup.
+    WriteBackup,
+    /// As for the backup.
+    ReachEvidence,
+    /// Objects of the evidence.
+    ReadEvidence,
+    /// New objects of the evidence.
+    WriteEvidence,
+    /// Whether the evidence bucket has Object Lock, when something is to be kept.
+    LookAtLock,
+    /// Retention of objects of the evidence, when something is to be kept.
+    LockEvidence,
+    /// The backup's key, when there is one, to write.
+    EncryptBackup,
+    /// The backup's key, when there is one, to read.
+    DecryptBackup,
+    /// What the MSK API says of both clusters.
+    DescribeClusters,
+    /// Bootstrap servers of clusters for which the configuration names none.
+    FindBrokers,
+    /// The same, when there is a webhook to tell them to.
+    FindBrokersForWebhook,
+    /// Answers to states that wait with a task token.
+    AnswerGates,
+    /// What a cluster is signed in to with, as long as somebody signs in.
+    ReadSecrets,
+    /// The secrets of a run, at its beginning.
+    StoreSecrets,
+    /// The same, at its end.
+    ForgetSecrets,
+}
+
+impl Grant {
+    /// The IAM actions.
+    pub(super) const fn actions(self) -> &'static [&'static str] {
+        match self {
+            Self::ReadJournal => &["dynamodb:GetItem"],
+            Self::ReadEvents => &["dynamodb:Query"],
+            Self::WriteJournal => &["dynamodb:PutItem", "dynamodb:UpdateItem"],
+            Self::ReachBackup | Self::ReachEvidence => &["s3:ListBucket"],
+            Self::ReadBackup | Self::ReadEvidence => &["s3:GetObject"],
+            Self::WriteBackup | Self::WriteEvidence => &["s3:PutObject"],
+            Self::LookAtLock => &["s3:GetBucketObjectLockConfiguration"],
+            Self::LockEvidence => &["s3:PutObjectRetention"],
+            Self::EncryptBackup => &["kms:GenerateDataKey", "kms:Decrypt"],
+            Self::DecryptBackup => &["kms:Decrypt"],
+            Self::DescribeClusters => &["kafka:DescribeClusterV2"],
+            Self::FindBrokers | Self::FindBrokersForWebhook => &["kafka:GetBootstrapBrokers"],
+            Self::AnswerGates => &["states:SendTaskSuccess"],
+            Self::ReadSecrets => &["secretsmanager:GetSecretValue"],
+            // Secrets are created with a tag.
+            Self::StoreSecrets => {
+                &["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:TagResource"]
+            }
+            Self::ForgetSecrets => &["secretsmanager:DeleteSecret"],
+        }
+    }
+}
+
+/// What one function calls.
+#[derive(Debug)]
+pub(super) struct Function {
+    /// Name of its crate.
+    pub(super) name: &'static str,
+    /// Whether it talks to brokers, and so is in the VPC.
+    pub(super) network: bool,
+    /// Its grants on AWS.
+    pub(super) grants: &'static [Grant],
+    /// Its `kafka-cluster` actions on the source.
+    pub(super) source: &'static [&'static str],
+    /// Its `kafka-cluster` actions on the target.
+    pub(super) target: &'static [&'static str],
+}
+
+/// What copying needs of S3, the journal and MSK.
+const COPYING: &[Grant] = &[
+    Grant::ReadJournal,
+    Grant::WriteJournal,
+    Grant::ReachBackup,
+    Grant::ReadBackup,
+    Grant::WriteBackup,
+    Grant::EncryptBackup,
+    Grant::FindBrokers,
+    Grant::ReadSecrets,
+];
+
+/// What each function calls, found in its source. Actions on Kafka by the API they are for:
+/// <https://docs.aws.amazon.com/msk/latest/developerguide/kafka-actions.html>.
+pub(super) const FUNCTIONS: [Function; 8] = [
+    Function {
+        name: "precheck",
+        network: true,
+        grants: &[
+            Grant::ReadJournal,
+            Grant::WriteJournal,
+            Grant::ReachBackup,
+            Grant::WriteBackup,
+            Grant::EncryptBackup,
+            Grant::ReachEvidence,
+            Grant::LookAtLock,
+            Grant::DescribeClusters,
+            Grant::FindBrokers,
+            Grant::ReadSecrets,
+        ],
+        source: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:DescribeCluster",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+            "kafka-cluster:ReadData",
+            "kafka-cluster:DescribeGroup",
+        ],
+        target: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:DescribeCluster",
+            "kafka-cluster:DescribeClusterDynamicConfiguration",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeGroup",
+        ],
+    },
+    Function {
+        name: "topology-copy",
+        network: true,
+        grants: COPYING,
+        source: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:DescribeCluster",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+        ],
+        target: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:DescribeCluster",
+            "kafka-cluster:AlterCluster",
+            "kafka-cluster:WriteDataIdempotently",
+            "kafka-cluster:CreateTopic",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+            "kafka-cluster:AlterTopicDynamicConfiguration",
+        ],
+    },
+    Function {
+        name: "seed-partition",
+        network: true,
+        grants: COPYING,
+        source: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+            "kafka-cluster:ReadData",
+        ],
+        target: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:WriteDataIdempotently",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+            "kafka-cluster:ReadData",
+            "kafka-cluster:WriteData",
+        ],
+    },
+    Function {
+        name: "tail-batch",
+        network: true,
+        grants: &[
+            Grant::ReadJournal,
+            Grant::ReadEvents,
+            Grant::WriteJournal,
+            Grant::ReachBackup,
+            Grant::ReadBackup,
+            Grant::WriteBackup,
+            Grant::EncryptBackup,
+            Grant::FindBrokers,
+            Grant::ReadSecrets,
+        ],
+        source: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:DescribeCluster",
+            "kafka-cluster:DescribeClusterDynamicConfiguration",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+            "kafka-cluster:ReadData",
+            "kafka-cluster:DescribeTransactionalId",
+        ],
+        target: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:WriteDataIdempotently",
+            "kafka-cluster:CreateTopic",
+            "kafka-cluster:AlterTopic",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+            "kafka-cluster:AlterTopicDynamicConfiguration",
+            "kafka-cluster:ReadData",
+            "kafka-cluster:WriteData",
+        ],
+    },
+    Function {
+        name: "cutover",
+        network: true,
+        grants: COPYING,
+        // The one that writes to the source: a sentinel in each partition.
+        source: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:DescribeClusterDynamicConfiguration",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+            "kafka-cluster:ReadData",
+            "kafka-cluster:WriteData",
+            "kafka-cluster:DescribeGroup",
+            "kafka-cluster:DescribeTransactionalId",
+        ],
+        target: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+            "kafka-cluster:AlterTopicDynamicConfiguration",
+            "kafka-cluster:ReadData",
+            "kafka-cluster:DescribeGroup",
+            "kafka-cluster:AlterGroup",
+        ],
+    },
+    Function {
+        name: "validate",
+        network: true,
+        grants: COPYING,
+        source: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+            "kafka-cluster:ReadData",
+        ],
+        target: &[
+            "kafka-cluster:Connect",
+            "kafka-cluster:DescribeTopic",
+            "kafka-cluster:DescribeTopicDynamicConfiguration",
+            "kafka-cluster:ReadData",
+            "kafka-cluster:DescribeGroup",
+        ],
+    },
+    Function {
+        name: "evidence",
+        network: false,
+        grants: &[
+            Grant::ReadJournal,
+            Grant::ReadEvents,
+            Grant::WriteJournal,
+            Grant::ReachBackup,
+            Grant::ReadBackup,
+            Grant::DecryptBackup,
+            Grant::ReachEvidence,
+            Grant::ReadEvidence,
+            Grant::WriteEvidence,
+            Grant::LockEvidence,
+            Grant::DescribeClusters,
+            Grant::ForgetSecrets,
+        ],
+        source: &[],
+        target: &[],
+    },
+    Function {
+        name: "gate",
+        network: false,
+        grants: &[
+            Grant::ReadJournal,
+            Grant::ReadEvents,
+            Grant::WriteJournal,
+            Grant::WriteEvidence,
+            Grant::FindBrokersForWebhook,
+            Grant::AnswerGates,
+            Grant::ForgetSecrets,
+        ],
+        source: &[],
+        target: &[],
+    },
+];
+
+/// What this program calls itself, beside functions and state machine.
+pub(super) const OPERATOR: &[Grant] = &[
+    Grant::ReadJournal,
+    Grant::ReadEvents,
+    Grant::WriteJournal,
+    Grant::AnswerGates,
+    Grant::ReachBackup,
+    Grant::ReadBackup,
+    Grant::DecryptBackup,
+    Grant::FindBrokers,
+    Grant::StoreSecrets,
+    Grant::ForgetSecrets,
+];
+
+/// The type of resource that a `kafka-cluster` action is about.
+pub(super) fn resource_type(action: &str) -> &'static str {
+    match action.trim_start_matches("kafka-cluster:") {
+        "Connect" | "WriteDataIdempotently" => "cluster",
+        action if action.contains("Cluster") => "cluster",
+        action if action.ends_with("Group") => "group",
+        action if action.ends_with("TransactionalId") => "transactional-id",
+        _ => "topic",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! The tables against the sources: whoever calls something new has to say so here, and whoever stops too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+use super::*;
+
+/// Which actions a call of an AWS SDK needs. A call that is not here fails the tests: give it its actions.
+const AWS: [(&str, &[&str]); 21] = [
+    ("get_item", &["dynamodb:GetItem"]),
+    ("query", &["dynamodb:Query"]),
+    ("put_item", &["dynamodb:PutItem"]),
+    ("update_item", &["dynamodb:UpdateItem"]),
+    ("transact_write_items", &["dynamodb:PutItem", "dynamodb:UpdateItem"]),
+    // Only tests and the local stack create the table.
+    ("create_table", &[]),
+    ("head_bucket", &["s3:ListBucket"]),
+    ("list_objects_v2", &["s3:ListBucket"]),
+    ("get_object", &["s3:GetObject", "s3:ListBucket"]),
+    ("put_object", &["s3:PutObject"]),
+    ("get_object_lock_configuration", &["s3:GetBucketObjectLockConfiguration"]),
+    ("describe_cluster_v2", &["kafka:DescribeClusterV2"]),
+    ("get_bootstrap_brokers", &["kafka:GetBootstrapBrokers"]),
+    ("send_task_success", &["states:SendTaskSuccess"]),
+    ("start_execution", &["states:StartExecution"]),
+    ("describe_execution", &["states:DescribeExecution"]),
+    ("list_executions", &["states:ListExecutions"]),
+    ("get_secret_value", &["secretsmanager:GetSecretValue"]),
+    ("create_secret", &["secretsmanager:CreateSecret", "secretsmanager:TagResource"]),
+    ("put_secret_value", &["secretsmanager:PutSecretValue"]),
+    ("delete_secret", &["secretsmanager:DeleteSecret"]),
+];
+
+/// More calls, of this program alone.
+const AWS_OF_THE_CLI: [(&str, &[&str]); 2] =
+    [("stop_execution", &["states:StopExecution"]), ("invoke", &["lambda:InvokeFunction"])];
+
+/// Which `kafka-cluster` actions a call of our Kafka client needs.
+const KAFKA: [(&str, &[&str]); 18] = [
+    ("topics", &["DescribeTopic"]),
+    ("list_offsets", &["DescribeTopic"]),
+    ("topic_configs", &["DescribeTopicDynamicConfiguration"]),
+    ("alter_topic_configs", &["AlterTopicDynamicConfiguration"]),
+    ("broker_configs", &["DescribeClusterDynamicConfiguration"]),
+    ("log_sizes", &["DescribeCluster"]),
+    ("describe_acls", &["DescribeCluster"]),
+    ("create_acls", &["AlterCluster"]),
+    ("create_topics", &["CreateTopic"]),
+    ("create_partitions", &["AlterTopic"]),
+    ("init_producer_id", &["WriteDataIdempotently"]),
+    ("fetch", &["ReadData"]),
+    ("describe_producers", &["ReadData"]),
+    ("produce", &["WriteData", "WriteDataIdempotently"]),
+    ("produce_retrying", &["WriteData"]),
+    ("ongoing_transactions", &["DescribeTransactionalId"]),
+    ("committed_offsets", &["DescribeGroup"]),
+    ("commit_offsets", &["AlterGroup", "ReadData"]),
+];
+
+/// Modules of shared crates by the functions that use them.
+const SHARED: [(&str, &[&str]); 11] = [
+    ("shared/copy/src/engine.rs", &["seed-partition", "tail-batch"]),
+    ("shared/copy/src/reader.rs", &["seed-partition", "tail-batch"]),
+    ("shared/copy/src/writer.rs", &["seed-partition", "tail-batch"]),
+    ("shared/topology/src/create.rs", &["topology-copy", "tail-batch"]),
+    ("shared/topology/src/manifest.rs", &["topology-copy", "tail-batch"]),
+    ("shared/topology/src/pick_up.rs", &["tail-batch"]),
+    ("shared/topology/src/gone.rs", &["seed-partition", "tail-batch", "cutover"]),
+    ("shared/topology/src/changes.rs", &["tail-batch", "cutover"]),
+    ("shared/topology/src/transactions.rs", &["tail-batch", "cutover"]),
+    ("shared/topology/src/latecomers.rs", &["cutover"]),
+    ("shared/kafka/src/admin/acls.rs", &[]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// The code below `folder`, or of the one file, without unit tests.
+fn code(folder: &str) -> String {
+    fn collect(path: &Path, code: &mut String) {
+        if path.is_dir() {
+            let mut paths: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+            paths.sort();
+            paths
+                .iter()
+                .filter(|path| !path.ends_with("tests.rs") && !path.ends_with("tests"))
+                .for_each(|path| collect(path, code));
+        } else {
+            let text = std::fs::read_to_string(path).unwrap();
+            code.push_str(text.split("#[cfg(test)]").next().unwrap());
+        }
+    }
+    let mut code = String::new();
+    collect(&root().join(folder), &mut code);
+    code
+}
+
+/// Calls on something of the same name that is no client of AWS, or that ask nothing of AWS.
+const OTHERS: [&str; 3] = ["clone", "iter", "recv"];
+
+/// Calls of AWS SDK clients in `code`.
+fn aws_calls(code: &str) -> BTreeSet<String> {
+    let call = r"(?:client|s3|sfn|dynamodb|lambda|kms|sts|iam|(?:msk|secrets)\((?:[^()]|\([^()]*\))*\))\s*\.\s*([a-z][a-z0-9_]*)\(\)";
+    let found = Regex::new(call).unwrap().captures_iter(code).map(|call| call[1].to_owned()).collect::<BTreeSet<_>>();
+    found.into_iter().filter(|call| !OTHERS.contains(&call.as_str())).collect()
+}
+
+fn needed(calls: &BTreeSet<String>) -> BTreeSet<&'static str> {
+    let known: BTreeMap<_, _> = AWS.into_iter().chain(AWS_OF_THE_CLI).collect();
+    let actions =
+        |call: &String| *known.get(call.as_str()).unwrap_or_else(|| panic!("which IAM actions does {call} need?"));
+    calls.iter().flat_map(|call| actions(call).iter().copied()).collect()
+}
+
+fn granted(grants: &[Grant]) -> BTreeSet<&'static str> {
+    grants.iter().flat_map(|grant| grant.actions()).copied().collect()
+}
+
+#[test]
+fn every_aws_call_of_the_functions_is_granted_to_those_that_make_it() {
+    for function in &FUNCTIONS {
+        let needed = needed(&aws_calls(&code(&format!("functions/{}/src", function.name))));
+        let granted = granted(function.grants);
+        assert!(needed.is_subset(&granted), "{} needs {needed:?} and has {granted:?}", function.name);
+    }
+}
+
+#[test]
+fn every_aws_call_of_the_shared_crates_is_granted_to_some_role() {
+    let needed = needed(&aws_calls(&code("shared")));
+    let roles = FUNCTIONS.iter().map(|function| function.grants).chain([OPERATOR]);
+    let granted: BTreeSet<_> = roles.flat_map(granted).collect();
+    assert!(needed.len() > 8, "the scan finds calls: {needed:?}");
+    assert!(needed.is_subset(&granted), "{:?} are not granted", needed.difference(&granted));
+}
+
+#[test]
+fn nothing_is_granted_that_nobody_calls() {
+    let called: BTreeSet<_> =
+        ["shared", "functions"].into_iter().flat_map(|folder| needed(&aws_calls(&code(folder)))).collect();
+    // Follow from other calls: of S3 with a key, and of PutObject with a retention.
+    let implied = ["kms:GenerateDataKey", "kms:Decrypt", "s3:PutObjectRetention"];
+    for action in FUNCTIONS.iter().flat_map(|function| granted(function.grants)) {
+        assert!(called.contains(action) || implied.contains(&action), "nobody calls {action}");
+    }
+}
+
+#[test]
+fn what_the_operators_program_calls_is_granted_to_the_operator() {
+    let own = needed(&aws_calls(&code("cli/src")));
+    let of_the_policy = [
+        "lambda:InvokeFunction",
+        "states:StartExecution",
+        "states:ListExecutions",
+        "states:DescribeExecution",
+        "states:StopExecution",
+    ];
+    let granted: BTreeSet<_> = granted(OPERATOR).into_iter().chain(of_the_policy).collect();
+    assert!(own.contains("states:StopExecution") && own.is_subset(&granted), "{own:?}");
+}
+
+/// Calls of our Kafka client in `code`, with the side they go to.
+fn kafka_calls(code: &str) -> BTreeSet<(String, String)> {
+    let call = Regex::new(r"\b(source|target)\s*\.\s*([a-z_]+)\(").unwrap();
+    call.captures_iter(code).map(|call| (call[1].to_owned(), call[2].to_owned())).collect()
+}
+
+#[test]
+fn every_kafka_call_is_granted_on_its_side() {
+    let actions: BTreeMap<_, _> = KAFKA.into_iter().collect();
+    let mut seen = BTreeSet::new();
+    for function in &FUNCTIONS {
+        let shared = SHARED.iter().filter(|(_, users)| users.contains(&function.name)).map(|(path, _)| code(path));
+        let code: String = std::iter::once(code(&format!("functions/{}/src", function.name))).chain(shared).collect();
+        for (side, call) in kafka_calls(&code) {
+            let Some(needed) = actions.get(call.as_str()) else { continue };
+            seen.insert(call.clone());
+            let granted = if side == "source" { function.source } else { function.target };
+            for action in *needed {
+                let granted = granted.contains(&format!("kafka-cluster:{action}").as_str());
+                assert!(granted, "{} calls {call} of the {side} without {action}", function.name);
+            }
+        }
+    }
+    assert!(seen.len() >= 12, "the scan finds calls: {seen:?}");
+}
+
+#[test]
+fn whoever_signs_in_connects_and_only_the_cutover_writes_to_the_source() {
+    for function in &FUNCTIONS {
+        assert_eq!(function.network, function.source.contains(&"kafka-cluster:Connect"), "{}", function.name);
+        assert_eq!(function.network, function.target.contains(&"kafka-cluster:Connect"), "{}", function.name);
+        let changes = ["Write", "Alter", "Create", "Delete"];
+        let writes = function.source.iter().any(|action| changes.iter().any(|change| action.contains(change)));
+        assert_eq!(writes, function.name == "cutover", "{}", function.name);
+    }
+}
+
+#[test]
+fn actions_are_about_their_type_of_resource() {
+    for (action, kind) in [
+        ("Connect", "cluster"),
+        ("DescribeClusterDynamicConfiguration", "cluster"),
+        ("WriteDataIdempotently", "cluster"),
+        ("WriteData", "topic"),
+        ("AlterGroup", "group"),
+        ("DescribeTransactionalId", "transactional-id"),
+    ] {
+        assert_eq!(resource_type(&format!("kafka-cluster:{action}")), kind);
+    }
+}
