@@ -1,6 +1,7 @@
 //! A source of 2,000 topics and 10,000 partitions: what precheck and plan take for it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(clippy::print_stdout, reason = "what it took is for people to read")]
 
 use std::collections::BTreeMap;
 use std::time::Instant;

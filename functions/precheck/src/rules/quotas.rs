@@ -51,7 +51,7 @@ fn side(facts: &Facts, name: &str, config: &ClusterConfig, quotas: &[ClientQuota
 /// The name of the user that the functions are to a cluster, where the configuration tells.
 fn user(config: &ClusterConfig) -> Option<String> {
     match config.auth.mode {
-        AuthMode::Plaintext => Some("ANONYMOUS".to_owned()),
+        AuthMode::Plaintext | AuthMode::Tls => Some("ANONYMOUS".to_owned()),
         AuthMode::ScramSha512 => config.auth.username.clone(),
         AuthMode::Iam | AuthMode::Mtls => None,
     }
