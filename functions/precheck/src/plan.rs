@@ -41,7 +41,8 @@ pub(crate) async fn plan(host: &Host, config: &Config) -> Result<Plan> {
     let (_, target) = target.map_err(|error| because("the target cannot be read", error))?;
     let sizes = cluster.log_sizes().await;
     let sizes = sizes.map_err(|error| because("the sizes of the source's topics cannot be read", error.into()))?;
-    let source = Side { config: &config.source, described: source_described, reached: source };
+    let source =
+        Side { config: &config.source, described: source_described, reached: source.selected(&config.topology) };
     let target = Side { config: &config.target, described: target_described, reached: target };
     Ok(build(config, &source, &target, &by_topic(sizes)))
 }

@@ -1,7 +1,10 @@
 //! The Lambda function `topology-copy`.
 
 mod acls;
+mod drift;
 mod handler;
+mod report;
+mod scram;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {

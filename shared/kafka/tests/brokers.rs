@@ -173,6 +173,11 @@ async fn configs_are_changed_one_by_one() {
         let expected: BTreeMap<String, String> = expected.map(|(name, value)| (name.into(), value.into())).into();
         eventually(async || own().await == expected).await;
 
+        // What it would have without its own, in its own units although brokers have hours.
+        let inherited = cluster.inherited_topic_configs(&topic.name).await.unwrap();
+        assert_eq!(inherited["retention.ms"], "604800000");
+        assert_eq!(inherited["max.message.bytes"], "4194304", "as the stack's brokers are configured");
+
         let ops = vec![set("retention.ms", "soon")];
         let refused = cluster.alter_topic_configs(&[ConfigChange { topic: topic.name.clone(), ops }]).await;
         // Brokers up to 2.8 have another code for it.
