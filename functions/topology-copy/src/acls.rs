@@ -118,6 +118,7 @@ impl Acls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample;
     use kafka::{AclOperation, AclPermission};
 
     fn acl(principal: &str, resource: AclResource, name: &str, pattern: PatternType) -> AclBinding {
@@ -141,19 +142,7 @@ mod tests {
     }
 
     fn config(drift: AclDrift, include: &[&str]) -> Config {
-        let yaml = "
-enterprise:
-  msk_kraft_migration:
-    source:
-      cluster_arn: arn:aws:kafka:us-east-1:123456789012:cluster/old/abc-1
-      auth: {mode: plaintext}
-    target:
-      cluster_arn: arn:aws:kafka:us-east-1:123456789012:cluster/new/def-2
-      auth: {mode: plaintext}
-    backup: {s3_bucket: segments, s3_prefix: zk-to-kraft/}
-    evidence: {s3_bucket: evidence, s3_prefix: runs/}
-";
-        let mut config = Config::from_yaml(yaml, |_| None).unwrap();
+        let mut config = sample::config();
         config.acl.on_drift = drift;
         config.topology.include = include.iter().map(|pattern| pattern.parse().unwrap()).collect();
         config

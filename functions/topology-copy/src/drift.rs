@@ -43,3 +43,53 @@ fn differences<'a>(source: &'a Topics, before: &TargetState, known: &KnownConfig
     }
     differences
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka::{ConfigEntry, ConfigSource, TopicInfo};
+    use std::collections::BTreeMap;
+    use topology::Topic;
+    use topology::target_state::TopicState;
+
+    fn configs(retention: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([("retention.ms".to_owned(), retention.to_owned())])
+    }
+
+    fn source(topics: &[(&str, &str)]) -> Topics {
+        let topic = |(name, retention): &(&str, &str)| {
+            let info = TopicInfo { name: (*name).into(), id: None, internal: false, partitions: Vec::new() };
+            ((*name).into(), Topic { info, configs: configs(retention), max_message_bytes: 1 })
+        };
+        topics.iter().map(topic).collect()
+    }
+
+    fn before(topics: &[(&str, &str)]) -> TargetState {
+        let state = |retention| TopicState { partitions: 1, replication_factor: 1, configs: configs(retention) };
+        let topics = topics.iter().map(|(name, retention)| ((*name).into(), state(retention)));
+        TargetState { topics: topics.collect(), ..TargetState::default() }
+    }
+
+    #[test]
+    fn only_what_was_there_before_can_differ_and_only_fail_refuses_it() {
+        let entry = ConfigEntry {
+            name: "retention.ms".to_owned(),
+            value: None,
+            source: ConfigSource::Default,
+            read_only: false,
+            sensitive: false,
+        };
+        let known = KnownConfigs::from(vec![entry]);
+        let source = source(&[("equal", "5"), ("other", "5"), ("created", "5")]);
+        let before = before(&[("equal", "5"), ("other", "6"), ("gone-from-the-source", "7")]);
+        for drift in [ConfigDrift::OverwriteWithSource, ConfigDrift::KeepTarget] {
+            refuse(drift, &source, &before, &known).unwrap();
+        }
+        let error = refuse(ConfigDrift::Fail, &source, &before, &known).unwrap_err();
+        assert_eq!(error.context.topic.as_deref(), Some("other"));
+        assert!(
+            error.message.contains("fail: other: retention.ms is 5 on the source and 6 on the target. Make"),
+            "{error}"
+        );
+    }
+}

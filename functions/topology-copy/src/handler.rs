@@ -84,7 +84,7 @@ async fn bring_over(run: &Run<'_>, source: &Cluster, target: &Cluster, wanted: &
         configs: topics.iter().map(|(name, topic)| (name.clone(), topic.configs.clone())).collect(),
         acls,
         quotas,
-        scram: scram::list(source, target, &run.config.target).await?,
+        scram: scram::list(source, target, &run.host().aws, &run.config).await?,
         access_map,
     })
 }

@@ -4,6 +4,8 @@ mod acls;
 mod drift;
 mod handler;
 mod report;
+#[cfg(test)]
+mod sample;
 mod scram;
 
 #[tokio::main]

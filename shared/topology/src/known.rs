@@ -29,11 +29,7 @@ impl KnownConfigs {
     pub async fn ask(target: &Cluster, topic: &Arc<str>) -> Result<Self> {
         let entries = kafka::all_ok(target.topic_configs(std::slice::from_ref(topic)).await)?.remove(topic);
         let entries = entries.ok_or_else(|| Error::transient("a topic's configs are missing").at_topic(topic))?;
-        Ok(Self::of(entries))
-    }
-
-    fn of(entries: Vec<ConfigEntry>) -> Self {
-        Self(entries.into_iter().filter(|entry| !entry.read_only).map(|entry| entry.name).collect())
+        Ok(entries.into())
     }
 
     /// Why a topic of the target does not get the config `name`, if it does not.
@@ -49,6 +45,13 @@ impl KnownConfigs {
     pub fn only(&self, configs: &TopicConfigs) -> TopicConfigs {
         let known = configs.iter().filter(|(name, _)| self.refusal(name).is_none());
         known.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
+/// From how the target describes a topic.
+impl From<Vec<ConfigEntry>> for KnownConfigs {
+    fn from(entries: Vec<ConfigEntry>) -> Self {
+        Self(entries.into_iter().filter(|entry| !entry.read_only).map(|entry| entry.name).collect())
     }
 }
 
@@ -73,7 +76,7 @@ mod tests {
             read_only,
             sensitive: false,
         };
-        let known = KnownConfigs::of(vec![entry("retention.ms", false), entry("remote.storage.enable", true)]);
+        let known = KnownConfigs::from(vec![entry("retention.ms", false), entry("remote.storage.enable", true)]);
         assert_eq!(known, ["retention.ms"].into());
     }
 
