@@ -1,11 +1,12 @@
-//! What the target gets besides offsets, once everything is copied and committed: the topics' own configs and the client
-//! quotas, which would have slowed the copy.
+//! What the target gets besides offsets, once everything is copied and committed: the topics' own configs, the client quotas,
+//! which would have slowed the copy, and ACLs that were added to the source meanwhile.
 
 use kafka::Cluster;
 use migration::{Phase, Result};
 use runtime::Run;
 use serde_json::json;
-use topology::{Diff, Manifest, Quotas, TargetState};
+use topology::refusal::unless_refused;
+use topology::{Diff, Manifest, Quotas, TargetState, acl_copy};
 
 use crate::configs;
 
@@ -16,7 +17,9 @@ pub(crate) struct Finished {
     pub(crate) topics_reconfigured: usize,
     /// Client quotas that were set.
     pub(crate) quotas_set: usize,
-    /// Why client quotas were not set, and those that differ.
+    /// ACLs that were added.
+    pub(crate) acls_created: usize,
+    /// What was not set or added, and why.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -34,9 +37,39 @@ pub(crate) async fn finish(run: &Run<'_>, source: &Cluster, target: &Cluster) ->
         warnings.push(format!("{} client quotas are not set: the target refuses: {reason}", quotas.to_set.len()));
         0
     });
+    let before = TargetState::before(run).await?;
+    let acls_created = add_acls(run, source, target, &before).await?.unwrap_or_else(|reason| {
+        warnings.push(format!("ACLs that were added to the source meanwhile are not copied: {reason}"));
+        0
+    });
     let manifest = Manifest::load(run).await?;
     let copied = manifest.topics();
     let after = TargetState::read(target, |topic| copied.contains_key(topic)).await?;
-    Diff::between(&TargetState::before(run).await?, &after).record(run, Phase::Cutover).await?;
-    Ok(Finished { topics_reconfigured, quotas_set, warnings })
+    Diff::between(&before, &after).record(run, Phase::Cutover).await?;
+    Ok(Finished { topics_reconfigured, quotas_set, acls_created, warnings })
+}
+
+/// Adds the ACLs that the target lacks now. Returns how many, or why they cannot be: that must not hold a cutover up which
+/// nobody can give up any more.
+async fn add_acls(
+    run: &Run<'_>,
+    source: &Cluster,
+    target: &Cluster,
+    before: &TargetState,
+) -> Result<std::result::Result<usize, String>> {
+    let config = &run.config;
+    let rules = match unless_refused(source.describe_acls().await)? {
+        Ok(rules) => rules,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let mut acls = match acl_copy::decide(rules, before, config.acl.on_drift, &config.topology) {
+        Ok(acls) => acls,
+        // Allowed when the topology was copied: the source lost ACLs since.
+        Err(drift) => return Ok(Err(drift.message)),
+    };
+    match acls.create(target).await {
+        Ok(()) => Ok(Ok(acls.created)),
+        Err(error) if error.kind.is_retryable() => Err(error),
+        Err(error) => Ok(Err(error.message)),
+    }
 }

@@ -82,7 +82,7 @@ async fn complete(run: &Run<'_>, mut steps: Steps) -> Result<Value> {
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let groups: Vec<groups::Group> = run.store.get_json(groups::STORED).await?;
     let committed = steps.time("commit and read back", commit::commit(&target, &groups)).await?;
-    let finished = steps.time("restore topic configs and quotas", finish::finish(run, &source, &target)).await?;
+    let finished = steps.time("configs, quotas and ACLs", finish::finish(run, &source, &target)).await?;
 
     let ready_at = run.journal.now();
     let frozen_at = run.journal.freeze_state().await?.map(|freeze| freeze.current().frozen_at);
@@ -105,6 +105,7 @@ async fn complete(run: &Run<'_>, mut steps: Steps) -> Result<Value> {
         "offsets_committed": committed.offsets,
         "topics_reconfigured": finished.topics_reconfigured,
         "quotas_set": finished.quotas_set,
+        "acls_created": finished.acls_created,
         "warnings": warnings,
         "frozen_at": frozen_at,
         "ready_at": ready_at,

@@ -8,9 +8,11 @@ use migration::{Error, Phase, Result};
 use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
 use topology::access_map::AccessMap;
-use topology::{Diff, Inventory, KnownConfigs, Manifest, OwnConfigs, Quotas, TargetState, create, defaults, existing};
+use topology::{
+    Acls, Diff, Inventory, KnownConfigs, Manifest, OwnConfigs, Quotas, TargetState, acl_copy, create, defaults,
+    existing,
+};
 
-use crate::acls::{self, Acls};
 use crate::report::{self, Report};
 use crate::{drift, scram};
 
@@ -98,19 +100,21 @@ async fn settle(
     rules: Option<Vec<kafka::AclBinding>>,
     quotas: &Quotas,
 ) -> Result<(TargetState, Acls)> {
+    let config = &run.config;
+    let decide = |rules, before: &TargetState| acl_copy::decide(rules, before, config.acl.on_drift, &config.topology);
     if !TargetState::is_on_record(run).await? {
         let found = TargetState::read(target, |topic| wanted.topics.contains_key(topic)).await?;
         if let Some(topic) = found.topics.keys().next() {
             let known = KnownConfigs::ask(target, topic).await?;
-            drift::refuse(run.config.topology.on_config_drift, &wanted.topics, &found, &known)?;
+            drift::refuse(config.topology.on_config_drift, &wanted.topics, &found, &known)?;
         }
-        quotas.refuse_drift(run.config.topology.on_config_drift)?;
-        acls::decide(rules.clone(), &found, &run.config)?;
+        quotas.refuse_drift(config.topology.on_config_drift)?;
+        decide(rules.clone(), &found)?;
         found.record(run).await?;
     }
     // Whoever was first, what is on record counts.
     let before = TargetState::before(run).await?;
-    let acls = acls::decide(rules, &before, &run.config)?;
+    let acls = decide(rules, &before)?;
     Ok((before, acls))
 }
 

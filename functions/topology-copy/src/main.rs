@@ -1,6 +1,5 @@
 //! The Lambda function `topology-copy`.
 
-mod acls;
 mod drift;
 mod handler;
 mod report;

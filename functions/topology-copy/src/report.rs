@@ -11,9 +11,8 @@ use serde_json::json;
 use topology::access_map::{self, AccessMap};
 use topology::defaults::DefaultDrift;
 use topology::own_configs::NotCopied;
-use topology::{Inventory, Quotas, TargetState, TopicConfigs};
+use topology::{Acls, Inventory, Quotas, TargetState, TopicConfigs};
 
-use crate::acls::Acls;
 use crate::scram::Scram;
 
 /// Where the report is in the run's store.

@@ -2,6 +2,7 @@
 //! other; which partitions are copied; and what changes on the source meanwhile.
 
 pub mod access_map;
+pub mod acl_copy;
 pub mod acls;
 pub mod changes;
 pub mod configs;
@@ -20,6 +21,7 @@ pub mod refusal;
 pub mod target_state;
 pub mod transactions;
 
+pub use acl_copy::Acls;
 pub use changes::Changes;
 pub use configs::{TopicConfigs, copying, restore};
 pub use diff::Diff;

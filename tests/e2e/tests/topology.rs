@@ -277,6 +277,8 @@ async fn what_the_source_has_wins_under_overwrite_and_merge(waves: &Waves) {
     fill(&waves.source, "other-late", 3).await;
     create(&waves.source, "over-late", &[]).await;
     fill(&waves.source, "over-late", 3).await;
+    all_ok(waves.source.create_acls(&["over-late", "other-late"].map(|topic| topic_acl("User:alice", topic))).await)
+        .unwrap();
     let refused = cli.run("cutover", &[]).await.unwrap();
     let said = format!("{}\n{}", refused.stdout, refused.stderr);
     assert!(refused.code == 1 && said.contains("are not copied: over-late/0."), "{said}");
@@ -288,7 +290,8 @@ async fn what_the_source_has_wins_under_overwrite_and_merge(waves: &Waves) {
     assert_eq!(own["over-1"], BTreeMap::from([("retention.ms".to_owned(), SOURCE_RETENTION.to_owned())]));
     assert!(own.contains_key("over-late") && !own.contains_key("other-late"));
     let mut expected = shared_acls();
-    expected.extend([topic_acl("User:alice", "over-1"), topic_acl("User:foreign", "foreign")]);
+    expected.extend(["over-1", "over-late"].map(|topic| topic_acl("User:alice", topic)));
+    expected.push(topic_acl("User:foreign", "foreign"));
     expected.sort();
     assert_eq!(waves.target_acls().await, expected);
     let quotas = waves.target.client_quotas().await.unwrap();
@@ -301,7 +304,7 @@ async fn what_the_source_has_wins_under_overwrite_and_merge(waves: &Waves) {
     assert_eq!(diff["topics_created"][0]["topic"], "over-late", "{diff:#}");
     let altered: Vec<_> = diff["configs"].as_array().unwrap().iter().map(|config| config["config"].clone()).collect();
     assert_eq!(altered, ["retention.ms", "segment.ms"]);
-    assert_eq!(diff["acls_added"].as_array().unwrap().len(), shared_acls().len() + 1);
+    assert_eq!(diff["acls_added"].as_array().unwrap().len(), shared_acls().len() + 2);
     assert_eq!((&diff["quotas"][0]["was"], &diff["quotas"][0]["is"]), (&3e9.into(), &1e9.into()));
 }
 

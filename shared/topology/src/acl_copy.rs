@@ -1,41 +1,49 @@
-//! ACLs on the target.
+//! ACLs of the source on the target. They are brought over with the topology, so that clients can be tried, and once more at
+//! the cutover: what was added to the source meanwhile may be what a new topic needs.
 
 use std::collections::BTreeSet;
 
 use kafka::{AclBinding, AclResource, Cluster, PatternType};
 use migration::config::{AclDrift, Topology};
-use migration::{Config, Error, Result};
+use migration::{Error, Result};
 use serde::Serialize;
-use topology::TargetState;
-use topology::acls::is_internal;
+
+use crate::acls::is_internal;
+use crate::target_state::TargetState;
 
 /// ACLs that an error or a line names.
 const NAMED: usize = 5;
 
 /// What becomes of the ACLs.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Acls {
+pub struct Acls {
     /// Bindings on the source that are not the cluster's own.
-    pub(crate) on_source: usize,
+    pub on_source: usize,
     /// Bindings of the cluster itself, left out.
-    pub(crate) internal: Vec<AclBinding>,
+    pub internal: Vec<AclBinding>,
     /// Bindings of topics that another wave brings over, left out.
-    pub(crate) outside: Vec<AclBinding>,
+    pub outside: Vec<AclBinding>,
     /// Bindings that were added to the target.
-    pub(crate) created: usize,
+    pub created: usize,
     /// Bindings that only the target had.
-    pub(crate) only_on_target: usize,
+    pub only_on_target: usize,
     /// Why nothing was added, when nothing could be.
-    pub(crate) skipped: Option<String>,
+    pub skipped: Option<String>,
     #[serde(skip)]
     wanted: BTreeSet<AclBinding>,
 }
 
-/// Decides which of the `source`'s ACLs the target gets, as `acl.on_drift` says of what the target had `before`.
+/// Decides which of the `source`'s ACLs the target gets: `drift` decides about what only the target had `before`, and
+/// `selection` about ACLs of single topics.
 ///
 /// # Errors
-/// Blocked with `acl.on_drift: fail` when the target had bindings that the source does not have, naming them.
-pub(crate) fn decide(source: Option<Vec<AclBinding>>, before: &TargetState, config: &Config) -> Result<Acls> {
+/// Blocked under [`AclDrift::Fail`] when the target had bindings that the source does not have, naming them.
+pub fn decide(
+    source: Option<Vec<AclBinding>>,
+    before: &TargetState,
+    drift: AclDrift,
+    selection: &Topology,
+) -> Result<Acls> {
     let Some(all) = source else {
         return Ok(Acls { skipped: Some("the source has no authorizer".to_owned()), ..Acls::default() });
     };
@@ -48,7 +56,7 @@ pub(crate) fn decide(source: Option<Vec<AclBinding>>, before: &TargetState, conf
     };
     let foreign: Vec<_> = there.iter().filter(|binding| !is_internal(binding) && !own.contains(*binding)).collect();
     acls.only_on_target = foreign.len();
-    match config.acl.on_drift {
+    match drift {
         AclDrift::KeepTarget if !foreign.is_empty() => {
             acls.skipped = Some("the target has ACLs of its own and acl.on_drift is keep_target".to_owned());
             return Ok(acls);
@@ -56,8 +64,7 @@ pub(crate) fn decide(source: Option<Vec<AclBinding>>, before: &TargetState, conf
         AclDrift::Fail if !foreign.is_empty() => return Err(refusal(&foreign)),
         AclDrift::Merge | AclDrift::KeepTarget | AclDrift::Fail => {}
     }
-    let (outside, wanted): (Vec<_>, Vec<_>) =
-        own.into_iter().partition(|binding| is_outside(binding, &config.topology));
+    let (outside, wanted): (Vec<_>, Vec<_>) = own.into_iter().partition(|binding| is_outside(binding, selection));
     (acls.outside, acls.wanted) = (outside, wanted.into_iter().collect());
     Ok(acls)
 }
@@ -85,7 +92,7 @@ impl Acls {
     ///
     /// # Errors
     /// When the target refuses a binding, naming it.
-    pub(crate) async fn create(&mut self, target: &Cluster) -> Result<()> {
+    pub async fn create(&mut self, target: &Cluster) -> Result<()> {
         if self.wanted.is_empty() {
             return Ok(());
         }
@@ -103,7 +110,7 @@ impl Acls {
     }
 
     /// Lines for an operator about what is not copied.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         let skipped = self.skipped.iter().filter(|_| self.on_source > 0);
         let mut lines: Vec<_> =
             skipped.map(|reason| format!("{} ACLs are not copied: {reason}", self.on_source)).collect();
@@ -118,7 +125,6 @@ impl Acls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
     use kafka::{AclOperation, AclPermission};
 
     fn acl(principal: &str, resource: AclResource, name: &str, pattern: PatternType) -> AclBinding {
@@ -141,22 +147,19 @@ mod tests {
         TargetState { acls: Some(acls.to_vec()), ..TargetState::default() }
     }
 
-    fn config(drift: AclDrift, include: &[&str]) -> Config {
-        let mut config = sample::config();
-        config.acl.on_drift = drift;
-        config.topology.include = include.iter().map(|pattern| pattern.parse().unwrap()).collect();
-        config
+    fn wave(include: &[&str]) -> Topology {
+        Topology { include: include.iter().map(|pattern| pattern.parse().unwrap()).collect(), ..Topology::default() }
     }
 
     #[test]
     fn a_rule_that_only_the_target_has_is_decided_by_the_policy() {
         let source = || Some(vec![topic("orders")]);
         let drifted = target(&[topic("foreign")]);
-        let merged = decide(source(), &drifted, &config(AclDrift::Merge, &[])).unwrap();
+        let merged = decide(source(), &drifted, AclDrift::Merge, &wave(&[])).unwrap();
         assert_eq!((merged.wanted.len(), merged.only_on_target, &merged.skipped), (1, 1, &None));
-        let kept = decide(source(), &drifted, &config(AclDrift::KeepTarget, &[])).unwrap();
+        let kept = decide(source(), &drifted, AclDrift::KeepTarget, &wave(&[])).unwrap();
         assert!(kept.wanted.is_empty() && kept.skipped.unwrap().contains("keep_target"));
-        let error = decide(source(), &drifted, &config(AclDrift::Fail, &[])).unwrap_err();
+        let error = decide(source(), &drifted, AclDrift::Fail, &wave(&[])).unwrap_err();
         assert!(error.message.contains("Allow Read on Topic foreign (Literal) for User:alice from host *"), "{error}");
     }
 
@@ -166,7 +169,7 @@ mod tests {
         for drift in [AclDrift::Merge, AclDrift::KeepTarget, AclDrift::Fail] {
             let there =
                 target(&[topic("orders"), acl("User:ANONYMOUS", AclResource::Topic, "x", PatternType::Literal)]);
-            let acls = decide(source(), &there, &config(drift, &["users"])).unwrap();
+            let acls = decide(source(), &there, drift, &wave(&["users"])).unwrap();
             assert_eq!((acls.wanted, acls.outside), ([topic("users")].into(), vec![topic("orders")]), "{drift:?}");
         }
     }
@@ -181,16 +184,15 @@ mod tests {
             acl("User:alice", AclResource::TransactionalId, "users", PatternType::Literal),
         ];
         let source = shared.iter().cloned().chain([topic("users"), topic("__consumer_offsets")]).collect();
-        let acls = decide(Some(source), &target(&[]), &config(AclDrift::Merge, &["orders"])).unwrap();
+        let acls = decide(Some(source), &target(&[]), AclDrift::Merge, &wave(&["orders"])).unwrap();
         assert_eq!(acls.wanted, shared.into());
         assert_eq!((acls.outside, acls.internal), (vec![topic("users")], vec![topic("__consumer_offsets")]));
     }
 
     #[test]
     fn without_an_authorizer_there_is_nothing_to_do() {
-        let config = config(AclDrift::Fail, &[]);
-        assert!(decide(None, &target(&[]), &config).unwrap().lines().is_empty());
-        let without = decide(Some(vec![topic("orders")]), &TargetState::default(), &config).unwrap();
+        assert!(decide(None, &target(&[]), AclDrift::Fail, &wave(&[])).unwrap().lines().is_empty());
+        let without = decide(Some(vec![topic("orders")]), &TargetState::default(), AclDrift::Fail, &wave(&[])).unwrap();
         assert_eq!(without.lines(), ["1 ACLs are not copied: the target has no authorizer"]);
     }
 }
