@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kafka::{AclBinding, Cluster};
 use migration::Result;
+use migration::config::AuthMode;
 use runtime::Run;
 use runtime::run::TOPOLOGY;
 use serde::Serialize;
 use serde_json::json;
 use topology::access_map::{self, AccessMap};
-use topology::defaults::DefaultDrift;
+use topology::defaults::{self, DefaultDrift};
 use topology::own_configs::NotCopied;
-use topology::{Acls, Inventory, Quotas, TargetState, TopicConfigs};
+use topology::{Acls, Inventory, KnownConfigs, OwnConfigs, Quotas, TargetState, Topic, TopicConfigs, Topics};
 
-use crate::scram::Scram;
+use crate::scram::{self, Scram};
 
 /// Where the report is in the run's store.
 const STORED: &str = "topology/report.json";
@@ -23,6 +25,26 @@ const LINES: usize = 20;
 
 /// Names in a line.
 const NAMED: usize = 5;
+
+/// What was brought to the target, and what that was decided by.
+pub(crate) struct Brought {
+    /// The source's topics.
+    pub(crate) wanted: Inventory,
+    /// The target before.
+    pub(crate) before: TargetState,
+    /// The target now.
+    pub(crate) after: TargetState,
+    /// The configs that topics get in the end.
+    pub(crate) configs: OwnConfigs,
+    /// The configs that the target knows.
+    pub(crate) known: KnownConfigs,
+    /// The source's ACLs.
+    pub(crate) rules: Vec<AclBinding>,
+    /// What became of them.
+    pub(crate) acls: Acls,
+    /// What becomes of the client quotas.
+    pub(crate) quotas: Quotas,
+}
 
 /// The report.
 #[derive(Debug, Serialize)]
@@ -60,16 +82,34 @@ pub(crate) struct Replication {
     target: usize,
 }
 
-/// Topics that have another number of replicas on the target than on the source.
-pub(crate) fn replication(source: &Inventory, target: &TargetState) -> BTreeMap<Arc<str>, Replication> {
-    let differs = |(name, topic): (&Arc<str>, &topology::Topic)| {
-        let (source, target) = (topic.replication_factor(), target.topics.get(name)?.replication_factor);
-        (source != target).then(|| (name.clone(), Replication { source, target }))
-    };
-    source.topics.iter().filter_map(differs).collect()
-}
-
 impl Report {
+    /// The report about what was brought over, and what only a look at both clusters tells.
+    ///
+    /// # Errors
+    /// When a cluster cannot be asked.
+    pub(crate) async fn of(brought: Brought, run: &Run<'_>, source: &Cluster, target: &Cluster) -> Result<Self> {
+        let Brought { wanted, before, after, configs, known, rules, acls, quotas } = brought;
+        let topics = &wanted.topics;
+        let (existing, created): (Vec<_>, Vec<_>) =
+            topics.keys().map(ToString::to_string).partition(|topic| before.topics.contains_key(topic.as_str()));
+        let config = &run.config;
+        let iam = config.target.auth.mode == AuthMode::Iam;
+        Ok(Self {
+            created,
+            existing,
+            replication: replication(topics, &after),
+            configs_not_copied: configs.not_copied().to_vec(),
+            defaults: default_drift(source, target, topics, &known).await?,
+            configs: topics.iter().map(|(name, topic)| (name.clone(), topic.configs.clone())).collect(),
+            skipped_internal: wanted.internal,
+            outside: wanted.outside,
+            acls,
+            quotas,
+            scram: scram::list(source, target, &run.host().aws, config).await?,
+            access_map: iam.then(|| AccessMap::of(&rules, &config.target.cluster_arn)),
+        })
+    }
+
     /// One line for everything that is not as on the source, or that somebody has to do.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<_> = self.scram.line().into_iter().collect();
@@ -110,6 +150,28 @@ impl Report {
         }
         run.journal.set_fact(TOPOLOGY, &json!(lines)).await
     }
+}
+
+/// Topics that have another number of replicas on the target than on the source.
+fn replication(source: &Topics, target: &TargetState) -> BTreeMap<Arc<str>, Replication> {
+    let differs = |(name, topic): (&Arc<str>, &Topic)| {
+        let (source, target) = (topic.replication_factor(), target.topics.get(name)?.replication_factor);
+        (source != target).then(|| (name.clone(), Replication { source, target }))
+    };
+    source.iter().filter_map(differs).collect()
+}
+
+/// Defaults of the brokers that differ.
+async fn default_drift(
+    source: &Cluster,
+    target: &Cluster,
+    topics: &Topics,
+    known: &KnownConfigs,
+) -> Result<Vec<DefaultDrift>> {
+    // Any topic tells: what it sets itself is left aside.
+    let Some(topic) = topics.keys().next() else { return Ok(Vec::new()) };
+    let (from, to) = tokio::try_join!(source.inherited_topic_configs(topic), target.inherited_topic_configs(topic))?;
+    Ok(defaults::drift(&from, &to, topics, known))
 }
 
 fn listed(what: &str, names: &[String]) -> Option<String> {

@@ -32,7 +32,7 @@ async fn fill(cluster: &Cluster, topic: &str, count: i64) {
     let records: Vec<_> = (0..count)
         .map(|at| Record { offset: at, timestamp, key: None, value: value(at), headers: Vec::new() })
         .collect();
-    let batch = encode(&records, Codec::None, Stamp::NONE, 0).unwrap().into_produce_bytes();
+    let batch = encode(&records, Codec::None, Stamp::NONE, 0).unwrap().to_produce();
     all_ok(cluster.produce_retrying(&[(TopicPartition::new(topic, 0), batch)], TIMEOUT).await).unwrap();
 }
 
