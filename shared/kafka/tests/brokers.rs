@@ -418,10 +418,16 @@ async fn quotas_of_every_kind_are_set_read_back_and_removed() {
     }
 }
 
+/// The stack has one user, where it has listeners to sign in to.
 #[tokio::test]
-async fn a_cluster_without_scram_users_says_so() {
+async fn scram_users_are_listed_with_their_mechanisms() {
     for cluster in clusters().await {
-        assert_eq!(cluster.scram_users().await, Ok(Vec::new()));
+        for user in cluster.scram_users().await.unwrap() {
+            assert_eq!(
+                (user.name.as_str(), user.mechanisms.as_slice()),
+                ("migrator", ["SCRAM-SHA-512".to_owned()].as_slice())
+            );
+        }
     }
 }
 
