@@ -146,6 +146,19 @@ Examples:
   msk-kraft offsets --migration-id prod-to-kraft --topic orders --partition 3 > orders-3.csv
   msk-kraft offsets --migration-id prod-to-kraft --format json --out-dir ./offsets")]
     Offsets(OffsetsArgs),
+    /// Print the IAM policies that stand for the source's ACLs, for a target whose clients sign in with IAM
+    #[command(
+        name = "access-map",
+        after_help = "\
+Always JSON. The topology copy stores it; IAM itself is not touched.
+
+Examples:
+  msk-kraft access-map --migration-id prod-to-kraft
+  msk-kraft access-map --migration-id prod-to-kraft --principal User:billing \\
+    | jq '.principals[0].policies[0]' > billing.json
+  aws iam create-policy --policy-name billing --policy-document file://billing.json"
+    )]
+    AccessMap(AccessMapArgs),
     /// Print a migration's transitions
     #[command(after_help = "\
 Examples:
@@ -320,6 +333,17 @@ impl OffsetsArgs {
         let default = if self.run.output == Output::Json { MapFormat::Json } else { MapFormat::Csv };
         self.format.unwrap_or(default)
     }
+}
+
+/// Flags of `access-map`.
+#[derive(Debug, Args)]
+pub(crate) struct AccessMapArgs {
+    /// The migration.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Only this principal, as the ACLs name it (User:billing)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) principal: Option<String>,
 }
 
 /// Flags of `input`.

@@ -1,5 +1,6 @@
 //! The verbs.
 
+mod access_map;
 mod ack;
 mod cutover;
 mod decide;
@@ -59,6 +60,7 @@ pub(crate) async fn run(verb: Verb) -> Result<Exit> {
         Verb::Ack(args) => ack::run(&args).await,
         Verb::Throttle(args) => throttle::run(&args).await,
         Verb::Offsets(args) => offsets::run(&args).await,
+        Verb::AccessMap(args) => access_map::run(&args).await,
         Verb::Journal(args) => journal::run(&args).await,
     }
 }

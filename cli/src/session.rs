@@ -256,6 +256,7 @@ fn mismatch(meta: &Meta, given: &Config, path: &str) -> Error {
             ("backup.s3_prefix", config.backup.s3_prefix.clone()),
             ("evidence.s3_bucket", config.evidence.s3_bucket.clone()),
             ("evidence.s3_prefix", config.evidence.s3_prefix.clone()),
+            ("topology", config.topology.selection()),
         ]
     };
     let differs = stored.map(|stored| {

@@ -28,6 +28,26 @@ async fn a_precheck_with_a_blocker_fails_and_shows_it() {
 }
 
 #[tokio::test]
+async fn the_access_map_is_printed_whole_or_for_one_principal() {
+    let Some(bench) = Bench::new(Phase::Planned).await else { return };
+    let store = bench.with_bucket(Phase::Seed).await;
+    let command = ["access-map", "--migration-id", "m1"];
+    bench.run(&command).await.exits(1).says("there is no s3://").says("do not sign in with IAM");
+    let access = |name: &str| json!({"principal": name, "policies": [{"Version": "2012-10-17", "Statement": []}]});
+    let map = json!({
+        "cluster_arn": "arn", "principals": [access("User:a"), access("User:b")], "not_expressible": [],
+    });
+    store.put_json("topology/access-map.json", &map).await.unwrap();
+    let run = bench.run(&command).await;
+    run.exits(0);
+    assert_eq!(run.json(), map);
+    let run = bench.run(&[command.as_slice(), &["--principal", "User:b"]].concat()).await;
+    run.exits(0);
+    assert_eq!(run.json()["principals"], json!([access("User:b")]));
+    bench.run(&[command.as_slice(), &["--principal", "b"]].concat()).await.exits(1).says("User:a, User:b");
+}
+
+#[tokio::test]
 async fn a_functions_error_is_readable() {
     let Some(bench) = Bench::new(Phase::Planned).await else { return };
     bench.fail("plan", json!({"errorType": "Blocked", "errorMessage": "the source has no such cluster"}));

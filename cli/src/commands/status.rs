@@ -7,7 +7,7 @@ use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta};
 use migration::config::Throttle;
 use migration::progress::{PartitionProgress, ReencodedCounts};
 use migration::{Config, MigrationId, Phase, Result};
-use runtime::run::CHANGES;
+use runtime::run::{CHANGES, TOPOLOGY};
 use serde::Serialize;
 
 use super::{Exit, throttle};
@@ -124,7 +124,7 @@ fn status(
     let totals = Totals::of(partitions);
     let mut notes = notes(meta.phase, meta.committed, freezes.as_ref(), &totals, now, config);
     notes.extend(copy_time_configs(&meta));
-    notes.extend(changes(&meta));
+    notes.extend([TOPOLOGY, CHANGES].iter().flat_map(|fact| lines(&meta, fact)));
     Status {
         migration_id: id.clone(),
         phase: meta.phase,
@@ -195,9 +195,9 @@ fn copy_time_configs(meta: &Meta) -> Option<String> {
     })
 }
 
-/// What changed on the source while it was copied, as the drain and the cutover found it.
-fn changes(meta: &Meta) -> Vec<String> {
-    let lines = meta.facts.get(CHANGES).and_then(serde_json::Value::as_array);
+/// The lines of a fact: what the topology copy could not bring over, or what changed on the source while it was copied.
+fn lines(meta: &Meta, fact: &str) -> Vec<String> {
+    let lines = meta.facts.get(fact).and_then(serde_json::Value::as_array);
     lines.into_iter().flatten().filter_map(|line| line.as_str().map(str::to_owned)).collect()
 }
 
@@ -328,9 +328,9 @@ STOPPED    b/0: foreign record
     #[test]
     fn changes_on_the_source_are_notes() {
         let mut meta = meta(Phase::Tail);
-        assert!(changes(&meta).is_empty());
+        assert!(lines(&meta, CHANGES).is_empty());
         meta.facts.insert(CHANGES.to_owned(), serde_json::json!(["topic a was created", "b/0: removed"]));
-        assert_eq!(changes(&meta), ["topic a was created", "b/0: removed"]);
+        assert_eq!(lines(&meta, CHANGES), ["topic a was created", "b/0: removed"]);
     }
 
     #[test]

@@ -1,8 +1,5 @@
 //! `offsets` on runs as the copy stores them, in the stand-in's S3.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use aws_sdk_s3::config::{BehaviorVersion, Region};
 use copy::{OffsetRuns, runs_store};
 use journal::Journal;
 use migration::progress::PartitionProgress;
@@ -10,7 +7,7 @@ use migration::{BatchId, Phase, TopicPartition};
 use runtime::Store;
 use serde_json::{Value, json};
 
-use super::support::{Bench, credentials};
+use super::support::Bench;
 
 /// Records of `orders/0`, each followed by a transaction marker.
 const RECORDS: i64 = 3000;
@@ -22,24 +19,8 @@ const END: i64 = FIRST + 2 * RECORDS;
 
 /// A migration in `phase` with a partition of many runs and one of a single run.
 async fn bench(phase: Phase) -> Option<Bench> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
     let bench = Bench::new(Phase::Planned).await?;
-    let bucket = format!("offsets-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    bench.edit_config("segments", &bucket);
-    bench.create().await;
-    bench.go(phase).await;
-    let s3 = aws_sdk_s3::Client::from_conf(
-        aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .endpoint_url(bench.endpoint())
-            .credentials_provider(credentials())
-            .force_path_style(true)
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build(),
-    );
-    s3.create_bucket().bucket(&bucket).send().await.unwrap();
-    let store = Store::new(s3, bucket, "runs/m1/");
+    let store = bench.with_bucket(phase).await;
     let partitions = [transactional(&store).await, plain()];
     bench.journal.init_partitions(BatchId(0), &partitions).await.unwrap();
     bench.journal.set_fact("batches", &json!(1)).await.unwrap();

@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use journal::{GateName, GateState, Journal, NewRun, Token, Verdict, schema};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Config, Phase, TopicPartition};
+use runtime::Store;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
@@ -142,6 +143,27 @@ impl Bench {
     /// The binary's environment.
     pub(crate) fn env(&self) -> &[(&'static str, String)] {
         &self.env
+    }
+
+    /// Creates the migration in `phase` with a backup bucket of its own, and returns where its working data lies.
+    pub(crate) async fn with_bucket(&self, phase: Phase) -> Store {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let bucket = format!("cli-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.edit_config("segments", &bucket);
+        self.create().await;
+        self.go(phase).await;
+        let s3 = aws_sdk_s3::Client::from_conf(
+            aws_sdk_s3::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("us-east-1"))
+                .endpoint_url(self.endpoint())
+                .credentials_provider(credentials())
+                .force_path_style(true)
+                .http_client(aws_smithy_http_client::Builder::new().build_http())
+                .build(),
+        );
+        s3.create_bucket().bucket(&bucket).send().await.unwrap();
+        Store::new(s3, bucket, "runs/m1/")
     }
 
     /// Sets a variable of the binary's environment.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use copy::{OffsetRuns, runs_store};
 use futures::{StreamExt, TryStreamExt, stream};
 use kafka::{Cluster, CommittedOffset, GroupListing, TopicPartition};
+use migration::config::Topology;
 use migration::progress::PartitionProgress;
 use migration::{Error, Result, scope};
 use runtime::Run;
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 /// Where the translated groups are kept in the run's store.
 pub(crate) const STORED: &str = "cutover/groups.json";
+
+/// Why a group is skipped that reads topics of other migrations alone.
+const OTHER_WAVE: &str = "it has committed offsets only for topics outside topology.include and topology.exclude";
 
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
@@ -23,8 +27,11 @@ pub(crate) struct Group {
     pub(crate) group: String,
     /// Why none of its offsets are brought over, when none are.
     pub(crate) skipped: Option<String>,
-    /// Its offsets.
+    /// Its offsets of topics that this migration is about.
     pub(crate) offsets: Vec<Offset>,
+    /// How many it has of topics that `topology.include` and `topology.exclude` leave to another migration.
+    #[serde(default)]
+    pub(crate) outside: usize,
 }
 
 /// One committed offset and its place on the target.
@@ -47,13 +54,27 @@ impl Group {
     /// One line when the group needs a person's attention.
     pub(crate) fn warning(&self) -> Option<String> {
         if let Some(reason) = &self.skipped {
-            return Some(format!("group {}: {reason}", self.group));
+            // One that belongs to another wave is nobody's business here.
+            return (reason != OTHER_WAVE).then(|| format!("group {}: {reason}", self.group));
         }
+        let noted = self.noted();
+        let outside = (self.outside > 0).then(|| {
+            format!(
+                "{} of its offsets are of topics that are not in this migration; its members have to go on reading those on \
+                 the source",
+                self.outside
+            )
+        });
+        let warnings: Vec<_> = noted.into_iter().chain(outside).collect();
+        (!warnings.is_empty()).then(|| format!("group {}: {}", self.group, warnings.join("; ")))
+    }
+
+    /// Offsets that have a note, with the first of them.
+    fn noted(&self) -> Option<String> {
         let first = self.offsets.iter().find(|offset| offset.note.is_some())?;
         let noted = self.offsets.iter().filter(|offset| offset.note.is_some()).count();
         Some(format!(
-            "group {}: {noted} offsets with a note, first {} at {}: {}",
-            self.group,
+            "{noted} offsets with a note, first {} at {}: {}",
             first.partition,
             first.source_offset,
             first.note.as_deref().unwrap_or_default()
@@ -77,25 +98,53 @@ pub(crate) async fn translate(
         others.iter().map(|group| skipped(&group.id, not_ours(group).unwrap_or_default())).collect();
     let snapshots = stream::iter(consumers).map(|group| async {
         let offsets = source.committed_offsets(&group.id).await?;
-        Ok::<_, Error>((group.id, offsets))
+        Ok::<_, Error>(Snapshot::of(group.id, offsets, &run.config.topology))
     });
-    let snapshots: Vec<(String, Vec<CommittedOffset>)> = snapshots.buffer_unordered(AT_ONCE).try_collect().await?;
+    let snapshots: Vec<Snapshot> = snapshots.buffer_unordered(AT_ONCE).try_collect().await?;
     let active = active_on(target, &snapshots).await?;
     let needed: BTreeSet<_> =
-        snapshots.iter().flat_map(|(_, offsets)| offsets).map(|offset| &offset.partition).collect();
+        snapshots.iter().flat_map(|snapshot| &snapshot.offsets).map(|offset| &offset.partition).collect();
     let runs = load_runs(run, &needed, drained).await?;
-    for (id, offsets) in snapshots {
-        groups.push(if active.contains(&id) {
-            skipped(&id, "it has active members on the target; stop them, then commit its offsets by hand".to_owned())
-        } else if offsets.is_empty() {
-            skipped(&id, "it has no committed offsets".to_owned())
-        } else {
-            let offsets = offsets.into_iter().map(|offset| place(offset, &runs, drained)).collect();
-            Group { group: id, skipped: None, offsets }
+    for snapshot in snapshots {
+        groups.push(match snapshot.skip_reason(&active) {
+            Some(reason) => skipped(&snapshot.group, reason),
+            None => {
+                let Snapshot { group, offsets, outside } = snapshot;
+                let offsets = offsets.into_iter().map(|offset| place(offset, &runs, drained)).collect();
+                Group { group, skipped: None, offsets, outside }
+            }
         });
     }
     groups.sort_by(|a, b| a.group.cmp(&b.group));
     Ok(groups)
+}
+
+/// The committed offsets of one group on the source.
+struct Snapshot {
+    group: String,
+    /// Those of topics that this migration is about.
+    offsets: Vec<CommittedOffset>,
+    /// How many others there are.
+    outside: usize,
+}
+
+impl Snapshot {
+    fn of(group: String, offsets: Vec<CommittedOffset>, selection: &Topology) -> Self {
+        let (offsets, others): (Vec<_>, Vec<_>) =
+            offsets.into_iter().partition(|offset| selection.selects(&offset.partition.topic));
+        Self { group, offsets, outside: others.len() }
+    }
+
+    /// Why nothing is to be committed for the group; `active` are those with members on the target.
+    fn skip_reason(&self, active: &BTreeSet<String>) -> Option<String> {
+        match (self.offsets.is_empty(), self.outside) {
+            (true, 0) => Some("it has no committed offsets".to_owned()),
+            (true, _) => Some(OTHER_WAVE.to_owned()),
+            (false, _) => active
+                .contains(&self.group)
+                .then(|| "it has active members on the target; stop them, then commit its offsets by hand".to_owned()),
+        }
+    }
 }
 
 /// Why a group's offsets are not a consumer's, if they are not.
@@ -109,12 +158,12 @@ fn not_ours(group: &GroupListing) -> Option<String> {
 }
 
 fn skipped(group: &str, reason: String) -> Group {
-    Group { group: group.to_owned(), skipped: Some(reason), offsets: Vec::new() }
+    Group { group: group.to_owned(), skipped: Some(reason), offsets: Vec::new(), outside: 0 }
 }
 
 /// The groups that have members on the target: the broker would refuse to commit for them.
-async fn active_on(target: &Cluster, snapshots: &[(String, Vec<CommittedOffset>)]) -> Result<BTreeSet<String>> {
-    let ids: Vec<_> = snapshots.iter().map(|(id, _)| id.clone()).collect();
+async fn active_on(target: &Cluster, snapshots: &[Snapshot]) -> Result<BTreeSet<String>> {
+    let ids: Vec<_> = snapshots.iter().map(|snapshot| snapshot.group.clone()).collect();
     let described = kafka::all_ok(target.describe_groups(&ids).await)?;
     Ok(described.into_iter().filter(|(_, group)| group.state.is_active()).map(|(id, _)| id).collect())
 }
@@ -177,6 +226,30 @@ mod tests {
         assert_eq!(placed(110).target_offset, Some(10), "in a gap");
         assert_eq!(placed(117).target_offset, Some(12));
         assert_eq!((placed(121).target_offset, placed(121).note), (Some(15), None));
+    }
+
+    #[test]
+    fn a_group_is_committed_for_the_topics_of_the_wave_alone() {
+        let committed = |topic: &str| CommittedOffset {
+            partition: TopicPartition::new(topic, 0),
+            offset: 1,
+            leader_epoch: None,
+            metadata: String::new(),
+        };
+        let wave = Topology { include: vec!["orders".parse().unwrap()], ..Topology::default() };
+        let snapshot = |topics: &[&str]| {
+            Snapshot::of("g".to_owned(), topics.iter().map(|topic| committed(topic)).collect(), &wave)
+        };
+        let active = BTreeSet::from(["g".to_owned()]);
+        let both = snapshot(&["orders", "users"]);
+        assert_eq!((both.offsets.len(), both.outside), (1, 1));
+        assert_eq!(both.skip_reason(&BTreeSet::new()), None);
+        assert!(both.skip_reason(&active).unwrap().contains("active members"));
+        assert_eq!(snapshot(&["users"]).skip_reason(&active).unwrap(), OTHER_WAVE);
+        assert_eq!(skipped("g", OTHER_WAVE.to_owned()).warning(), None);
+        assert_eq!(snapshot(&[]).skip_reason(&active).unwrap(), "it has no committed offsets");
+        let group = Group { group: "g".to_owned(), skipped: None, offsets: Vec::new(), outside: 2 };
+        assert!(group.warning().unwrap().contains("2 of its offsets are of topics that are not in this migration"));
     }
 
     #[test]

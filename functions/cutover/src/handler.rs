@@ -13,7 +13,7 @@ use telemetry::metrics;
 use topology::{Manifest, changes, gone, transactions};
 
 use crate::clock::{FreezeClock, Steps};
-use crate::{commit, configs, drain, fence, groups, sentinels};
+use crate::{commit, configs, drain, fence, finish, groups, sentinels};
 
 /// Where the cutover's account is kept in the run's store.
 const REPORT: &str = "cutover/report.json";
@@ -51,7 +51,7 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let partitions = run.all_partitions().await?;
     runtime::run::refuse_stopped(&partitions)?;
-    topology::refuse_uncopied(&source, &partitions).await?;
+    topology::refuse_uncopied(&source, &run.config.topology, &partitions).await?;
     steps.time("look for changes", look_for_changes(run, &source)).await?;
     let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
 
@@ -82,13 +82,12 @@ async fn complete(run: &Run<'_>, mut steps: Steps) -> Result<Value> {
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let groups: Vec<groups::Group> = run.store.get_json(groups::STORED).await?;
     let committed = steps.time("commit and read back", commit::commit(&target, &groups)).await?;
-    let configured = steps.time("restore topic configs", configs::restore(run, &source, &target)).await?;
-    run.journal.set_fact("configs_restored_at", &json!(run.journal.now())).await?;
+    let finished = steps.time("configs, quotas and ACLs", finish::finish(run, &source, &target)).await?;
 
     let ready_at = run.journal.now();
     let frozen_at = run.journal.freeze_state().await?.map(|freeze| freeze.current().frozen_at);
     let freeze_ms = frozen_at.map_or(0, |at| (ready_at - at).num_milliseconds());
-    let warnings: Vec<_> = groups.iter().filter_map(groups::Group::warning).collect();
+    let warnings: Vec<_> = groups.iter().filter_map(groups::Group::warning).chain(finished.warnings.clone()).collect();
     let partitions = run.all_partitions().await?;
     let ends: Vec<_> = partitions
         .iter()
@@ -104,7 +103,9 @@ async fn complete(run: &Run<'_>, mut steps: Steps) -> Result<Value> {
     let report = json!({
         "groups_translated": committed.groups,
         "offsets_committed": committed.offsets,
-        "topics_reconfigured": configured,
+        "topics_reconfigured": finished.topics_reconfigured,
+        "quotas_set": finished.quotas_set,
+        "acls_created": finished.acls_created,
         "warnings": warnings,
         "frozen_at": frozen_at,
         "ready_at": ready_at,

@@ -5,6 +5,7 @@ mod commit;
 mod configs;
 mod drain;
 mod fence;
+mod finish;
 mod groups;
 mod handler;
 mod sentinels;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use journal::{FreezePeriod, Gate, GateName};
 use migration::Result;
+use migration::config::AuthMode;
 use migration::progress::{PartitionProgress, ReencodedCounts};
 use runtime::{Run, Store};
 use serde::Serialize;
@@ -15,13 +16,17 @@ use evidence::KeyKind;
 const SCHEMA: u32 = 1;
 
 /// Reports that the phases stored, by their names in the bundle.
-const REPORTS: [(&str, &str); 5] = [
+const REPORTS: [(&str, &str); 6] = [
     ("precheck", "precheck/report.json"),
     ("topology", "topology/report.json"),
+    ("topology_diff", "topology/diff.json"),
     ("changes", "topology/changes.json"),
     ("cutover", "cutover/report.json"),
     ("groups", "cutover/groups.json"),
 ];
+
+/// The IAM policies that stand for the source's ACLs, where the target wants them.
+const ACCESS_MAP: &str = "topology/access-map.json";
 
 /// What was copied of one partition: the records of `[source_start, source_end)` that count are `[0, target_end)` on the
 /// target.
@@ -100,6 +105,9 @@ pub(crate) async fn collect(run: &Run<'_>, validation: &Value, attempt: u32, key
         bundle[name] = report;
     }
     bundle["missing_reports"] = json!(missing);
+    if run.config.target.auth.mode == AuthMode::Iam {
+        bundle["access_map"] = report(&run.store, ACCESS_MAP).await?;
+    }
     Ok(bundle.to_string())
 }
 

@@ -150,6 +150,6 @@ async fn stopped(run: &Run<'_>) -> Result<Vec<Value>> {
 pub(crate) fn fingerprint_mismatch(id: &MigrationId, stored: &str, given: &str) -> Error {
     Error::invalid(format_args!(
         "resume fingerprint mismatch: migration {id} was started with fingerprint {stored}, this configuration has {given}. \
-         The clusters and buckets of a migration cannot change; use the configuration it was started with, or another id"
+         The clusters, buckets and selected topics of a migration cannot change; use the configuration it was started with, or another id"
     ))
 }

@@ -126,6 +126,13 @@ pub(crate) struct Reached {
 }
 
 impl Reached {
+    /// The same with only the topics that `selection` migrates.
+    pub(crate) fn selected(mut self, selection: &migration::config::Topology) -> Self {
+        self.topics.retain(|topic, _| selection.selects(topic));
+        self.leaderless.retain(|partition| selection.selects(&partition.topic));
+        self
+    }
+
     /// Partitions of those of `topics` that the cluster has, as far as they have a leader.
     pub(crate) fn led<'a>(&self, topics: impl IntoIterator<Item = &'a Arc<str>>) -> Vec<TopicPartition> {
         let shapes = topics.into_iter().filter_map(|name| Some((name, self.topics.get(name)?)));

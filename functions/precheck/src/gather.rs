@@ -32,6 +32,7 @@ pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts 
         buckets::backup(&host.aws.s3, &config),
         buckets::evidence(&host.aws.s3, &config),
     );
+    let source = source.map(|(cluster, reached)| (cluster, reached.selected(&config.topology)));
     let leaving = async {
         let (cluster, reached) = source.as_ref().ok()?;
         Some(source::read(cluster, reached).await)

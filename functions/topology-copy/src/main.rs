@@ -1,7 +1,11 @@
 //! The Lambda function `topology-copy`.
 
-mod acls;
+mod drift;
 mod handler;
+mod report;
+#[cfg(test)]
+mod sample;
+mod scram;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use kafka::{Cluster, ConfigOp, OffsetSpec, all_ok};
 use migration::Result;
-use migration::config::ConfigDrift;
+use migration::config::{ConfigDrift, Topology};
 use migration::progress::PartitionProgress;
-use topology::Topic;
+use topology::{KnownConfigs, Topic};
 
 use crate::check::{Check, Problem};
 
@@ -19,17 +19,22 @@ pub(crate) async fn compare(
     source: &Cluster,
     target: &Cluster,
     copied: &[PartitionProgress],
-    drift: ConfigDrift,
+    config: &Topology,
 ) -> Result<Check> {
-    let (source_topics, _) = topology::topics(source).await?;
-    let (target_topics, _) = topology::topics(target).await?;
     let mut partitions: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     for progress in copied {
         *partitions.entry(progress.partition.topic.clone()).or_default() += 1;
     }
+    let mut source_topics = topology::inventory(source, config).await?.topics;
+    let target_topics = topology::existing(target, |topic| partitions.contains_key(topic)).await?;
+    if let Some(topic) = target_topics.keys().next() {
+        let known = KnownConfigs::ask(target, topic).await?;
+        source_topics.values_mut().for_each(|topic| topic.configs = known.only(&topic.configs));
+    }
     let mut check = Check::default();
     for (topic, copied) in &partitions {
-        check.add(judge(topic, *copied, source_topics.get(topic), target_topics.get(topic), drift));
+        let (source, target) = (source_topics.get(topic), target_topics.get(topic));
+        check.add(judge(topic, *copied, source, target, config.on_config_drift));
     }
     let uncopied: Vec<_> = source_topics.values().filter(|topic| !partitions.contains_key(&topic.info.name)).collect();
     let filled = filled(source, &uncopied).await?;

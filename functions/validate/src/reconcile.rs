@@ -70,7 +70,7 @@ async fn write_report(run: &Run<'_>, attempt: u32, batches: &[BatchId], partitio
     let (source, target) = (run.source().await?, run.target().await?);
     let copied: Vec<_> = run.progress(batches.iter().copied()).await?;
     let copied: Vec<_> = copied.into_iter().flat_map(|(_, partitions)| partitions).collect();
-    let parity = parity::compare(&source, &target, &copied, run.config.topology.on_config_drift).await?;
+    let parity = parity::compare(&source, &target, &copied, &run.config.topology).await?;
     let groups = groups::reconcile(&run.store, &target).await?;
     let report = Report::new(run.id.clone(), attempt, run.journal.now(), parity, partitions, groups);
     run.store.put_json(report::NAME, &report).await?;

@@ -173,6 +173,11 @@ async fn configs_are_changed_one_by_one() {
         let expected: BTreeMap<String, String> = expected.map(|(name, value)| (name.into(), value.into())).into();
         eventually(async || own().await == expected).await;
 
+        // What it would have without its own, in its own units although brokers have hours.
+        let inherited = cluster.inherited_topic_configs(&topic.name).await.unwrap();
+        assert_eq!(inherited["retention.ms"], "604800000");
+        assert_eq!(inherited["max.message.bytes"], "4194304", "as the stack's brokers are configured");
+
         let ops = vec![set("retention.ms", "soon")];
         let refused = cluster.alter_topic_configs(&[ConfigChange { topic: topic.name.clone(), ops }]).await;
         // Brokers up to 2.8 have another code for it.
@@ -413,10 +418,16 @@ async fn quotas_of_every_kind_are_set_read_back_and_removed() {
     }
 }
 
+/// The stack has one user, where it has listeners to sign in to.
 #[tokio::test]
-async fn a_cluster_without_scram_users_says_so() {
+async fn scram_users_are_listed_with_their_mechanisms() {
     for cluster in clusters().await {
-        assert_eq!(cluster.scram_users().await, Ok(Vec::new()));
+        for user in cluster.scram_users().await.unwrap() {
+            assert_eq!(
+                (user.name.as_str(), user.mechanisms.as_slice()),
+                ("migrator", ["SCRAM-SHA-512".to_owned()].as_slice())
+            );
+        }
     }
 }
 

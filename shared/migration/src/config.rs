@@ -11,6 +11,7 @@ mod auth;
 mod cluster;
 mod fault;
 mod interpolate;
+mod pattern;
 mod problem;
 mod reading;
 mod span;
@@ -19,6 +20,7 @@ mod yaml;
 
 pub use auth::{AuthConfig, AuthMode, SecretRef, is_secret_arn};
 pub use cluster::ClusterConfig;
+pub use pattern::TopicPattern;
 pub use problem::{Place, Problem, Problems};
 pub use span::Span;
 
@@ -180,10 +182,39 @@ pub struct Throttle {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Topology {
+    /// Topics to migrate; every topic when there is no pattern.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<TopicPattern>,
+    /// Topics to leave out of those.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<TopicPattern>,
     /// What happens to a config that already differs on the target.
     pub on_config_drift: ConfigDrift,
     /// What happens when a topic is deleted on the source after the migration began.
     pub on_topic_deleted: TopicDeleted,
+}
+
+impl Topology {
+    /// Whether `topic` is one to migrate, as far as `include` and `exclude` say.
+    pub fn selects(&self, topic: &str) -> bool {
+        let included = self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(topic));
+        included && !self.exclude.iter().any(|pattern| pattern.matches(topic))
+    }
+
+    /// Whether patterns select a part of the topics: the migration is one of several waves.
+    pub fn is_partial(&self) -> bool {
+        !(self.include.is_empty() && self.exclude.is_empty())
+    }
+
+    /// The selection as one text, empty when every topic is migrated.
+    pub fn selection(&self) -> String {
+        if !self.is_partial() {
+            return String::new();
+        }
+        let named =
+            |patterns: &[TopicPattern]| patterns.iter().map(|p| format!("{:?} ", p.as_str())).collect::<String>();
+        format!("include {}exclude {}", named(&self.include), named(&self.exclude)).trim_end().to_owned()
+    }
 }
 
 /// What happens when a topic is deleted on the source after the migration began.
@@ -292,9 +323,11 @@ impl Config {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// Sixteen hex digits over what must not change while a migration is under way: both clusters and both buckets.
+    /// Sixteen hex digits over what must not change while a migration is under way: both clusters, both buckets, and which
+    /// topics are migrated.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
+        let selection = self.topology.selection();
         let identity = [
             self.source.identity(),
             self.target.identity(),
@@ -303,7 +336,8 @@ impl Config {
             &self.evidence.s3_bucket,
             &self.evidence.s3_prefix,
         ];
-        for part in identity {
+        // Without patterns nothing is added.
+        for part in identity.into_iter().chain((!selection.is_empty()).then_some(selection.as_str())) {
             hash.update(part.len().to_be_bytes());
             hash.update(part.as_bytes());
         }
@@ -420,13 +454,42 @@ enterprise:
     }
 
     #[test]
-    fn the_fingerprint_moves_with_the_clusters_and_buckets_only() {
+    fn waves_are_selected_by_patterns() {
+        let topology = |include: &[&str], exclude: &[&str]| {
+            let parse = |patterns: &[&str]| patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
+            Topology { include: parse(include), exclude: parse(exclude), ..Topology::default() }
+        };
+        let all = topology(&[], &[]);
+        assert!(all.selects("orders") && !all.is_partial());
+        let wave = topology(&["orders-.*", "bills"], &[".*-test"]);
+        assert!(wave.selects("orders-eu") && wave.selects("bills") && wave.is_partial());
+        assert!(!wave.selects("orders-test") && !wave.selects("users"));
+        assert!(!topology(&[], &["tmp.*"]).selects("tmp-1") && topology(&[], &["tmp.*"]).selects("orders"));
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_is_refused_with_its_line() {
+        let text = FULL.to_owned() + "    topology: {include: ['orders-.*', '*']}\n";
+        let error = Config::from_yaml(&text, env).unwrap_err();
+        assert!(
+            error.message.contains("\"*\" is not a regular expression") && error.message.contains("line 17"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_fingerprint_moves_with_the_clusters_the_buckets_and_the_selected_topics_only() {
         let config = Config::from_yaml(FULL, env).unwrap();
         let mut tuned = config.clone();
         tuned.cutover.drain_max_partition_lag = 5;
         assert_eq!(tuned.fingerprint(), config.fingerprint());
         tuned.backup.s3_bucket.push('x');
         assert_ne!(tuned.fingerprint(), config.fingerprint());
+        let mut waves = [config.clone(), config.clone()];
+        waves[0].topology.include.push("orders".parse().unwrap());
+        waves[1].topology.exclude.push("orders".parse().unwrap());
+        assert_ne!(waves[0].fingerprint(), config.fingerprint());
+        assert_ne!(waves[0].fingerprint(), waves[1].fingerprint());
         assert_eq!(config.fingerprint().len(), 16);
     }
 }

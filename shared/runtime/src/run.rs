@@ -16,6 +16,9 @@ pub const LEFT_OUT: &str = "left_out";
 /// The fact that holds a line for each of the first changes on the source, see `topology::changes`.
 pub const CHANGES: &str = "changes";
 
+/// The fact that holds a line for each of the first things that the topology copy could not bring over as they are.
+pub const TOPOLOGY: &str = "topology";
+
 /// What a process builds once and keeps between invocations.
 #[derive(Debug)]
 pub struct Host {

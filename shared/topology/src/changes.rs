@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::configs::TopicConfigs;
-use crate::inventory::{Topics, topics};
+use crate::inventory::{Topics, existing};
 use crate::manifest::{DealtTopic, Manifest, PickedUp};
 use crate::transactions::{self, OpenTransaction};
 
@@ -99,7 +99,8 @@ pub async fn survey(
         refuse_rewound(progress, starts[&progress.partition], ends[&progress.partition])?;
     }
     stable.retain(|partition, stable| *stable < ends[partition]);
-    let (now, _) = topics(source).await?;
+    let dealt_topics = manifest.topics();
+    let now = existing(source, |topic| dealt_topics.contains_key(topic)).await?;
     Ok(Changes {
         picked_up: manifest.picked_up(),
         left_out: left_out
@@ -107,7 +108,7 @@ pub async fn survey(
             .map(|topic| LeftOut { topic: topic.clone(), records: records(&gone, topic) })
             .collect(),
         removed: copied.iter().filter_map(|progress| removed(progress, starts[&progress.partition])).collect(),
-        configs: altered(&manifest.topics(), &now),
+        configs: altered(&dealt_topics, &now),
         transactions: transactions::open(source, &stable, run.journal.now()).await?,
         source: runtime::clusters::bootstrap_servers(&run.host().aws, &run.config.source).await?,
     })
@@ -149,7 +150,7 @@ fn altered(dealt: &BTreeMap<&Arc<str>, &DealtTopic>, now: &Topics) -> Vec<Altere
     altered
 }
 
-fn differences(topic: &str, was: &TopicConfigs, is: &TopicConfigs) -> Vec<AlteredConfig> {
+pub(crate) fn differences(topic: &str, was: &TopicConfigs, is: &TopicConfigs) -> Vec<AlteredConfig> {
     let mut names: Vec<_> = was.keys().chain(is.keys()).collect();
     names.sort_unstable();
     names.dedup();

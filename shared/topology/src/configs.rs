@@ -5,19 +5,11 @@
 //! before clients switch.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use kafka::ConfigOp;
 
 /// Configs by name.
 pub type TopicConfigs = BTreeMap<String, String>;
-
-/// Configs by topic that the target had before the migration touched it, which it keeps under
-/// `topology.on_config_drift: keep_target`.
-pub type KeptConfigs = BTreeMap<Arc<str>, TopicConfigs>;
-
-/// Where [`KeptConfigs`] are in the run's store.
-pub const KEPT_CONFIGS: &str = "topology/kept.json";
 
 /// The largest value of a Kafka `long` config, which means no bound.
 const UNBOUNDED: &str = "9223372036854775807";
@@ -34,11 +26,6 @@ const COPYING: [(&str, &str); 7] = [
     ("message.timestamp.after.max.ms", UNBOUNDED),
 ];
 
-/// Configs of a topic that the target does not know any more: the record format is always v2 there, and the
-/// two-sided timestamp bound was replaced (KIP-724, KIP-937).
-pub const RETIRED: [&str; 3] =
-    ["message.format.version", "message.timestamp.difference.max.ms", "message.downconversion.enable"];
-
 /// Smallest size of a batch to be taken while copying, in bytes.
 const MIN_MESSAGE_BYTES: i64 = 1024 * 1024;
 
@@ -51,13 +38,12 @@ pub fn copying(max_message_bytes: i64) -> TopicConfigs {
     configs
 }
 
-/// The changes that turn `now`, what is set on the target's topic, into `source`, what is set on the source's: nothing
-/// else stays set. Empty when there is nothing to change.
-pub fn restore(source: &TopicConfigs, now: &TopicConfigs) -> Vec<ConfigOp> {
-    let wanted = source.iter().filter(|(name, _)| !RETIRED.contains(&name.as_str()));
-    let set = wanted.filter(|(name, value)| now.get(*name) != Some(value));
+/// The changes that turn `now`, what is set on the target's topic, into `wanted`: nothing else stays set. Empty when there
+/// is nothing to change.
+pub fn restore(wanted: &TopicConfigs, now: &TopicConfigs) -> Vec<ConfigOp> {
+    let set = wanted.iter().filter(|(name, value)| now.get(*name) != Some(value));
     let mut ops: Vec<_> = set.map(|(name, value)| ConfigOp::Set { name: name.clone(), value: value.clone() }).collect();
-    let superfluous = now.keys().filter(|name| !source.contains_key(*name) || RETIRED.contains(&name.as_str()));
+    let superfluous = now.keys().filter(|name| !wanted.contains_key(*name));
     ops.extend(superfluous.map(|name| ConfigOp::Delete { name: name.clone() }));
     ops
 }
@@ -85,12 +71,6 @@ mod tests {
         let source = configs(&[("cleanup.policy", "compact"), ("retention.ms", "86400000")]);
         assert_eq!(apply(copying(1_048_588), restore(&source, &copying(1_048_588))), source);
         assert!(restore(&source, &source).is_empty());
-    }
-
-    #[test]
-    fn what_the_target_does_not_know_is_left_out() {
-        let source = configs(&[("message.format.version", "2.8-IV1"), ("retention.ms", "1")]);
-        assert_eq!(apply(copying(0), restore(&source, &copying(0))), configs(&[("retention.ms", "1")]));
     }
 
     #[test]

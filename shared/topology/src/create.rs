@@ -1,55 +1,71 @@
 //! Topics on the target, under their copy-time configs.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use kafka::{Cluster, Code, ConfigChange, NewTopic, OffsetSpec, TopicPartition};
-use migration::config::ConfigDrift;
 use migration::{Error, Result};
 use runtime::Run;
 
-use crate::configs::{KEPT_CONFIGS, KeptConfigs, copying, restore};
-use crate::inventory::{Topic, Topics, topics};
-
-/// What happened to the topics.
-#[derive(Debug, Default)]
-pub struct Created {
-    /// Names of topics that were created.
-    pub created: Vec<String>,
-    /// Names of topics that were there.
-    pub existing: Vec<String>,
-}
+use crate::configs::{copying, restore};
+use crate::inventory::{Topic, Topics};
 
 /// Topics to create in one request.
 const AT_ONCE: usize = 100;
 
-/// Creates `wanted` on `target` under their copy-time configs. A topic that is there has to have the same partitions and,
-/// unless this run copied into it, no records; it gets the copy-time configs as well.
+/// Checks that those of `wanted` that are `there` on the target can be copied into: they have the same partitions and,
+/// unless this run copied into them, no records.
 ///
 /// # Errors
-/// Blocked, naming the topic, when one that is there cannot be used.
-pub async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics) -> Result<Created> {
-    let (there, _) = topics(target).await?;
+/// Blocked, naming the topic, when one cannot be used.
+pub async fn check_existing(run: &Run<'_>, target: &Cluster, wanted: &Topics, there: &Topics) -> Result<()> {
+    check_partitions(wanted, there)?;
+    // Once this run has positions, what it finds on the target is its own, and the copy checks that.
+    if run.meta.facts.contains_key("batches") {
+        return Ok(());
+    }
+    let partitions: Vec<TopicPartition> = there.values().flat_map(Topic::partitions).collect();
+    let ends = kafka::all_ok(target.list_offsets(&partitions, OffsetSpec::Latest).await)?;
+    let filled: BTreeSet<_> = ends.into_iter().filter(|(_, end)| *end > 0).map(|(p, _)| p.topic).collect();
+    let Some(first) = filled.first() else { return Ok(()) };
+    let message = format!(
+        "{} topics on the target already hold records; delete them there or leave them out (topology.exclude)",
+        filled.len()
+    );
+    Err(Error::blocked(message).at_topic(first))
+}
+
+fn check_partitions(wanted: &Topics, there: &Topics) -> Result<()> {
+    for (name, found) in there {
+        let found = found.info.partitions.len();
+        match wanted.get(name).map(|topic| topic.info.partitions.len()) {
+            Some(wanted) if wanted != found => {
+                let message = format!(
+                    "the target has this topic with {found} partitions, the source with {wanted}; delete it there"
+                );
+                return Err(Error::blocked(message).at_topic(name));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Brings `wanted` to the target under their copy-time configs: creates what is not `there`, and reconfigures what is.
+///
+/// # Errors
+/// What the target says, naming the topic.
+pub async fn create(target: &Cluster, wanted: &Topics, there: &Topics) -> Result<()> {
     let (existing, missing): (Vec<_>, Vec<_>) = wanted.values().partition(|topic| there.contains_key(&topic.info.name));
-    check_existing(run, target, &existing, &there).await?;
-    settle_drift(run, wanted, &existing, &there).await?;
     create_missing(target, &missing).await?;
-    take_every_batch(target, &existing, &there).await?;
-    let names = |topics: &[&Topic]| topics.iter().map(|topic| topic.info.name.to_string()).collect();
-    Ok(Created { created: names(&missing), existing: names(&existing) })
+    take_every_batch(target, &existing, there).await
 }
 
 /// Creates `missing` under their copy-time configs.
 pub(crate) async fn create_missing(target: &Cluster, missing: &[&Topic]) -> Result<()> {
-    let brokers = target.brokers().await?.len();
-    let new: Vec<_> = missing.iter().map(|topic| new_topic(topic, brokers)).collect();
-    for chunk in new.chunks(AT_ONCE) {
-        for (name, outcome) in target.create_topics(chunk).await {
-            match outcome {
-                // A request whose answer was lost is repeated and finds the topic.
-                Err(error) if error.code() == Some(Code::TopicAlreadyExists) => {}
-                outcome => outcome.map_err(|error| Error::from(error).at_topic(&name))?,
-            }
+    for chunk in missing.chunks(AT_ONCE) {
+        let mut open: Vec<_> = chunk.iter().map(|topic| new_topic(topic)).collect();
+        while !open.is_empty() {
+            open = create_once(target, open).await?;
         }
     }
     // The answer to a creation comes before the brokers have the logs.
@@ -58,72 +74,34 @@ pub(crate) async fn create_missing(target: &Cluster, missing: &[&Topic]) -> Resu
     Ok(())
 }
 
-fn new_topic(topic: &Topic, brokers: usize) -> NewTopic {
+/// Creates `topics`, and returns those for which the target has too few brokers, to be tried with a replica less.
+///
+/// How many brokers a target has is not known: its metadata names only those that are up. It counts itself those that are
+/// down, and places replicas on them too (`org.apache.kafka.metadata.placement.StripedReplicaPlacer`), so that a broker
+/// which restarts at that moment costs no replica.
+async fn create_once(target: &Cluster, topics: Vec<NewTopic>) -> Result<Vec<NewTopic>> {
+    let mut again = Vec::new();
+    let outcomes = target.create_topics(&topics).await;
+    for (topic, (name, outcome)) in topics.into_iter().zip(outcomes) {
+        match outcome {
+            // A request whose answer was lost is repeated and finds the topic.
+            Err(error) if error.code() == Some(Code::TopicAlreadyExists) => {}
+            Err(error) if error.code() == Some(Code::InvalidReplicationFactor) && topic.replication_factor > 1 => {
+                again.push(NewTopic { replication_factor: topic.replication_factor - 1, ..topic });
+            }
+            outcome => outcome.map_err(|error| Error::from(error).at_topic(&name))?,
+        }
+    }
+    Ok(again)
+}
+
+fn new_topic(topic: &Topic) -> NewTopic {
     NewTopic {
         name: topic.info.name.clone(),
         partitions: topic.info.partitions.len() as i32,
-        replication_factor: topic.replication_factor().min(brokers) as i16,
+        replication_factor: topic.replication_factor() as i16,
         configs: copying(topic.max_message_bytes),
     }
-}
-
-async fn check_existing(run: &Run<'_>, target: &Cluster, existing: &[&Topic], there: &Topics) -> Result<()> {
-    for topic in existing {
-        let (wanted, found) = (topic.info.partitions.len(), there[&topic.info.name].info.partitions.len());
-        if wanted != found {
-            let message =
-                format!("the target has this topic with {found} partitions, the source with {wanted}; delete it there");
-            return Err(Error::blocked(message).at_topic(&topic.info.name));
-        }
-    }
-    // Once this run has positions, what it finds on the target is its own, and the copy checks that.
-    if run.meta.facts.contains_key("batches") {
-        return Ok(());
-    }
-    let partitions: Vec<TopicPartition> = existing.iter().flat_map(|topic| topic.partitions()).collect();
-    let ends = kafka::all_ok(target.list_offsets(&partitions, OffsetSpec::Latest).await)?;
-    let filled: BTreeSet<_> = ends.into_iter().filter(|(_, end)| *end > 0).map(|(p, _)| p.topic).collect();
-    let Some(first) = filled.first() else { return Ok(()) };
-    let message =
-        format!("{} topics on the target already hold records; delete them there or leave them out", filled.len());
-    Err(Error::blocked(message).at_topic(first))
-}
-
-/// Does what `topology.on_config_drift` says about topics that were on the target before the migration touched it, and
-/// remembers their configs. Once that is done it stands: a second run finds topics that the first one created, and
-/// copy-time configs on those that were there.
-async fn settle_drift(run: &Run<'_>, wanted: &Topics, existing: &[&Topic], there: &Topics) -> Result<()> {
-    if run.store.get(KEPT_CONFIGS).await?.is_some() {
-        return Ok(());
-    }
-    let found: KeptConfigs =
-        existing.iter().map(|topic| (topic.info.name.clone(), there[&topic.info.name].configs.clone())).collect();
-    refuse_drift(run, wanted, &found)?;
-    let body = serde_json::to_vec(&found).map_err(|error| Error::internal(format_args!("found configs: {error}")))?;
-    run.store.put_once(KEPT_CONFIGS, body.into(), HashMap::new()).await.map(drop)
-}
-
-/// Refuses topics that were there with other configs than the source's, where `topology.on_config_drift` is `fail`. Under
-/// the other policies the cutover decides which configs a topic gets in the end.
-fn refuse_drift(run: &Run<'_>, wanted: &Topics, found: &KeptConfigs) -> Result<()> {
-    if run.config.topology.on_config_drift != ConfigDrift::Fail {
-        return Ok(());
-    }
-    let differing = differing(wanted, found);
-    let Some(first) = differing.first() else { return Ok(()) };
-    let message = format!(
-        "{} topics on the target have other configs than on the source and topology.on_config_drift is fail; make them \
-         equal, or set it to overwrite_with_source or keep_target",
-        differing.len()
-    );
-    Err(Error::blocked(message).at_topic(first))
-}
-
-/// Topics of `found` that have other configs than in `wanted`.
-fn differing<'a>(wanted: &Topics, found: &'a KeptConfigs) -> Vec<&'a str> {
-    let differs =
-        |name: &Arc<str>, configs| wanted.get(name).is_some_and(|topic| !restore(&topic.configs, configs).is_empty());
-    found.iter().filter(|(name, configs)| differs(name, configs)).map(|(name, _)| &**name).collect()
 }
 
 /// Gives topics that were there the copy-time configs.
@@ -141,21 +119,29 @@ async fn take_every_batch(target: &Cluster, existing: &[&Topic], there: &Topics)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use kafka::{PartitionInfo, TopicInfo};
 
-    use kafka::TopicInfo;
-
-    fn topic(name: &str, retention: &str) -> (Arc<str>, Topic) {
-        let info = TopicInfo { name: name.into(), id: None, internal: false, partitions: Vec::new() };
-        let configs = BTreeMap::from([("retention.ms".to_owned(), retention.to_owned())]);
-        (name.into(), Topic { info, configs, max_message_bytes: 1 })
+    fn topics(topics: &[(&str, i32)]) -> Topics {
+        let info = |partition| PartitionInfo { partition, leader: Some(1), replicas: vec![1, 2], isr: vec![1] };
+        let topic = |(name, partitions): &(&str, i32)| {
+            let partitions = (0..*partitions).map(info).collect();
+            let info = TopicInfo { name: (*name).into(), id: None, internal: false, partitions };
+            (info.name.clone(), Topic { info, configs: Default::default(), max_message_bytes: 1 })
+        };
+        topics.iter().map(topic).collect()
     }
 
     #[test]
-    fn only_what_was_there_before_can_differ() {
-        let wanted = BTreeMap::from([topic("equal", "5"), topic("other", "5"), topic("created", "5")]);
-        let found = [topic("equal", "5"), topic("other", "6"), topic("gone-from-the-source", "7")];
-        let found: KeptConfigs = found.into_iter().map(|(name, topic)| (name, topic.configs)).collect();
-        assert_eq!(differing(&wanted, &found), ["other"]);
+    fn another_number_of_partitions_is_refused_with_the_topic_named() {
+        let wanted = topics(&[("equal", 3), ("orders", 4), ("new", 1)]);
+        check_partitions(&wanted, &topics(&[("equal", 3)])).unwrap();
+        let error = check_partitions(&wanted, &topics(&[("equal", 3), ("orders", 3)])).unwrap_err();
+        assert_eq!(error.context.topic.as_deref(), Some("orders"));
+        assert!(error.message.contains("with 3 partitions, the source with 4"), "{error}");
+    }
+
+    #[test]
+    fn a_topic_is_wanted_with_all_its_replicas() {
+        assert_eq!(new_topic(&topics(&[("orders", 4)])[&std::sync::Arc::from("orders")]).replication_factor, 2);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka::{Cluster, ConfigSource, TopicInfo};
+use migration::config::Topology;
 use migration::{Error, Result, TopicPartition, scope};
 
 use crate::configs::TopicConfigs;
@@ -34,25 +35,80 @@ impl Topic {
     }
 }
 
-/// The topics of `cluster` that are not the cluster's own, by name, and the names of those that are.
+/// The topics of a source.
+#[derive(Debug)]
+pub struct Inventory {
+    /// The topics to migrate.
+    pub topics: Topics,
+    /// Names of the topics that the cluster keeps for itself.
+    pub internal: Vec<String>,
+    /// Names of the topics that `topology.include` and `topology.exclude` leave to another migration.
+    pub outside: Vec<String>,
+}
+
+/// The topics of `source`, told apart by what becomes of them.
 ///
 /// # Errors
 /// When the cluster cannot be asked.
-pub async fn topics(cluster: &Cluster) -> Result<(Topics, Vec<String>)> {
-    let (internal, own): (Vec<_>, Vec<_>) =
-        cluster.topics().await?.into_iter().partition(|topic| topic.internal || scope::is_internal_topic(&topic.name));
-    let names: Vec<_> = own.iter().map(|topic| topic.name.clone()).collect();
+pub async fn inventory(source: &Cluster, selection: &Topology) -> Result<Inventory> {
+    let (selected, others): (Vec<_>, Vec<_>) =
+        source.topics().await?.into_iter().partition(|topic| is_selected(topic, selection));
+    let (internal, outside): (Vec<_>, Vec<_>) = others.into_iter().partition(is_internal);
+    Ok(Inventory { topics: configured(source, selected).await?, internal: names(&internal), outside: names(&outside) })
+}
+
+/// Those of the topics that `cluster` has, with their configs.
+///
+/// # Errors
+/// When the cluster cannot be asked.
+pub async fn existing(cluster: &Cluster, is_wanted: impl Fn(&Arc<str>) -> bool) -> Result<Topics> {
+    let mut there = cluster.topics().await?;
+    there.retain(|topic| is_wanted(&topic.name));
+    configured(cluster, there).await
+}
+
+/// Whether a topic of the source is to be migrated.
+pub(crate) fn is_selected(topic: &TopicInfo, selection: &Topology) -> bool {
+    !is_internal(topic) && selection.selects(&topic.name)
+}
+
+fn is_internal(topic: &TopicInfo) -> bool {
+    topic.internal || scope::is_internal_topic(&topic.name)
+}
+
+fn names(topics: &[TopicInfo]) -> Vec<String> {
+    let mut names: Vec<_> = topics.iter().map(|topic| topic.name.to_string()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// `topics` of `cluster` with their configs.
+async fn configured(cluster: &Cluster, topics: Vec<TopicInfo>) -> Result<Topics> {
+    let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
     let mut entries = kafka::all_ok(cluster.topic_configs(&names).await)?;
-    let mut topics = BTreeMap::new();
-    for info in own {
+    let mut configured = BTreeMap::new();
+    for info in topics {
         let entries = entries.remove(&info.name).ok_or_else(|| Error::transient("a topic's configs are missing"))?;
         let set = entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic && !entry.read_only);
         let configs = set.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect();
         let in_force = entries.iter().find(|entry| entry.name == "max.message.bytes");
         let max_message_bytes = in_force.and_then(|entry| entry.value.as_deref()?.parse().ok()).unwrap_or(0);
-        topics.insert(info.name.clone(), Topic { info, configs, max_message_bytes });
+        configured.insert(info.name.clone(), Topic { info, configs, max_message_bytes });
     }
-    let mut skipped: Vec<_> = internal.iter().map(|topic| topic.name.to_string()).collect();
-    skipped.sort();
-    Ok((topics, skipped))
+    Ok(configured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_topics_are_no_topics_of_any_wave() {
+        let topic = |name: &str, internal| TopicInfo { name: name.into(), id: None, internal, partitions: Vec::new() };
+        let wave = Topology { include: vec![".*s".parse().unwrap()], ..Topology::default() };
+        assert!(is_selected(&topic("orders", false), &wave));
+        assert!(!is_selected(&topic("order", false), &wave), "outside");
+        assert!(!is_selected(&topic("__consumer_offsets", true), &wave));
+        assert!(!is_selected(&topic("__amazon_msk_canary_stats", false), &wave));
+    }
 }

@@ -4,18 +4,22 @@
 use std::collections::BTreeSet;
 
 use kafka::{Cluster, OffsetSpec, TopicInfo};
+use migration::config::Topology;
 use migration::progress::PartitionProgress;
-use migration::{Error, Result, TopicPartition, scope};
+use migration::{Error, Result, TopicPartition};
+
+use crate::inventory::is_selected;
 
 /// Partitions that an error names.
 const NAMED: usize = 5;
 
-/// Refuses to go on while `source` has records in partitions that are not among `copied`. Empty ones are let pass.
+/// Refuses to go on while `source` has records in selected partitions that are not among `copied`. Empty ones are let
+/// pass.
 ///
 /// # Errors
 /// Blocked, naming the first of them; otherwise what the cluster gives.
-pub async fn refuse_uncopied(source: &Cluster, copied: &[PartitionProgress]) -> Result<()> {
-    let uncopied = uncopied(&source.topics().await?, copied);
+pub async fn refuse_uncopied(source: &Cluster, selection: &Topology, copied: &[PartitionProgress]) -> Result<()> {
+    let uncopied = uncopied(&source.topics().await?, selection, copied);
     if uncopied.is_empty() {
         return Ok(());
     }
@@ -34,11 +38,11 @@ pub async fn refuse_uncopied(source: &Cluster, copied: &[PartitionProgress]) -> 
     .at(first))
 }
 
-/// Partitions of `there` that are not the cluster's own and not among `copied`.
-pub(crate) fn uncopied(there: &[TopicInfo], copied: &[PartitionProgress]) -> Vec<TopicPartition> {
+/// Partitions of `there` that are to be migrated and not among `copied`.
+pub(crate) fn uncopied(there: &[TopicInfo], selection: &Topology, copied: &[PartitionProgress]) -> Vec<TopicPartition> {
     let copied: BTreeSet<_> = copied.iter().map(|progress| &progress.partition).collect();
-    let own = there.iter().filter(|topic| !topic.internal && !scope::is_internal_topic(&topic.name));
-    own.flat_map(TopicInfo::topic_partitions).filter(|partition| !copied.contains(partition)).collect()
+    let selected = there.iter().filter(|topic| is_selected(topic, selection));
+    selected.flat_map(TopicInfo::topic_partitions).filter(|partition| !copied.contains(partition)).collect()
 }
 
 #[cfg(test)]
@@ -55,8 +59,11 @@ mod tests {
     fn new_topics_and_added_partitions_are_found() {
         let copied: Vec<_> =
             (0..2).map(|number| PartitionProgress::new(TopicPartition::new("orders", number), 0, 0)).collect();
-        assert!(uncopied(&[topic("__consumer_offsets", 50), topic("orders", 2)], &copied).is_empty());
-        let found = uncopied(&[topic("new", 1), topic("orders", 3)], &copied);
+        let all = Topology::default();
+        assert!(uncopied(&[topic("__consumer_offsets", 50), topic("orders", 2)], &all, &copied).is_empty());
+        let found = uncopied(&[topic("new", 1), topic("orders", 3)], &all, &copied);
         assert_eq!(found, [TopicPartition::new("new", 0), TopicPartition::new("orders", 2)]);
+        let wave = Topology { exclude: vec!["n.*".parse().unwrap()], ..Topology::default() };
+        assert_eq!(uncopied(&[topic("new", 1), topic("orders", 3)], &wave, &copied), found[1..], "of another wave");
     }
 }

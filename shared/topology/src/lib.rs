@@ -1,19 +1,34 @@
 //! What a topic is on both sides: its own configuration, the one it has while it is copied, and the way from one to the
 //! other; which partitions are copied; and what changes on the source meanwhile.
 
+pub mod access_map;
+pub mod acl_copy;
 pub mod acls;
 pub mod changes;
 pub mod configs;
 pub mod create;
+pub mod defaults;
+pub mod diff;
 pub mod gone;
 pub mod inventory;
+pub mod known;
 pub mod latecomers;
 pub mod manifest;
+pub mod own_configs;
 pub mod pick_up;
+pub mod quotas;
+pub mod refusal;
+pub mod target_state;
 pub mod transactions;
 
+pub use acl_copy::Acls;
 pub use changes::Changes;
 pub use configs::{TopicConfigs, copying, restore};
-pub use inventory::{Topic, Topics, topics};
+pub use diff::Diff;
+pub use inventory::{Inventory, Topic, Topics, existing, inventory};
+pub use known::KnownConfigs;
 pub use latecomers::refuse_uncopied;
 pub use manifest::Manifest;
+pub use own_configs::OwnConfigs;
+pub use quotas::Quotas;
+pub use target_state::TargetState;

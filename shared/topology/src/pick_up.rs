@@ -9,7 +9,7 @@ use runtime::Run;
 
 use crate::configs::copying;
 use crate::create::create_missing;
-use crate::inventory::{Topic, Topics, topics};
+use crate::inventory::{Topic, Topics, existing, inventory};
 use crate::latecomers::uncopied;
 use crate::manifest::Manifest;
 
@@ -27,12 +27,13 @@ pub async fn pick_up(
     there: &[TopicInfo],
     dealt: &[PartitionProgress],
 ) -> Result<bool> {
-    if uncopied(there, dealt).is_empty() {
+    let selection = &run.config.topology;
+    if uncopied(there, selection, dealt).is_empty() {
         return Ok(false);
     }
     // Beyond what the journal knows there may be a deal that an invocation stored and did not live to publish.
     *manifest = Manifest::load(run).await?;
-    let (mut newcomers, _) = topics(source).await?;
+    let mut newcomers = inventory(source, selection).await?.topics;
     let known = manifest.partitions();
     newcomers.retain(|_, topic| topic.partitions().any(|partition| !known.contains(&partition)));
     let partitions: Vec<_> = newcomers.values().flat_map(Topic::partitions).filter(|p| !known.contains(p)).collect();
@@ -54,11 +55,11 @@ async fn make_room(
     newcomers: &Topics,
     partitions: &[TopicPartition],
 ) -> Result<()> {
-    let (there, _) = topics(target).await?;
+    let there = existing(target, |topic| newcomers.contains_key(topic)).await?;
     let dealt = manifest.topics();
     let (grown, new): (Vec<_>, Vec<_>) = newcomers.values().partition(|topic| dealt.contains_key(&topic.info.name));
-    let (existing, missing): (Vec<_>, Vec<_>) = new.into_iter().partition(|t| there.contains_key(&t.info.name));
-    for topic in existing {
+    let (found, missing): (Vec<_>, Vec<_>) = new.into_iter().partition(|t| there.contains_key(&t.info.name));
+    for topic in found {
         check_own(topic, &there[&topic.info.name])?;
     }
     let mut growth = Vec::new();

@@ -1,5 +1,6 @@
 //! Access control lists: read all, create some. The codes are those of `org.apache.kafka.common.acl` and `.resource`.
 
+use std::fmt;
 use std::time::Duration;
 
 use kafka_protocol::messages::create_acls_request::AclCreation;
@@ -134,6 +135,13 @@ pub struct AclBinding {
     pub operation: AclOperation,
     /// Whether it may be done.
     pub permission: AclPermission,
+}
+
+impl fmt::Display for AclBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { resource, name, pattern, principal, host, operation, permission } = self;
+        write!(f, "{permission:?} {operation:?} on {resource:?} {name} ({pattern:?}) for {principal} from host {host}")
+    }
 }
 
 impl Cluster {

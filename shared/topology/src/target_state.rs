@@ -1,0 +1,116 @@
+//! What a migration may change on the target, as it is at one moment.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka::{AclBinding, ClientQuota, Cluster};
+use migration::{Error, Result};
+use runtime::Run;
+use serde::{Deserialize, Serialize};
+
+use crate::configs::TopicConfigs;
+use crate::inventory::{Topic, Topics, existing};
+use crate::refusal::unless_refused;
+
+/// Where the state that the migration found is in the run's store.
+const BEFORE: &str = "topology/before.json";
+
+/// How often the target is looked at until it shows every topic, and the pause in between.
+const LOOKS: u32 = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The counterparts of the source's topics, all ACLs and all client quotas of a target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetState {
+    /// Topics by name.
+    pub topics: BTreeMap<Arc<str>, TopicState>,
+    /// ACLs; none when the target has no authorizer.
+    pub acls: Option<Vec<AclBinding>>,
+    /// Client quotas; none when the target does not tell them.
+    pub quotas: Option<Vec<ClientQuota>>,
+}
+
+/// A topic of the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicState {
+    /// Number of partitions.
+    pub partitions: usize,
+    /// Most replicas of a partition.
+    pub replication_factor: usize,
+    /// Configs set on the topic itself.
+    pub configs: TopicConfigs,
+}
+
+impl From<&Topic> for TopicState {
+    fn from(topic: &Topic) -> Self {
+        Self {
+            partitions: topic.info.partitions.len(),
+            replication_factor: topic.replication_factor(),
+            configs: topic.configs.clone(),
+        }
+    }
+}
+
+impl TargetState {
+    /// Reads the state of `target`, with those of its topics that are `wanted`.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    pub async fn read(target: &Cluster, wanted: impl Fn(&Arc<str>) -> bool) -> Result<Self> {
+        let (topics, acls, quotas) =
+            tokio::join!(existing(target, wanted), target.describe_acls(), target.client_quotas());
+        Ok(Self::of(&topics?, acls?, unless_refused(quotas)?.ok()))
+    }
+
+    /// Reads the state of `target` once it shows all of `topics`: it lists a new topic behind the controller's answer.
+    ///
+    /// # Errors
+    /// Transient, naming a topic, when it does not; otherwise as [`TargetState::read`].
+    pub async fn read_with(target: &Cluster, topics: &Topics) -> Result<Self> {
+        let mut state = Self::read(target, |topic| topics.contains_key(topic)).await?;
+        for _ in 1..LOOKS {
+            if state.topics.len() == topics.len() {
+                break;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            state = Self::read(target, |topic| topics.contains_key(topic)).await?;
+        }
+        match topics.keys().find(|topic| !state.topics.contains_key(*topic)) {
+            None => Ok(state),
+            Some(missing) => {
+                Err(Error::transient("the target does not list the topic that it created").at_topic(missing))
+            }
+        }
+    }
+
+    fn of(topics: &Topics, acls: Option<Vec<AclBinding>>, quotas: Option<Vec<ClientQuota>>) -> Self {
+        let topics = topics.iter().map(|(name, topic)| (name.clone(), topic.into())).collect();
+        Self { topics, acls, quotas }
+    }
+
+    /// What the target had before the migration touched it.
+    ///
+    /// # Errors
+    /// Blocked before the topology was copied; otherwise what S3 gives.
+    pub async fn before(run: &Run<'_>) -> Result<Self> {
+        run.store.get_json(BEFORE).await
+    }
+
+    /// Whether it is on record already what the target had.
+    ///
+    /// # Errors
+    /// What S3 gives.
+    pub async fn is_on_record(run: &Run<'_>) -> Result<bool> {
+        Ok(run.store.get(BEFORE).await?.is_some())
+    }
+
+    /// Puts on record that this is what the target had. What is on record already stays.
+    ///
+    /// # Errors
+    /// What S3 gives.
+    pub async fn record(&self, run: &Run<'_>) -> Result<()> {
+        let body = serde_json::to_vec(self).map_err(|error| Error::internal(format_args!("{BEFORE}: {error}")))?;
+        run.store.put_once(BEFORE, body.into(), HashMap::new()).await.map(drop)
+    }
+}
