@@ -94,7 +94,7 @@ impl Reading {
     /// is about a value that is not in the file.
     pub(super) fn judge(&self, finding: &str) {
         let (path, message) = finding.split_once(' ').unwrap_or(("", finding));
-        let path = join(self.prefix, path);
+        let path = join(self.prefix, path.trim_end_matches(':'));
         let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
         let made_up = self.made_up.contains(&path) || self.unusable.contains(&path);
         if !made_up && !self.undecided.borrow().contains(parent) {
