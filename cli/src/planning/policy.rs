@@ -105,9 +105,11 @@ impl Names<'_> {
             Grant::ReachEvidence => allow("ReachTheEvidenceBucket", bucket(&evidence.s3_bucket).into()),
             Grant::ReadEvidence => allow("ReadTheEvidence", of_evidence().into()),
             Grant::WriteEvidence => allow("WriteTheEvidence", of_evidence().into()),
-            Grant::LookAtLock if evidence.retention.is_some() => {
-                allow("LookAtTheEvidencesLock", bucket(&evidence.s3_bucket).into())
+            Grant::LookAtLock => {
+                let buckets = [&backup.s3_bucket, &evidence.s3_bucket];
+                allow("LookAtTheBucketsLocks", buckets.map(|bucket| self.deployment.s3_arn(bucket)).into())
             }
+            Grant::ListScramSecrets => allow("ListTheScramSecrets", vec![source.cluster_arn.clone()]),
             Grant::LockEvidence if evidence.retention.is_some() => allow("LockTheEvidence", of_evidence().into()),
             Grant::EncryptBackup | Grant::DecryptBackup => self.key(grant).into_iter().collect(),
             Grant::DescribeClusters => {
@@ -119,7 +121,7 @@ impl Names<'_> {
                 if asked.is_empty() { Vec::new() } else { allow("FindTheBrokers", asked) }
             }
             Grant::FindBrokersForWebhook if cutover.producer_freeze_webhook.is_some() => self.grant(Grant::FindBrokers),
-            Grant::LookAtLock | Grant::LockEvidence | Grant::FindBrokersForWebhook => Vec::new(),
+            Grant::LockEvidence | Grant::FindBrokersForWebhook => Vec::new(),
             Grant::AnswerGates => allow("AnswerTheGates", vec![self.deployment.state_machine_arn()]),
             Grant::ReadSecrets => allow("ReadTheSecrets", self.secrets().chain(self.given_secrets()).collect()),
             Grant::StoreSecrets => allow("StoreTheSecretsOfARun", self.secrets().collect()),

@@ -130,7 +130,8 @@ async fn script(bench: &Bench, dir: &str, plan: Value) -> PathBuf {
 
 #[tokio::test]
 async fn the_script_has_no_faults_that_shellcheck_sees() {
-    let Some(bench) = Bench::new(Phase::Planned).await else { return };
+    let Some(mut bench) = Bench::new(Phase::Planned).await else { return };
+    bench.set_env("P", "pencil".to_owned());
     let Some(shellcheck) = tool("shellcheck") else {
         println!("skipped: there is no shellcheck; scripts/test installs it");
         return;
@@ -248,7 +249,8 @@ esac
 #[tokio::test]
 async fn the_script_raises_limits_and_associates_secrets() {
     use std::os::unix::fs::PermissionsExt as _;
-    let Some(bench) = Bench::new(Phase::Planned).await else { return };
+    let Some(mut bench) = Bench::new(Phase::Planned).await else { return };
+    bench.set_env("P", "pencil".to_owned());
     let Some(aws) = tool("aws") else { return };
     let id = std::process::id();
     bench.edit_config("mode: plaintext", "mode: scram-sha-512, username: a, password: '${P}'");

@@ -9,7 +9,8 @@ use aws_credential_types::Credentials;
 use kafka::auth::{MskIam, stores};
 use kafka::batch::{Codec, Record, Stamp, encode};
 use kafka::{
-    Auth, Cluster, Error, FetchOptions, FetchPosition, Isolation, NewTopic, Sasl, Settings, Tls, TopicPartition, all_ok,
+    Auth, Cluster, Error, FetchOptions, FetchPosition, Isolation, NewTopic, OffsetSpec, Sasl, Settings, Tls,
+    TopicPartition, all_ok,
 };
 use migration::ErrorKind;
 
@@ -188,7 +189,8 @@ async fn topic(cluster: &Cluster) -> TopicPartition {
     };
     all_ok(cluster.create_topics(std::slice::from_ref(&topic)).await).unwrap();
     let partition = TopicPartition::new(topic.name, 0);
-    cluster.with_retries(|| cluster.leader(&partition)).await.unwrap();
+    // Metadata names the leader before it knows that it is.
+    all_ok(cluster.list_offsets(std::slice::from_ref(&partition), OffsetSpec::Latest).await).unwrap();
     partition
 }
 

@@ -471,10 +471,7 @@ enterprise:
     fn a_pattern_that_is_none_is_refused_with_its_line() {
         let text = FULL.to_owned() + "    topology: {include: ['orders-.*', '*']}\n";
         let error = Config::from_yaml(&text, env).unwrap_err();
-        assert!(
-            error.message.contains("\"*\" is not a regular expression") && error.message.contains("line 17"),
-            "{error}"
-        );
+        assert!(error.message.starts_with("17:39: topology.include[1]: \"*\" is not a regular expression"), "{error}");
     }
 
     #[test]

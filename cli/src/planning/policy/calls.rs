@@ -22,7 +22,7 @@ pub(super) enum Grant {
     ReadEvidence,
     /// New objects of the evidence.
     WriteEvidence,
-    /// Whether the evidence bucket has Object Lock, when something is to be kept.
+    /// Whether objects of both buckets are locked, and keep their versions.
     LookAtLock,
     /// Retention of objects of the evidence, when something is to be kept.
     LockEvidence,
@@ -32,6 +32,8 @@ pub(super) enum Grant {
     DecryptBackup,
     /// What the MSK API says of both clusters.
     DescribeClusters,
+    /// Which secrets of SCRAM users the source knows.
+    ListScramSecrets,
     /// Bootstrap servers of clusters for which the configuration names none.
     FindBrokers,
     /// The same, when there is a webhook to tell them to.
@@ -56,7 +58,8 @@ impl Grant {
             Self::ReachBackup | Self::ReachEvidence => &["s3:ListBucket"],
             Self::ReadBackup | Self::ReadEvidence => &["s3:GetObject"],
             Self::WriteBackup | Self::WriteEvidence => &["s3:PutObject"],
-            Self::LookAtLock => &["s3:GetBucketObjectLockConfiguration"],
+            Self::LookAtLock => &["s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning"],
+            Self::ListScramSecrets => &["kafka:ListScramSecrets"],
             Self::LockEvidence => &["s3:PutObjectRetention"],
             Self::EncryptBackup => &["kms:GenerateDataKey", "kms:Decrypt"],
             Self::DecryptBackup => &["kms:Decrypt"],
@@ -110,6 +113,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::ReadJournal,
             Grant::WriteJournal,
             Grant::ReachBackup,
+            Grant::ReadBackup,
             Grant::WriteBackup,
             Grant::EncryptBackup,
             Grant::ReachEvidence,
@@ -121,15 +125,19 @@ pub(super) const FUNCTIONS: [Function; 8] = [
         source: &[
             "kafka-cluster:Connect",
             "kafka-cluster:DescribeCluster",
+            "kafka-cluster:DescribeClusterDynamicConfiguration",
             "kafka-cluster:DescribeTopic",
             "kafka-cluster:DescribeTopicDynamicConfiguration",
             "kafka-cluster:ReadData",
             "kafka-cluster:DescribeGroup",
+            "kafka-cluster:DescribeTransactionalId",
         ],
+        // It asks whether topics would be created, and creates none.
         target: &[
             "kafka-cluster:Connect",
             "kafka-cluster:DescribeCluster",
             "kafka-cluster:DescribeClusterDynamicConfiguration",
+            "kafka-cluster:CreateTopic",
             "kafka-cluster:DescribeTopic",
             "kafka-cluster:DescribeGroup",
         ],
@@ -137,16 +145,28 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     Function {
         name: "topology-copy",
         network: true,
-        grants: COPYING,
+        grants: &[
+            Grant::ReadJournal,
+            Grant::WriteJournal,
+            Grant::ReachBackup,
+            Grant::ReadBackup,
+            Grant::WriteBackup,
+            Grant::EncryptBackup,
+            Grant::FindBrokers,
+            Grant::ReadSecrets,
+            Grant::ListScramSecrets,
+        ],
         source: &[
             "kafka-cluster:Connect",
             "kafka-cluster:DescribeCluster",
+            "kafka-cluster:DescribeClusterDynamicConfiguration",
             "kafka-cluster:DescribeTopic",
             "kafka-cluster:DescribeTopicDynamicConfiguration",
         ],
         target: &[
             "kafka-cluster:Connect",
             "kafka-cluster:DescribeCluster",
+            "kafka-cluster:DescribeClusterDynamicConfiguration",
             "kafka-cluster:AlterCluster",
             "kafka-cluster:WriteDataIdempotently",
             "kafka-cluster:CreateTopic",
@@ -216,6 +236,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
         // The one that writes to the source: a sentinel in each partition.
         source: &[
             "kafka-cluster:Connect",
+            "kafka-cluster:DescribeCluster",
             "kafka-cluster:DescribeClusterDynamicConfiguration",
             "kafka-cluster:DescribeTopic",
             "kafka-cluster:DescribeTopicDynamicConfiguration",
@@ -226,6 +247,10 @@ pub(super) const FUNCTIONS: [Function; 8] = [
         ],
         target: &[
             "kafka-cluster:Connect",
+            "kafka-cluster:DescribeCluster",
+            "kafka-cluster:AlterCluster",
+            "kafka-cluster:DescribeClusterDynamicConfiguration",
+            "kafka-cluster:AlterClusterDynamicConfiguration",
             "kafka-cluster:DescribeTopic",
             "kafka-cluster:DescribeTopicDynamicConfiguration",
             "kafka-cluster:AlterTopicDynamicConfiguration",

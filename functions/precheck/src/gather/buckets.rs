@@ -101,9 +101,10 @@ async fn lock(s3: &Client, bucket: &str) -> Result<Option<Lock>> {
 }
 
 fn default_lock(retention: &DefaultRetention) -> Option<DefaultLock> {
-    let years = retention.years.map(|years| i64::from(years) * 365);
-    let days = years.or_else(|| retention.days.map(i64::from))?;
-    Some(DefaultLock { days, compliance: retention.mode == Some(ObjectLockRetentionMode::Compliance) })
+    // S3 gives one of them; what stands in for it gives the other as 0.
+    let days = i64::from(retention.years.unwrap_or(0)) * 365 + i64::from(retention.days.unwrap_or(0));
+    let compliance = retention.mode == Some(ObjectLockRetentionMode::Compliance);
+    (days > 0).then_some(DefaultLock { days, compliance })
 }
 
 #[cfg(test)]

@@ -47,10 +47,9 @@ fn iam(facts: &Facts) -> Option<Finding> {
     (facts.config.target.auth.mode == AuthMode::Iam).then(|| {
         finding("I01", "target")
             .found("the target signs clients in with IAM, which Kafka ACLs do not apply to")
-            .because("access is given by IAM policies there, which nothing here creates")
+            .because("access is given by IAM policies there, which a migration writes and does not create")
             .fix(
-                "attach policies with the kafka-cluster: actions that correspond to the source's ACLs, before clients are \
-                 switched",
+                "attach the policies that `msk-kraft access-map` prints once topology copy is done, before clients are switched",
             )
     })
 }
