@@ -125,8 +125,10 @@ async fn fetch(
 async fn produce(target: Cluster, mut rounds: mpsc::Receiver<Vec<Stamped>>) -> anyhow::Result<()> {
     let mut queue = Queue::default();
     let mut in_flight = FuturesOrdered::new();
+    // The first request is alone: while its connection is opened, those behind it might pass it.
+    let mut window = 1;
     loop {
-        while in_flight.len() < WINDOW {
+        while in_flight.len() < window {
             let request = queue.next_request();
             if request.is_empty() {
                 break;
@@ -134,7 +136,10 @@ async fn produce(target: Cluster, mut rounds: mpsc::Receiver<Vec<Stamped>>) -> a
             in_flight.push_back(send(&target, request));
         }
         tokio::select! {
-            Some(answer) = in_flight.next() => answer?,
+            Some(answer) = in_flight.next() => {
+                answer?;
+                window = WINDOW;
+            }
             round = rounds.recv(), if queue.bytes < QUEUE_BYTES => match round {
                 Some(round) => queue.add(round),
                 None => anyhow::bail!("the fetching side ended"),
