@@ -52,7 +52,6 @@ async fn measured(rehearsal: &Rehearsal, verb: &str, flags: &[&str]) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "creates 10,000 partitions on one broker, which takes minutes: make test-scale"]
 async fn two_thousand_topics_are_prechecked_and_planned() {
     let name = "e2e-scale".to_owned();
     let options = Options { name, discard: true, broker_heap_mib: 1536, ..Options::default() };
