@@ -66,10 +66,11 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Number of brokers: those alive, or those the MSK API knows when none can be reached.
+    /// Number of brokers that MSK or the cluster itself knows; one that is down for the moment counts where MSK tells.
     pub(crate) fn brokers(&self) -> Option<usize> {
-        let described = || self.described.as_ref().ok()?.brokers;
-        self.reached.as_ref().ok().map(|reached| reached.brokers.len()).or_else(described)
+        let described = self.described.as_ref().ok().and_then(|described| described.brokers);
+        let reached = self.reached.as_ref().ok().map(|reached| reached.brokers.len());
+        described.max(reached)
     }
 
     /// Version of the cluster's settings for a command, or a placeholder for it.

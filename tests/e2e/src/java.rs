@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::Value;
 use stack::process::{Process, Spec};
-use stack::{Side, Stack};
+use stack::progress::Progress;
+use stack::{Side, Stack, setup};
 use tokio::process::Command;
 
 const PACKAGE: &str = "io.mskkraft.rehearsal";
 
-/// The Kafka version whose jars the programs are compiled and run with; older ones lack what they use.
-const WRITTEN_FOR: &str = "3.9.1";
+/// The Kafka version whose jars the programs are compiled and run with, whatever the clusters are: clients older than 3.x
+/// lack what the programs use, those of 4.x do not talk to old brokers (KIP-896).
+const WRITTEN_FOR: &str = setup::DEFAULT_VERSION;
 
 /// A way to run the programs against one stack.
 #[derive(Debug, Clone)]
@@ -28,12 +30,10 @@ impl Java {
     /// Compiles the programs when their sources are not those of the last time.
     ///
     /// # Errors
-    /// With the compiler's output when it does not compile.
+    /// When the jars cannot be fetched; with the compiler's output when it does not compile.
     pub async fn ready(stack: &Stack) -> anyhow::Result<Self> {
-        let sides = [Side::Source, Side::Target];
-        let side = sides.into_iter().find(|side| stack.cluster(*side).version() == WRITTEN_FOR);
-        let side = side.with_context(|| format!("the programs need the jars of Kafka {WRITTEN_FOR} on one side"))?;
-        let libs = stack.java_classpath(side);
+        setup::ensure(&[WRITTEN_FOR], &Progress::new(true)).await?;
+        let libs = setup::kafka_classpath(WRITTEN_FOR);
         let classes = stack::java::compile("rehearsal", &libs).await?;
         Ok(Self {
             classpath: format!("{}:{libs}", classes.display()),

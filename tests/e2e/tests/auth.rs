@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
-use e2e::{Rehearsal, config};
+use e2e::{Cli, Rehearsal, config};
 use stack::{Certificates, Listener, Options, REGION, SCRAM_PASSWORD, SCRAM_USER, STORE_PASSWORD, Side, Stack};
 
 /// Topics with headers, compression and transactions, that are small.
@@ -119,7 +119,8 @@ fn yaml(stack: &Stack, source: &str, target: &str) -> String {
 }
 
 /// Migrates as `yaml` says and judges the result. `sealed` are the sides for which the run has a secret meanwhile.
-async fn migrate(rehearsal: Rehearsal, id: &str, yaml: &str, sealed: &[&str], kept: &[&str]) {
+/// Returns the CLI for asking about it.
+async fn migrate(rehearsal: &Rehearsal, id: &str, yaml: &str, sealed: &[&str], kept: &[&str]) -> Cli {
     let path = config::write(&rehearsal.dir, "signed-in.yaml", yaml).unwrap();
     let cli = rehearsal.cli.clone().with(&path, id);
     let cli = cli.with_env("KAFKA_PASSWORD", SCRAM_PASSWORD).with_env("STORE_PASSWORD", STORE_PASSWORD);
@@ -144,7 +145,7 @@ async fn migrate(rehearsal: Rehearsal, id: &str, yaml: &str, sealed: &[&str], ke
     let text = bundle.to_string();
     assert!(!text.contains(SCRAM_PASSWORD) && !text.contains(STORE_PASSWORD), "the evidence holds a password");
     assert_eq!(text.matches("run_secret_arn").count(), sealed.len());
-    rehearsal.stack.stop().await.unwrap();
+    cli
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +153,8 @@ async fn from_scram_to_client_certificates() {
     let rehearsal = Rehearsal::start(options("e2e-auth-1", "2.8.2", "3.9.1"), "unused").await.unwrap();
     let certificates = rehearsal.stack.certificates().unwrap();
     let yaml = yaml(&rehearsal.stack, &scram_by_variable(certificates), &mtls_pkcs12(certificates));
-    migrate(rehearsal, "scram-to-mtls", &yaml, &["source", "target"], &[]).await;
+    migrate(&rehearsal, "scram-to-mtls", &yaml, &["source", "target"], &[]).await;
+    rehearsal.stack.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +163,8 @@ async fn from_client_certificates_to_scram() {
     std::fs::create_dir_all(&rehearsal.dir).unwrap();
     let jks = mtls_jks(rehearsal.stack.certificates().unwrap(), &rehearsal.dir);
     let yaml = yaml(&rehearsal.stack, &jks, &scram_by_secret(&rehearsal.stack).await);
-    migrate(rehearsal, "mtls-to-scram", &yaml, &["source", "target"], &["AmazonMSK_migrator"]).await;
+    migrate(&rehearsal, "mtls-to-scram", &yaml, &["source", "target"], &["AmazonMSK_migrator"]).await;
+    rehearsal.stack.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,15 +172,39 @@ async fn from_iam_to_tls() {
     let rehearsal = Rehearsal::start(options("e2e-auth-3", "3.9.1", "4.3.1"), "unused").await.unwrap();
     let certificates = rehearsal.stack.certificates().unwrap();
     let yaml = yaml(&rehearsal.stack, &iam(certificates), &tls(certificates));
-    migrate(rehearsal, "iam-to-tls", &yaml, &["source", "target"], &[]).await;
+    migrate(&rehearsal, "iam-to-tls", &yaml, &["source", "target"], &[]).await;
+    rehearsal.stack.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_tls_to_iam() {
-    let rehearsal = Rehearsal::start(options("e2e-auth-4", "2.8.2", "3.9.1"), "unused").await.unwrap();
+    let rehearsal = Rehearsal::start(options("e2e-auth-4", "2.8.2", "4.3.1"), "unused").await.unwrap();
     let certificates = rehearsal.stack.certificates().unwrap();
     let yaml = yaml(&rehearsal.stack, &tls(certificates), &iam(certificates));
-    migrate(rehearsal, "tls-to-iam", &yaml, &["source", "target"], &[]).await;
+    let cli = migrate(&rehearsal, "tls-to-iam", &yaml, &["source", "target"], &[]).await;
+    the_access_map_says_what_the_acls_say(&cli).await;
+    rehearsal.stack.stop().await.unwrap();
+}
+
+/// MSK does not apply ACLs to clients that sign in with IAM, so each principal of the source gets policies.
+async fn the_access_map_says_what_the_acls_say(cli: &Cli) {
+    let map = cli.run("access-map", &[]).await.unwrap().ok().unwrap().json().unwrap();
+    let policies = |principal: &str| {
+        let principals = map["principals"].as_array().unwrap();
+        let access = principals.iter().find(|access| access["principal"] == principal);
+        access.unwrap_or_else(|| panic!("nothing for {principal}: {map:#}"))["policies"].to_string()
+    };
+    let arn = stack::TARGET_ARN.replacen(":cluster/", ":topic/", 1);
+    let reads = policies("User:auditor");
+    assert!(reads.contains("kafka-cluster:ReadData") && reads.contains(&format!("{arn}/*")), "{reads}");
+    let refused = policies("User:intern");
+    assert!(refused.contains(r#""Effect":"Deny""#) && refused.contains(&format!("{arn}/orders")), "{refused}");
+
+    let alone = cli.run("access-map", &["--principal", "User:intern"]).await.unwrap().ok().unwrap().json().unwrap();
+    assert_eq!(alone["principals"].as_array().unwrap().len(), 1, "{alone:#}");
+    let unknown = cli.run("access-map", &["--principal", "User:nobody"]).await.unwrap();
+    assert_eq!(unknown.code, 1);
+    assert!(unknown.stderr.contains("no ACL is for User:nobody"), "{unknown:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

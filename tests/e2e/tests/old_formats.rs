@@ -1,4 +1,4 @@
-//! Records in formats before Kafka 0.11 arrive like any other.
+//! Records in formats before Kafka 0.11 arrive like any other, from the oldest source on the newest target.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,6 +14,7 @@ async fn records_of_every_format_and_codec_arrive_equal() {
     let options = Options {
         name: "e2e-old-formats".to_owned(),
         source_version: "2.8.2".to_owned(),
+        target_version: "4.3.1".to_owned(),
         discard: true,
         quiet: true,
         ..Options::default()

@@ -12,7 +12,7 @@ use kafka::{
     AclBinding, AclOperation, AclPermission, AclResource, Cluster, ConfigChange, ConfigOp, NewTopic, PatternType,
     QuotaChange, QuotaEntity, Settings, TopicPartition, all_ok,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use stack::{EVIDENCE_BUCKET, Options, SEGMENTS_BUCKET, Side};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -261,8 +261,27 @@ async fn configurations(scene: &Scene, good: &str) {
     report.has("W02", "the source is in eu-west-1, the target in us-east-1").has("W13", "B02 and I02");
     report.only(&["W02", "W13"]).is_sound();
 
+    clusters(scene, good).await;
     keys(scene, good, &s3).await;
     locks_and_regions(scene, good, &s3).await;
+}
+
+/// What the MSK API alone tells of the clusters.
+async fn clusters(scene: &Scene, good: &str) {
+    let stack = &scene.rehearsal.stack;
+    let serverless = json!({"clusterType": "SERVERLESS", "provisioned": null, "serverless": {"vpcConfigs": []}});
+    stack.describe_with(Side::Source, serverless);
+    scene.precheck("serverless", good).await.has("B02", "local-zk is MSK Serverless").is_sound();
+    let zones = json!({"provisioned": {"brokerNodeGroupInfo": {"clientSubnets": ["a", "b", "c"]}}});
+    stack.describe_with(Side::Source, zones);
+    scene.precheck("in-place", good).await.has("I02", "local-zk (Kafka 3.9.x").only(&["I02"]).is_sound();
+    stack.describe_with(Side::Source, json!({}));
+
+    let old = json!({"provisioned": {"currentBrokerSoftwareInfo": {"kafkaVersion": "3.6.0.kraft"}}});
+    stack.describe_with(Side::Target, old);
+    scene.precheck("old", good).await.has("B06", "runs Kafka 3.6.0.kraft").only(&["B06"]).is_sound();
+    stack.describe_with(Side::Target, json!({}));
+    scene.precheck("as-it-is", good).await.only(&[]).is_sound();
 }
 
 /// The key that S3 really uses, as a probe shows it.

@@ -6,7 +6,13 @@ use std::collections::BTreeMap;
 
 use e2e::Rehearsal;
 use kafka::{Cluster, NewTopic, Settings, all_ok};
+use serde_json::json;
 use stack::{Options, Side};
+
+async fn create(cluster: &Cluster, name: &str, partitions: i32, replication_factor: i16) {
+    let topic = NewTopic { name: name.into(), partitions, replication_factor, configs: BTreeMap::new() };
+    all_ok(cluster.create_topics(&[topic]).await).unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_down_costs_no_replica() {
@@ -20,11 +26,12 @@ async fn a_broker_that_is_down_costs_no_replica() {
     };
     let rehearsal = Rehearsal::start(options, "replicas").await.unwrap();
     let source = Cluster::connect(Settings::parse(&rehearsal.stack.source_bootstrap())).await.unwrap();
-    let topic = NewTopic { name: "orders".into(), partitions: 4, replication_factor: 3, configs: BTreeMap::new() };
-    all_ok(source.create_topics(&[topic]).await).unwrap();
+    create(&source, "orders", 4, 3).await;
+    create(&source, "alone", 3, 1).await;
 
     let target = rehearsal.stack.cluster(Side::Target);
     target.stop_broker(3).await.unwrap();
+    brokers_that_are_missing_are_found(&rehearsal).await;
     rehearsal.cli.run("execute", &[]).await.unwrap().ok().unwrap();
     let cluster = Cluster::connect(Settings::parse(&rehearsal.stack.target_bootstrap())).await.unwrap();
     assert_eq!(cluster.brokers().await.unwrap().len(), 2, "the broker is still down");
@@ -33,4 +40,23 @@ async fn a_broker_that_is_down_costs_no_replica() {
     let replicas: Vec<_> = orders.partitions.iter().map(|partition| partition.replicas.len()).collect();
     assert_eq!(replicas, [3; 4]);
     rehearsal.stack.stop().await.unwrap();
+}
+
+/// Precheck tells a broker that is down from one that was never there, and names a partition that only such a broker has.
+async fn brokers_that_are_missing_are_found(rehearsal: &Rehearsal) {
+    let stack = &rehearsal.stack;
+    assert_eq!(codes(rehearsal).await, ["W10"]);
+    stack.describe_with(Side::Target, json!({"provisioned": {"numberOfBrokerNodes": 2}}));
+    assert_eq!(codes(rehearsal).await, ["W01", "W10", "W12"]);
+    stack.describe_with(Side::Target, json!({}));
+
+    stack.cluster(Side::Source).stop_broker(3).await.unwrap();
+    assert_eq!(codes(rehearsal).await, ["B16", "W10"]);
+    stack.cluster(Side::Source).restart_broker(3).await.unwrap();
+}
+
+async fn codes(rehearsal: &Rehearsal) -> Vec<String> {
+    let report = rehearsal.cli.ask("precheck", &["--output", "json"]).await.unwrap().json().unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
 }

@@ -9,7 +9,8 @@ use std::time::Instant;
 use e2e::{Output, Rehearsal};
 use kafka::{Cluster, NewTopic, Settings, all_ok};
 use procfs::process::Process;
-use stack::Options;
+use serde_json::json;
+use stack::{Options, Side};
 
 const TOPICS: usize = 2_000;
 const PARTITIONS: i32 = 5;
@@ -65,6 +66,12 @@ async fn two_thousand_topics_are_prechecked_and_planned() {
     // The local target is one kafka.m5.large by name, which is not made for 10,000 partitions.
     assert_eq!(codes, ["W07", "W19"], "{report:#}");
     assert!(report["findings"][0]["message"].as_str().unwrap().contains("200 topics of the source"), "{report:#}");
+
+    let express = json!({"provisioned": {"brokerNodeGroupInfo": {"instanceType": "express.m7g.large"}}});
+    rehearsal.stack.describe_with(Side::Target, express);
+    let report = measured(&rehearsal, "precheck", &["--output", "json"]).await.json().unwrap();
+    assert_eq!(report["findings"][0]["code"], "B20", "{report:#}");
+    rehearsal.stack.describe_with(Side::Target, json!({}));
 
     let plan = measured(&rehearsal, "plan", &["--format", "json"]).await.ok().unwrap().json().unwrap();
     assert_eq!(plan["topics"].as_array().unwrap().len(), TOPICS);

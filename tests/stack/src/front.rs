@@ -5,8 +5,6 @@ mod msk;
 mod proxy;
 mod trouble;
 
-use std::sync::Arc;
-
 use axum::{
     Router,
     extract::{Path, State},
@@ -15,7 +13,7 @@ use axum::{
 use tokio::net::TcpListener;
 
 pub(crate) use lambda::{LambdaOptions, Lambdas};
-pub(crate) use msk::MskCluster;
+pub(crate) use msk::{Msk, MskCluster};
 pub use msk::{SOURCE_ARN, TARGET_ARN};
 pub(crate) use proxy::Requests;
 pub(crate) use trouble::Troubles;
@@ -27,7 +25,7 @@ pub(crate) struct Front {
     /// The Lambda functions.
     pub lambdas: Lambdas,
     /// The two clusters as MSK shows them.
-    pub clusters: Arc<Vec<MskCluster>>,
+    pub msk: Msk,
     /// moto.
     pub moto: proxy::Upstream,
     /// What stands for S3 in moto's place.
@@ -40,10 +38,10 @@ pub(crate) struct Front {
 
 impl Front {
     /// A front before a moto on `moto_port`, and before another S3 on `s3_port` if there is one.
-    pub(crate) fn new(lambdas: Lambdas, clusters: Vec<MskCluster>, moto_port: u16, s3_port: Option<u16>) -> Self {
+    pub(crate) fn new(lambdas: Lambdas, clusters: [MskCluster; 2], moto_port: u16, s3_port: Option<u16>) -> Self {
         Self {
             lambdas,
-            clusters: Arc::new(clusters),
+            msk: Msk::new(clusters),
             moto: proxy::Upstream::new(moto_port),
             s3: s3_port.map(proxy::Upstream::new),
             requests: Requests::default(),

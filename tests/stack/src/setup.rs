@@ -62,6 +62,11 @@ pub fn kafka_lib(version: &str) -> PathBuf {
     kafka::lib(version)
 }
 
+/// The class path with the jars of a Kafka version.
+pub fn kafka_classpath(version: &str) -> String {
+    format!("{}/*", kafka_lib(version).display())
+}
+
 fn ensure_blocking(versions: &[String], progress: &Progress) -> anyhow::Result<Tools> {
     let all_there = python::is_there()? && versions.iter().all(|version| kafka::is_there(version));
     let java = tools::check(!all_there)?;

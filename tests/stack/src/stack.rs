@@ -13,7 +13,7 @@ use crate::{
     aws,
     certificates::Certificates,
     deploy,
-    front::{AwsTrouble, Front, LambdaOptions, Lambdas, MskCluster, Requests, SOURCE_ARN, TARGET_ARN, Troubles},
+    front::{AwsTrouble, Front, LambdaOptions, Lambdas, Msk, MskCluster, Requests, SOURCE_ARN, TARGET_ARN, Troubles},
     http, java,
     kafka::{AuthFiles, Cluster, ClusterSpec, Listener, Side},
     layout::Layout,
@@ -42,6 +42,7 @@ pub struct Stack {
     target: Arc<Cluster>,
     lambdas: Lambdas,
     troubles: Troubles,
+    msk: Msk,
     webhook: Webhook,
     requests: Requests,
     front_port: u16,
@@ -176,6 +177,12 @@ impl Stack {
         self.troubles.set(trouble);
     }
 
+    /// Has the MSK API describe a side as another cluster: `instead` is merged into its `clusterInfo` (RFC 7386), in place
+    /// of what was merged before.
+    pub fn describe_with(&self, side: Side, instead: Value) {
+        self.msk.describe_with(side, instead);
+    }
+
     /// How many calls of AWS were hit by trouble since the start.
     pub fn troubled_calls(&self) -> u64 {
         self.troubles.hit()
@@ -259,9 +266,9 @@ impl Stack {
         ports.save(&layout.ports())?;
         let webhook = Webhook::new(&layout.webhook(), options.freeze_ack_limit)?;
         let lambdas = Lambdas::new(lambda_options(&options, &layout, runtime_port, front_port))?;
-        let clusters = vec![as_msk(&source), as_msk(&target)];
+        let clusters = [as_msk(&source), as_msk(&target)];
         let front = Front::new(lambdas.clone(), clusters, moto_port, options.s3_port);
-        let (requests, troubles) = (front.requests.clone(), front.troubles.clone());
+        let (requests, troubles, msk) = (front.requests.clone(), front.troubles.clone(), front.msk.clone());
         let tasks = vec![
             tokio::spawn(front.serve(TcpListener::bind(("127.0.0.1", front_port)).await?)),
             tokio::spawn(webhook.clone().serve(TcpListener::bind(("127.0.0.1", webhook_port)).await?)),
@@ -274,6 +281,7 @@ impl Stack {
             target,
             lambdas,
             troubles,
+            msk,
             webhook,
             requests,
             front_port,

@@ -338,7 +338,10 @@ mod tests {
     #[test]
     fn w01_fewer_brokers() {
         let mut facts = facts();
+        // One of three is down.
         sample::target(&mut facts).brokers = vec![1, 2];
+        assert!(judge(&facts).is_empty());
+        facts.target.described.as_mut().unwrap().brokers = Some(2);
         let finding = one(judge(&facts), "W01");
         assert!(finding.fix.contains("--current-version K1 --target-number-of-broker-nodes 3"), "{}", finding.fix);
         sample::target(&mut facts).brokers = vec![1, 2, 3, 4];

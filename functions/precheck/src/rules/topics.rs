@@ -318,13 +318,16 @@ mod tests {
     #[test]
     fn w12_more_replicas_than_brokers() {
         let mut facts = facts();
+        // A broker that MSK knows and that is down for the moment gets its replicas none the less.
         sample::target(&mut facts).brokers = vec![1, 2];
+        assert!(judge(&facts).is_empty());
+        facts.target.described.as_mut().unwrap().brokers = Some(2);
         let finding = one(judge(&facts), "W12");
         assert!(finding.message.ends_with("orders (3)"), "{}", finding.message);
         assert_eq!(finding.cause, "they are created on the target with 2 replicas");
         // The API's count stands in for brokers that cannot be reached.
         facts.target.reached = Err(migration::Error::transient("down"));
-        assert!(judge(&facts).is_empty());
+        one(judge(&facts), "W12");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The read-only MSK calls a migration makes, for the two local clusters.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -42,6 +44,35 @@ pub(crate) struct MskCluster {
     pub zookeeper: Option<String>,
     /// Number of brokers.
     pub brokers: usize,
+}
+
+/// The clusters that the MSK API knows.
+#[derive(Debug, Clone)]
+pub(crate) struct Msk(Arc<Vec<(MskCluster, Mutex<Value>)>>);
+
+impl Msk {
+    pub(crate) fn new(clusters: [MskCluster; 2]) -> Self {
+        Self(Arc::new(clusters.map(|cluster| (cluster, Mutex::new(json!({})))).into()))
+    }
+
+    /// From now on a side is described with `instead` merged into its `clusterInfo` (RFC 7386), in place of what was merged
+    /// before.
+    pub(crate) fn describe_with(&self, side: Side, instead: Value) {
+        for (_, merged) in self.0.iter().filter(|(cluster, _)| cluster.side == side) {
+            *merged.lock().unwrap_or_else(PoisonError::into_inner) = instead.clone();
+        }
+    }
+
+    fn described(&self, arn: &str) -> Option<Value> {
+        let (cluster, merged) = self.0.iter().find(|(cluster, _)| cluster.arn == arn)?;
+        let mut described = cluster.describe();
+        json_patch::merge(&mut described["clusterInfo"], &merged.lock().unwrap_or_else(PoisonError::into_inner));
+        Some(described)
+    }
+
+    fn of(&self, arn: &str) -> Option<&MskCluster> {
+        self.0.iter().map(|(cluster, _)| cluster).find(|cluster| cluster.arn == arn)
+    }
 }
 
 impl MskCluster {
@@ -139,21 +170,21 @@ impl MskCluster {
 }
 
 pub(super) async fn describe_cluster_v2(State(front): FrontState, Path(arn): ArnPath) -> Response {
-    answer(&front.clusters, &arn, MskCluster::describe)
+    answer(front.msk.described(&arn))
 }
 
 pub(super) async fn bootstrap_brokers(State(front): FrontState, Path(arn): ArnPath) -> Response {
-    answer(&front.clusters, &arn, MskCluster::bootstrap_brokers)
+    answer(front.msk.of(&arn).map(MskCluster::bootstrap_brokers))
 }
 
 pub(super) async fn nodes(State(front): FrontState, Path(arn): ArnPath) -> Response {
-    answer(&front.clusters, &arn, MskCluster::nodes)
+    answer(front.msk.of(&arn).map(MskCluster::nodes))
 }
 
-fn answer(clusters: &[MskCluster], arn: &str, body: impl Fn(&MskCluster) -> Value) -> Response {
+fn answer(body: Option<Value>) -> Response {
     let id = [("x-amzn-requestid", request_id())];
-    match clusters.iter().find(|cluster| cluster.arn == arn) {
-        Some(cluster) => (id, Json(body(cluster))).into_response(),
+    match body {
+        Some(body) => (id, Json(body)).into_response(),
         None => {
             let kind = [("x-amzn-errortype", "NotFoundException")];
             let body = json!({"invalidParameter": "clusterArn", "message": "One or more of the parameters are not valid. Cluster not found."});
@@ -190,6 +221,19 @@ mod tests {
         ] {
             assert_eq!(cluster(side, version).msk_version(), name);
         }
+    }
+
+    #[test]
+    fn a_cluster_can_be_described_as_another() {
+        let msk = Msk::new([cluster(Side::Source, "3.9.1"), cluster(Side::Target, "4.3.1")]);
+        msk.describe_with(Side::Source, json!({"state": "HEALING", "provisioned": {"storageMode": null}}));
+        let described = msk.described(SOURCE_ARN).unwrap();
+        let info = &described["clusterInfo"];
+        assert_eq!((&info["state"], &info["provisioned"]["storageMode"]), (&json!("HEALING"), &Value::Null));
+        assert_eq!(info["provisioned"]["numberOfBrokerNodes"], 2);
+        msk.describe_with(Side::Source, json!({}));
+        assert_eq!(msk.described(SOURCE_ARN).unwrap()["clusterInfo"]["state"], "ACTIVE");
+        assert_eq!(msk.described("arn"), None);
     }
 
     #[test]

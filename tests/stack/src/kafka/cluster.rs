@@ -199,7 +199,7 @@ impl Cluster {
 
     /// The class path of this version's jars, as `java -cp` takes it.
     pub fn classpath(&self) -> String {
-        format!("{}/*", setup::kafka_lib(&self.spec.version).display())
+        setup::kafka_classpath(&self.spec.version)
     }
 
     /// Runs one of Kafka's tools against this cluster; see [`main_class`] for the names.
