@@ -89,9 +89,7 @@ fn target_cluster(facts: &Facts) -> Vec<Need> {
     let acls = leaving.and_then(|leaving| leaving.acls.as_ref().ok()?.as_ref());
     let own = acls.is_some_and(|acls| acls.iter().any(|acl| !topology::acls::is_internal(acl)));
     let acls = own.then_some(need(Phase::TopologyCopy, AclOperation::Alter, "creates ACLs"));
-    let limited = leaving.is_some_and(|leaving| leaving.quotas.as_ref().is_ok_and(|quotas| !quotas.is_empty()));
-    let quotas = limited.then_some(need(Phase::TopologyCopy, AclOperation::AlterConfigs, "sets client quotas"));
-    acls.into_iter().chain(quotas).collect()
+    acls.into_iter().collect()
 }
 
 /// What is lacking: which phase, what it lacks on what.
@@ -176,7 +174,7 @@ mod tests {
     use super::*;
     use crate::facts::Topic;
     use crate::sample::{self, codes, facts, one};
-    use kafka::{ClientQuota, Operations, Place, QuotaEntity};
+    use kafka::{Operations, Place};
 
     #[test]
     fn nothing_is_wrong_with_the_sample() {
@@ -242,17 +240,6 @@ mod tests {
         assert!(judge(&facts).is_empty());
         sample::leaving(&mut facts).acls = Ok(Some(vec![sample::acl("User:alice", "orders")]));
         assert!(one(judge(&facts), "B18").message.contains("topology_copy needs Alter on the cluster (creates ACLs)"));
-    }
-
-    #[test]
-    fn b18_quotas_are_set_only_where_the_source_has_some() {
-        let mut facts = facts();
-        sample::arriving(&mut facts).permitted.cluster = Ok(Some(Operations::of(&[AclOperation::Alter])));
-        assert!(judge(&facts).is_empty());
-        let entity = QuotaEntity([("user".to_owned(), None)].into());
-        sample::leaving(&mut facts).quotas = Ok(vec![ClientQuota { entity, limits: [].into() }]);
-        let message = one(judge(&facts), "B18").message;
-        assert!(message.contains("topology_copy needs AlterConfigs on the cluster (sets client quotas)"), "{message}");
     }
 
     #[test]
