@@ -19,6 +19,7 @@ use crate::client::{Side, ask};
 use crate::faults::{Breaks, Fate};
 use crate::link::Link;
 use crate::target::Appended;
+use crate::wire::Batch;
 use crate::world::{Shared, World, name};
 
 /// Brokers of each cluster.
@@ -66,6 +67,9 @@ impl<const SOURCE: bool> Side<SOURCE> {
         };
         let answer = ask(&self.world, effect).await.unwrap_or_else(|| Err(closed(asked)));
         self.note(partition, &answer);
+        if let (false, OffsetSpec::Latest, Ok(end)) = (SOURCE, spec, &answer) {
+            self.world.lock().knowledge.told(self.number, partition, *end);
+        }
         answer
     }
 
@@ -242,8 +246,11 @@ impl Target for Side<false> {
     ) -> Each<TopicPartition, Produced> {
         let mut by_leader: BTreeMap<usize, Vec<(usize, Bytes)>> = BTreeMap::new();
         for (partition, bytes) in batches {
-            let partition = index(partition);
-            by_leader.entry(self.leader(partition)).or_default().push((partition, bytes.concat()));
+            let (partition, bytes) = (index(partition), bytes.concat());
+            if let Ok(batch) = Batch::decode(&bytes) {
+                self.world.lock().knowledge.sends(self.number, partition, &batch);
+            }
+            by_leader.entry(self.leader(partition)).or_default().push((partition, bytes));
         }
         let asked = by_leader.into_iter().map(|(broker, group)| self.produce_at(broker, group, timeout));
         let mut answers: BTreeMap<usize, Answer<Produced>> = join_all(asked).await.into_iter().flatten().collect();
@@ -334,7 +341,9 @@ impl Request {
             sleep(later).await;
             self.world.lock().saw("late batch");
         }
-        let appended: Vec<_> = self.group.iter().map(|(partition, bytes)| self.append(*partition, bytes)).collect();
+        let late = link.is_broken();
+        let append = |(partition, bytes): &(usize, Bytes)| self.append(*partition, bytes, late);
+        let appended: Vec<_> = self.group.iter().map(append).collect();
         if self.fate.breaks == Some(Breaks::AfterEffect) {
             link.break_now();
             return;
@@ -349,10 +358,18 @@ impl Request {
         let _ = answer.send(answers);
     }
 
-    fn append(&self, partition: usize, bytes: &Bytes) -> (usize, Answer<(Appended, u32)>) {
+    fn append(&self, partition: usize, bytes: &Bytes, late: bool) -> (usize, Answer<(Appended, u32)>) {
         let world = &mut *self.world.lock();
         let number = self.number;
+        let before = world.target[partition].spoiled;
         let appended = append(world, partition, self.broker, bytes);
+        let World { target, knowledge, .. } = world;
+        if target[partition].spoiled != before {
+            knowledge.misplaced(number, partition, late, &target[partition]);
+        }
+        if matches!(&appended, Ok((Appended { repeated: None, .. }, _))) {
+            target[partition].written_by(number, late);
+        }
         world.saw(match &appended {
             Ok((Appended { repeated: Some(_), .. }, _)) => "batch repeated",
             Ok(_) => "batch appended",

@@ -160,6 +160,7 @@ impl Ledger for Cloud {
         let (number, owner) = (self.number, owner.to_owned());
         let claim = move |world: &mut World| {
             let claimed = world.item.claim(batch, &owner);
+            world.knowledge.claimer = number;
             world.note(|| format!("{number} claims, epoch {}", claimed.lease.epoch));
             claimed
         };

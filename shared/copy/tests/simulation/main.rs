@@ -11,6 +11,7 @@ mod client;
 mod cloud;
 mod dice;
 mod faults;
+mod knowledge;
 mod link;
 mod oracle;
 mod schedule;

@@ -19,6 +19,9 @@ type Verdict = Result<(), String>;
 /// # Errors
 /// The first broken promise.
 pub(crate) async fn judge(world: &Shared) -> Verdict {
+    if let Some(misdeed) = world.lock().knowledge.misdeed.take() {
+        return Err(misdeed);
+    }
     let partitions = world.lock().item.partitions.clone();
     for (index, progress) in partitions.iter().enumerate() {
         let runs = runs_store::load(copy::ports::Ports::bucket(&Invocation::new(world, 0)), progress).await;
@@ -61,7 +64,7 @@ impl<'a> Case<'a> {
             (self.progress.stopped.is_none(), "partition whole"),
             (reason.contains("somebody else"), "stopped: foreign writer"),
             (reason.contains("are gone"), "stopped: deleted on the source"),
-            (reason.contains("corrupt"), "stopped: damaged"),
+            (reason.contains("cannot be copied exactly"), "stopped: damaged"),
             (self.target.refused_size, "stopped: too large"),
             (!self.source.compacted.is_empty(), "compacted"),
             (wraps, "sequence wrapped"),
@@ -80,7 +83,7 @@ impl<'a> Case<'a> {
             (None, None) => Ok(()),
             (Some(reason), spoiled) => {
                 let deleted = self.source.start() > self.progress.source_next;
-                let named = |base: &i64| reason.contains(&format!("batch at offset {base} is corrupt"));
+                let named = |base: &i64| reason.contains(&format!("batch at offset {base} "));
                 let damaged = self.source.damaged.iter().any(named);
                 if spoiled.is_none() && !deleted && !damaged && !self.target.refused_size {
                     return Err(format!("stopped although nothing was wrong: {reason}"));

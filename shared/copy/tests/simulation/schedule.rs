@@ -241,6 +241,9 @@ fn trouble(world: &mut World, partition: usize) {
         let lossy = faults.lossy_moves && dice.chance(500);
         log.change_leader(dice.index(0..BROKERS), lossy, now, dice);
         let (leader, end) = (log.leader, log.end());
+        if lossy {
+            world.knowledge.lost(partition);
+        }
         world.saw(if lossy { "target restart" } else { "target leader moved" });
         world.note(|| format!("broker {leader} leads {partition} on the target, lossy {lossy}, ends at {end}"));
     }

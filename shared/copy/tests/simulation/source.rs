@@ -10,6 +10,9 @@ use kafka::{AbortedTransaction, Code, Fetched};
 use crate::dice::Dice;
 use crate::wire::Batch;
 
+/// Where in a batch begins what its checksum covers.
+const CHECKED: usize = 21;
+
 /// A batch in a log.
 #[derive(Debug)]
 struct Entry {
@@ -171,15 +174,13 @@ impl SourceLog {
         self.compacted.extend(gone.filter(|offset| !left.contains(offset)));
     }
 
-    /// Flips a bit in the records of a plain batch at or behind `from`, if there is one.
-    pub(crate) fn damage(&mut self, from: i64) {
-        let intact = |entry: &&mut Entry| {
-            let batch = &entry.batch;
-            batch.base >= from && !batch.control && !batch.transactional && !batch.records.is_empty()
-        };
+    /// Flips a bit of what the checksum covers in a batch at or behind `from`, if there is one.
+    pub(crate) fn damage(&mut self, from: i64, dice: &mut Dice) {
+        let intact = |entry: &&mut Entry| entry.batch.base >= from && !self.damaged.contains(&entry.batch.base);
         let Some(entry) = self.entries.iter_mut().find(intact) else { return };
         let mut bytes = entry.bytes.to_vec();
-        *bytes.last_mut().unwrap() ^= 1;
+        let at = dice.index(CHECKED..bytes.len());
+        bytes[at] ^= 1 << dice.index(0..8);
         entry.bytes = bytes.into();
         self.damaged.insert(entry.batch.base);
     }

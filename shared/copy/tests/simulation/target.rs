@@ -64,6 +64,16 @@ pub(crate) enum Spoiled {
     Unchecked(i64),
 }
 
+/// Who appended a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    /// The invocation.
+    pub(crate) by: usize,
+    /// Whether it arrived behind the end of its connection.
+    pub(crate) late: bool,
+    pub(crate) at: Instant,
+}
+
 /// One partition's log on its leader.
 #[derive(Debug, Default)]
 pub(crate) struct TargetLog {
@@ -78,6 +88,10 @@ pub(crate) struct TargetLog {
     pub(crate) spoiled: Option<Spoiled>,
     /// Whether a batch was refused because of its size.
     pub(crate) refused_size: bool,
+    /// What was appended last.
+    written: Option<Written>,
+    /// When the leader forgot the producer last, or part of what it knew of it.
+    forgot: Option<Instant>,
 }
 
 impl TargetLog {
@@ -94,6 +108,21 @@ impl TargetLog {
 
     pub(crate) fn log(&self) -> &[Stored] {
         &self.log
+    }
+
+    /// What was appended last.
+    pub(crate) const fn written(&self) -> Option<Written> {
+        self.written
+    }
+
+    /// Notes that invocation `by` wrote, and whether that came behind the end of its connection.
+    pub(crate) fn written_by(&mut self, by: usize, late: bool) {
+        self.written = Some(Written { by, late, at: Instant::now() });
+    }
+
+    /// When the leader forgot the producer last, or part of what it knew of it.
+    pub(crate) const fn forgot(&self) -> Option<Instant> {
+        self.forgot
     }
 
     /// End of the leader's log.
@@ -216,6 +245,7 @@ impl TargetLog {
         self.leader = leader;
         self.leader_epoch += 1;
         if lossy {
+            self.forgot = Some(now);
             self.log.retain(|stored| stored.replicated <= now);
             self.forgive();
             let forgotten: Vec<i64> = self.producers.keys().copied().collect();
@@ -241,6 +271,7 @@ impl TargetLog {
 
     /// The check for producers that have not written for long, by the broker's clock.
     pub(crate) fn expire(&mut self, clock_ms: i64) {
+        self.forgot = Some(Instant::now());
         self.producers.retain(|_, state| clock_ms.saturating_sub(state.newest_timestamp) < EXPIRATION_MS);
     }
 }

@@ -43,7 +43,8 @@ pub(crate) fn step(log: &mut SourceLog, faults: &Faults, clock_ms: i64, dice: &m
         log.delete_before(dice.number(from..to.min(from + 60) + 1));
     }
     if dice.chance(faults.damage) {
-        log.damage(dice.number(log.start()..log.end() + 1));
+        let from = dice.number(log.start()..log.end() + 1);
+        log.damage(from, dice);
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::cloud::{Item, Objects};
 use crate::dice::Dice;
 use crate::faults::Faults;
+use crate::knowledge::Knowledge;
 use crate::source::SourceLog;
 use crate::target::TargetLog;
 use crate::traffic;
@@ -35,6 +36,8 @@ pub(crate) struct World {
     /// Where the copy begins on the target.
     pub(crate) first: i64,
     began: Instant,
+    /// What each invocation knows of the target.
+    pub(crate) knowledge: Knowledge,
     /// How often what happened.
     pub(crate) seen: BTreeMap<&'static str, u32>,
     /// What happened, when somebody wants to read it.
@@ -66,6 +69,7 @@ impl World {
             item: Item::new(progress),
             first,
             began: Instant::now(),
+            knowledge: Knowledge::default(),
             seen: BTreeMap::new(),
             trace: traced.then(Vec::new),
             dice,
