@@ -6,15 +6,16 @@
 //! and every answer is compared with the offset the batch must have.
 //!
 //! A leader that knows nothing of a producer id in a partition takes any sequence number (KIP-360): on a new partition,
-//! and where the id was idle for a day. Batches behind one that is refused would be appended in its place. So a batch is
-//! sent alone until one of the partition was acknowledged, and again after every fault.
+//! and where the id was idle for a day, by the time of its last records (`ProducerStateManager.isProducerExpired`).
+//! Batches behind one that is refused would be appended in its place. So the first batch of every slice is sent alone
+//! until it was acknowledged, the next one after every fault too, and never a batch that the target is known to have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use kafka::batch::{self, ProduceBytes};
+use kafka::batch::{self, Header, ProduceBytes};
 use kafka::{Code, Each, OffsetSpec, Produced, TopicPartition};
 use migration::{Error, Result};
 use tokio::time::Instant;
@@ -25,13 +26,13 @@ use crate::slice::Slice;
 /// Requests in flight; the broker remembers as many batches of a producer.
 const WINDOW: usize = 5;
 
-/// Bytes after which a request takes no further partition. Requests in flight are copies of what they hold.
+/// Bytes after which a request takes no further partition.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long the broker may take to replicate a request.
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a partition whose faults pass is tried before the invocation gives up and is retried as a whole.
+/// How long a partition of which nothing is acknowledged is tried before the invocation gives up and is retried as a whole.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Pause before a partition is tried again.
@@ -43,8 +44,6 @@ pub struct Writer<'a, T> {
     target: &'a T,
     /// End offset of each partition on the target, as far as this writer knows it.
     ends: BTreeMap<TopicPartition, i64>,
-    /// Partitions whose leader is known to check our sequence numbers.
-    checked: BTreeSet<TopicPartition>,
 }
 
 impl<'a, T: Target> Writer<'a, T> {
@@ -59,7 +58,7 @@ impl<'a, T: Target> Writer<'a, T> {
             return Err(Error::data_unsafe(message).at(&partition));
         }
         let ends = kafka::all_ok(target.list_offsets(partitions, OffsetSpec::Latest).await)?;
-        Ok(Self { target, ends, checked: BTreeSet::new() })
+        Ok(Self { target, ends })
     }
 
     /// Where `partition` ends on the target.
@@ -76,8 +75,7 @@ impl<'a, T: Target> Writer<'a, T> {
         let mut failed = Vec::new();
         let mut open = Vec::with_capacity(slices.len());
         for slice in slices {
-            let sending = Sending::new(slice, self.end(&slice.partition), self.checked.contains(&slice.partition));
-            let sending = match sending {
+            let sending = match Sending::new(slice, self.end(&slice.partition)) {
                 Ok(sending) => self.check_last(&sending).await.map(|()| sending),
                 Err(error) => Err(error),
             };
@@ -87,21 +85,16 @@ impl<'a, T: Target> Writer<'a, T> {
                 Err(error) => failed.push((slice.partition.clone(), error)),
             }
         }
-        let give_up = Instant::now() + PATIENCE;
         loop {
             self.pass(&mut open).await;
             for sending in &open {
-                self.ends.insert(sending.slice.partition.clone(), sending.acknowledged_end());
-                match sending.checked {
-                    true => self.checked.insert(sending.slice.partition.clone()),
-                    false => self.checked.remove(&sending.slice.partition),
-                };
+                self.ends.insert(sending.slice.partition.clone(), sending.target_end());
             }
             open.retain(|sending| !sending.is_done());
             if open.is_empty() {
                 return Ok(failed);
             }
-            self.settle(&mut open, &mut failed, Instant::now() >= give_up).await?;
+            self.settle(&mut open, &mut failed).await?;
         }
     }
 
@@ -134,12 +127,7 @@ impl<'a, T: Target> Writer<'a, T> {
 
     /// Decides about partitions that met a fault: passing faults and sequence faults are tried again from where the target
     /// really ends, and anything else ends the partition.
-    async fn settle(
-        &mut self,
-        open: &mut Vec<Sending<'_>>,
-        failed: &mut Vec<(TopicPartition, Error)>,
-        out_of_patience: bool,
-    ) -> Result<()> {
+    async fn settle(&mut self, open: &mut Vec<Sending<'_>>, failed: &mut Vec<(TopicPartition, Error)>) -> Result<()> {
         let mut kept = Vec::with_capacity(open.len());
         if open.iter().any(Sending::met_passing_fault) {
             self.target.invalidate();
@@ -149,9 +137,10 @@ impl<'a, T: Target> Writer<'a, T> {
             let partition = sending.slice.partition.clone();
             let outcome = match sending.fault.take() {
                 None => Ok(()),
-                Some(Fault::Misplaced(error)) => Err(error),
+                Some(Fault::Misplaced { at, problem }) => Err(self.foreign(&sending, at, problem).await),
+                Some(Fault::Retimed) => Err(sending.retimed()),
                 Some(Fault::Kafka(error)) if is_sequence_fault(&error) => self.realign(&mut sending).await,
-                Some(Fault::Kafka(error)) if error.is_retryable() && out_of_patience => {
+                Some(Fault::Kafka(error)) if error.is_retryable() && sending.is_out_of_patience() => {
                     return Err(Error::from(error).at(&partition));
                 }
                 Some(Fault::Kafka(error)) if error.is_retryable() => {
@@ -189,29 +178,43 @@ impl<'a, T: Target> Writer<'a, T> {
     async fn check_last(&self, sending: &Sending<'_>) -> Result<()> {
         let Some(index) = sending.acknowledged.checked_sub(1) else { return Ok(()) };
         let (partition, offset) = (&sending.slice.partition, sending.offsets[index]);
-        let give_up = Instant::now() + PATIENCE;
-        let found = loop {
-            match self.target.batch_at(partition, offset).await {
-                Ok(found) => break found,
-                Err(error) if error.is_retryable() && Instant::now() < give_up => {
-                    self.target.invalidate();
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(error) => return Err(Error::from(error).at(partition)),
-            }
-        };
         let ours = sending.slice.batches[index].header();
-        match batch::split(found.records).next() {
+        match self.header_at(partition, offset).await? {
             // The checksum covers everything but the offset and the leader's epoch.
-            Some(Ok(found)) if found.header().base_offset == offset && found.header().crc == ours.crc => Ok(()),
-            _ => {
-                let message = format!(
-                    "the target has another batch at {offset} than was copied to it: somebody else writes to it; stop that \
-                     writer, delete the topic on the target and start a new migration"
-                );
-                Err(Error::data_unsafe(message).at(partition).at_offset(ours.base_offset))
+            Some(found) if found.base_offset == offset && found.crc == ours.crc => Ok(()),
+            found => {
+                Err(foreign(&found, format_args!("the target has another batch at {offset} than was copied to it"))
+                    .at(partition)
+                    .at_offset(ours.base_offset))
             }
         }
+    }
+
+    /// Header of the target's batch that holds `offset`, which the target has as it said. `None` when it is no batch of
+    /// the format of today.
+    async fn header_at(&self, partition: &TopicPartition, offset: i64) -> Result<Option<Header>> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            match self.target.batch_at(partition, offset).await {
+                // A leader that was just elected does not show everything that it has.
+                Ok(found) if found.records.is_empty() && Instant::now() < give_up => {}
+                Ok(found) => {
+                    return Ok(batch::split(found.records).next().and_then(Result::ok).map(|found| *found.header()));
+                }
+                Err(error) if error.is_retryable() && Instant::now() < give_up => {}
+                Err(error) => return Err(Error::from(error).at(partition)),
+            }
+            self.target.invalidate();
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The error for a batch of `sending` that was appended elsewhere, because at `at` there is somebody else's.
+    async fn foreign(&self, sending: &Sending<'_>, at: i64, problem: String) -> Error {
+        let partition = &sending.slice.partition;
+        // It helps to know who it was, but nothing depends on it.
+        let found = self.header_at(partition, at).await.ok().flatten();
+        foreign(&found, problem).at(partition).at_offset(sending.source_offset())
     }
 
     /// The broker expects another sequence: an earlier attempt, ours or an overtaken invocation's, got further than its
@@ -248,24 +251,58 @@ struct Sending<'a> {
     realigned: u32,
     /// Whether the leader is known to check our sequence numbers; until then one batch is in flight at a time.
     checked: bool,
+    /// Where the target ended when it was asked last: it may have more than this slice.
+    seen_end: i64,
+    /// When something was acknowledged last.
+    moved: Instant,
 }
 
 enum Fault {
     Kafka(kafka::Error),
-    /// The target appended a batch where, or as, it must not be.
-    Misplaced(Error),
+    /// The target appended a batch elsewhere than `at`, where it must be.
+    Misplaced {
+        at: i64,
+        problem: String,
+    },
+    /// The target appended a batch with other timestamps.
+    Retimed,
+}
+
+/// The error for a batch, `found` on the target, of which we know nothing.
+fn foreign(found: &Option<Header>, problem: impl std::fmt::Display) -> Error {
+    let who = found.as_ref().map_or_else(String::new, |found| {
+        let producer = if found.producer_id < 0 {
+            "no producer id".to_owned()
+        } else {
+            format!("producer id {}", found.producer_id)
+        };
+        format!(" (the batch there has {producer}, its newest record is of {} ms since 1970)", found.max_timestamp)
+    });
+    Error::data_unsafe(format_args!(
+        "{problem}: somebody else writes to it{who}; stop that writer, delete the topic on the target and start a new migration"
+    ))
 }
 
 impl<'a> Sending<'a> {
     /// Skips the batches below the target's `end`.
-    fn new(slice: &'a Slice, end: i64, checked: bool) -> Result<Self> {
+    fn new(slice: &'a Slice, end: i64) -> Result<Self> {
         let mut next = slice.from.target_next;
         let mut offsets = vec![next];
         for batch in &slice.batches {
             next += i64::from(batch.header().records_count);
             offsets.push(next);
         }
-        let mut sending = Self { slice, offsets, acknowledged: 0, sent: 0, fault: None, realigned: 0, checked };
+        let mut sending = Self {
+            slice,
+            offsets,
+            acknowledged: 0,
+            sent: 0,
+            fault: None,
+            realigned: 0,
+            checked: false,
+            seen_end: end,
+            moved: Instant::now(),
+        };
         sending.align(end)?;
         sending.sent = sending.acknowledged;
         Ok(sending)
@@ -273,6 +310,7 @@ impl<'a> Sending<'a> {
 
     /// Sets what is acknowledged from the target's `end`.
     fn align(&mut self, end: i64) -> Result<()> {
+        self.seen_end = end;
         let last = self.offsets.len() - 1;
         if end >= self.offsets[last] {
             self.acknowledged = last;
@@ -302,6 +340,22 @@ impl<'a> Sending<'a> {
         self.offsets[self.acknowledged]
     }
 
+    /// Where the target ends at least: what it has beyond this slice must not be sent again either.
+    fn target_end(&self) -> i64 {
+        self.acknowledged_end().max(self.seen_end)
+    }
+
+    fn is_out_of_patience(&self) -> bool {
+        self.moved.elapsed() >= PATIENCE
+    }
+
+    /// The error for a target that replaced timestamps.
+    fn retimed(&self) -> Error {
+        let message = "the target replaced the timestamps of the records, message.timestamp.type is not CreateTime there any \
+                       more; delete the topic on the target and start a new migration";
+        Error::data_unsafe(message).at(&self.slice.partition).at_offset(self.source_offset())
+    }
+
     fn source_offset(&self) -> i64 {
         self.slice.batches.get(self.acknowledged).map_or(self.slice.to.source_next, |batch| batch.header().base_offset)
     }
@@ -328,24 +382,17 @@ impl<'a> Sending<'a> {
         let expected = self.acknowledged_end();
         match answer {
             Ok(Produced { log_append_time: Some(time), .. }) if Some(time) != self.newest_timestamp() => {
-                let message = "the target replaced the timestamps of the records, message.timestamp.type is not CreateTime \
-                               there any more; delete the topic on the target and start a new migration";
-                let error = Error::data_unsafe(message).at(&self.slice.partition).at_offset(self.source_offset());
-                self.fault = Some(Fault::Misplaced(error));
+                self.fault = Some(Fault::Retimed);
             }
             Ok(produced) if produced.base_offset == expected => {
                 self.acknowledged += 1;
                 self.realigned = 0;
                 self.checked = true;
+                self.moved = Instant::now();
             }
             Ok(produced) => {
-                let message = format!(
-                    "the target appended at {}, expected {expected}: somebody else writes to it; stop that writer, \
-                     delete the topic on the target and start a new migration",
-                    produced.base_offset
-                );
-                let error = Error::data_unsafe(message).at(&self.slice.partition).at_offset(self.source_offset());
-                self.fault = Some(Fault::Misplaced(error));
+                let problem = format!("the target appended at {}, expected {expected}", produced.base_offset);
+                self.fault = Some(Fault::Misplaced { at: expected, problem });
             }
             Err(error) => {
                 self.fault = Some(Fault::Kafka(error));
@@ -408,6 +455,11 @@ mod tests {
         slice
     }
 
+    /// As it is behind an acknowledgement.
+    fn checked(slice: &Slice, end: i64) -> Sending<'_> {
+        Sending { checked: true, ..Sending::new(slice, end).unwrap() }
+    }
+
     fn appended(base_offset: i64) -> kafka::Result<Produced> {
         Ok(Produced { base_offset, log_append_time: None, log_start: 0 })
     }
@@ -425,7 +477,7 @@ mod tests {
     #[test]
     fn nothing_follows_the_first_batch_until_the_leader_has_taken_it() {
         let slice = slice();
-        let mut open = [Sending::new(&slice, 10, false).unwrap()];
+        let mut open = [Sending::new(&slice, 10).unwrap()];
         assert_eq!(in_flight(&mut open), 1, "a leader that does not know the producer would take any other batch too");
         open[0].note(appended(10));
         assert_eq!(in_flight(&mut open), WINDOW);
@@ -434,7 +486,7 @@ mod tests {
     #[test]
     fn after_a_fault_the_batch_goes_alone_again() {
         let slice = slice();
-        let mut open = [Sending::new(&slice, 10, true).unwrap()];
+        let mut open = [checked(&slice, 10)];
         assert_eq!(in_flight(&mut open), WINDOW);
         open[0].note(appended(10));
         open[0].note(refused());
@@ -446,30 +498,39 @@ mod tests {
     }
 
     #[test]
+    fn what_the_target_has_beyond_a_slice_is_remembered() {
+        let slice = slice();
+        assert_eq!(Sending::new(&slice, 40).unwrap().target_end(), 40, "the next slice may be there as well");
+        let mut sending = Sending::new(&slice, 10).unwrap();
+        sending.note(appended(10));
+        assert_eq!(sending.target_end(), 12);
+    }
+
+    #[test]
     fn a_batch_at_another_place_is_a_foreign_writer() {
         let slice = slice();
-        let mut sending = Sending::new(&slice, 12, true).unwrap();
+        let mut sending = Sending::new(&slice, 12).unwrap();
         assert_eq!(sending.acknowledged, 1);
         sending.note(appended(13));
-        assert!(matches!(sending.fault, Some(Fault::Misplaced(_))));
+        assert!(matches!(sending.fault, Some(Fault::Misplaced { at: 12, .. })));
     }
 
     #[test]
     fn a_target_that_replaces_timestamps_is_unsafe() {
         let slice = slice();
-        let mut sending = Sending::new(&slice, 10, true).unwrap();
+        let mut sending = checked(&slice, 10);
         sending.note(Ok(Produced { base_offset: 10, log_append_time: Some(1_777_000_000_000), log_start: 0 }));
-        assert!(matches!(sending.fault, Some(Fault::Misplaced(_))));
+        assert!(matches!(sending.fault, Some(Fault::Retimed)));
     }
 
     #[test]
     fn an_end_within_a_batch_or_before_the_slice_is_unsafe() {
         let slice = slice();
         for end in [9, 11, 25] {
-            let error = Sending::new(&slice, end, true).err().unwrap();
+            let error = Sending::new(&slice, end).err().unwrap();
             assert_eq!(error.kind, migration::ErrorKind::Unsafe, "{end}");
         }
-        assert!(Sending::new(&slice, 30, true).unwrap().is_done());
+        assert!(Sending::new(&slice, 30).unwrap().is_done());
     }
 
     #[test]
@@ -477,7 +538,7 @@ mod tests {
         let slice = slice();
         let newest = slice.batches[0].header().max_timestamp;
         let answered = |time| {
-            let mut sending = Sending::new(&slice, 10, true).unwrap();
+            let mut sending = checked(&slice, 10);
             sending.note(Ok(Produced { base_offset: 10, log_append_time: Some(time), log_start: -1 }));
             (sending.acknowledged, sending.fault.is_some())
         };
