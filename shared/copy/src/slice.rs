@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use journal::{Position, ProducerId};
-use kafka::batch::{self, AbortedFilter, BatchError, Entry, RawBatch, Reencoded, Stamp, StampedBatch};
+use kafka::batch::{self, AbortedFilter, BatchError, Entry, Header, RawBatch, Reencoded, Stamp, StampedBatch};
 use kafka::{Fetched, TopicPartition};
 use migration::progress::ReencodedCounts;
 use migration::{Error, Result};
@@ -41,6 +41,8 @@ pub struct Slice {
     pub fault: Option<Error>,
     /// The most bytes of a batch.
     max_batch_bytes: usize,
+    /// Bytes of the answers that it was read from.
+    fetched: usize,
 }
 
 impl Slice {
@@ -56,6 +58,7 @@ impl Slice {
             reencoded: ReencodedCounts::default(),
             fault: None,
             max_batch_bytes: MAX_BATCH_BYTES,
+            fetched: 0,
         }
     }
 
@@ -74,6 +77,7 @@ impl Slice {
     /// be; the slice then ends before that batch or record.
     pub fn append(&mut self, fetched: Fetched, producer: ProducerId) -> Result<()> {
         self.source_end = fetched.last_stable_offset;
+        self.fetched += fetched.records.len();
         let mut packer = Packer::new(self.to.source_next, self.max_batch_bytes);
         let read = self.read(fetched, &mut packer);
         // What was read before a fault is written all the same; a fault in writing it comes first in the log.
@@ -93,6 +97,7 @@ impl Slice {
         self.runs.extend(&later.runs)?;
         self.to = later.to;
         self.batches.extend(later.batches);
+        self.fetched += later.fetched;
         self.source_end = later.source_end;
         self.reencoded.add_all(&later.reencoded);
         self.fault = later.fault;
@@ -102,6 +107,24 @@ impl Slice {
     /// Bytes of the batches.
     pub fn bytes(&self) -> usize {
         self.batches.iter().map(StampedBatch::size).sum()
+    }
+
+    /// Bytes that it keeps in memory at most: a batch that goes on raw is a piece of the answer it came in, and keeps all
+    /// of it.
+    pub fn memory(&self) -> usize {
+        self.bytes().max(self.fetched)
+    }
+
+    /// Whether every batch is stamped as `producer` writes it in its place, and they have as many records as the stretch.
+    pub(crate) fn is_of(&self, producer: ProducerId) -> bool {
+        let mut next = self.from.target_next;
+        let ours = self.batches.iter().all(|batch| {
+            let Header { producer_id, producer_epoch, base_sequence, records_count, .. } = *batch.header();
+            let place = next;
+            next += i64::from(records_count);
+            Stamp { producer_id, producer_epoch, base_sequence } == Stamp::nth(producer.id, producer.epoch, place)
+        });
+        ours && next == self.to.target_next
     }
 
     /// Adds the batches to `content`, one after the other, as a log segment holds them.
@@ -158,6 +181,9 @@ impl Slice {
 
 /// Gives `packer` what of `entry` is to be copied.
 fn take(entry: Entry, aborted: &mut AbortedFilter, packer: &mut Packer) -> Result<(), BatchError> {
+    // Before anything in it is believed: a damaged bit may say that it is to be left out, and a new checksum would make a
+    // damaged batch look whole.
+    entry.verify_crc()?;
     let next = entry.next_offset();
     // The filter has to see every batch, since markers change what it says of later ones.
     let is_left_out = match &entry {
@@ -170,7 +196,5 @@ fn take(entry: Entry, aborted: &mut AbortedFilter, packer: &mut Packer) -> Resul
         packer.skip_to(next);
         return Ok(());
     }
-    // A new checksum must not make a damaged batch look whole.
-    entry.verify_crc()?;
     packer.take(entry)
 }

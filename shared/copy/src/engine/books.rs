@@ -19,6 +19,9 @@ use crate::slice::Slice;
 /// every write is as large as the batch has partitions.
 const SEED_DELAY: Duration = Duration::from_secs(1);
 
+/// How long nobody has to ask whether the claim holds.
+const CONFIRMED_FOR: Duration = Duration::from_secs(5);
+
 /// The progress of every partition of a batch: what is on the target, of which the journal may not know the last part.
 pub(super) struct Books<'a, P> {
     ports: &'a P,
@@ -36,6 +39,8 @@ pub(super) struct Books<'a, P> {
     /// How long it may not know that.
     delay: Duration,
     saved: Instant,
+    /// When the journal said last that the claim holds.
+    confirmed: Instant,
 }
 
 impl<'a, P: Ports> Books<'a, P> {
@@ -44,7 +49,18 @@ impl<'a, P: Ports> Books<'a, P> {
         let partitions = partitions.into_iter().map(|progress| (progress.partition.clone(), progress)).collect();
         let delay = if work.is_tail() { Duration::ZERO } else { SEED_DELAY };
         let saved = Instant::now();
-        Self { ports, lease, partitions, runs: Vec::new(), tail_next, held: None, dirty: false, delay, saved }
+        Self {
+            ports,
+            lease,
+            partitions,
+            runs: Vec::new(),
+            tail_next,
+            held: None,
+            dirty: false,
+            delay,
+            saved,
+            confirmed: saved,
+        }
     }
 
     /// The claim.
@@ -107,6 +123,19 @@ impl<'a, P: Ports> Books<'a, P> {
         }
     }
 
+    /// Asks the journal whether the claim still holds, unless it said so lately: an invocation that stood still may have been
+    /// overtaken.
+    ///
+    /// # Errors
+    /// Fenced when it was; those of the journal.
+    pub(super) async fn confirm(&mut self) -> Result<()> {
+        if self.confirmed.elapsed() >= CONFIRMED_FOR {
+            self.ports.ledger().check_lease(&self.lease).await?;
+            self.confirmed = Instant::now();
+        }
+        Ok(())
+    }
+
     /// Brings the journal up to date, if it is time.
     ///
     /// # Errors
@@ -129,6 +158,7 @@ impl<'a, P: Ports> Books<'a, P> {
         self.ports.ledger().checkpoint(&mut self.lease, &partitions, tail_next).await?;
         self.dirty = false;
         self.saved = Instant::now();
+        self.confirmed = self.saved;
         Ok(())
     }
 

@@ -39,7 +39,7 @@ impl<'a, P: Ports> Landing<'a, P> {
     }
 
     /// Lands the rounds that come, all that are stored already together: the target answers the end of one while the next
-    /// is on its way. The journal follows at [`Books::due`], and whatever happens at the end.
+    /// is on its way. The journal follows at [`Books::due`], and at the end.
     pub(super) async fn land_all(&mut self, mut rounds: mpsc::Receiver<Stored>) -> Result<()> {
         loop {
             let first = tokio::select! {
@@ -51,7 +51,7 @@ impl<'a, P: Ports> Landing<'a, P> {
                 }
             };
             let Some(Stored { mut round, mut tail_next }) = first else { break };
-            while round.bytes() < TOGETHER_BYTES
+            while round.memory() < TOGETHER_BYTES
                 && let Ok(next) = rounds.try_recv()
             {
                 round.join(next.round)?;
@@ -66,6 +66,7 @@ impl<'a, P: Ports> Landing<'a, P> {
 
     /// Produces `slices`, at most one of a partition, and enters them; saves meanwhile what was entered before.
     pub(super) async fn land(&mut self, slices: &[Slice], tail_next: u64) -> Result<()> {
+        self.books.confirm().await?;
         let (failed, ()) = tokio::try_join!(self.writer.write(slices), self.books.save_if_due())?;
         let failed: BTreeMap<_, _> = failed.into_iter().collect();
         for slice in slices {

@@ -75,6 +75,11 @@ impl<P: Ports> Engine<'_, P> {
                 let message = "a stored segment does not join the journal's position";
                 return Err(Error::internal(message).at(&slice.partition).at_offset(slice.from.source_next));
             }
+            if !slice.is_of(self.job.producer) {
+                let message = "a stored segment was written by another run: the journal of this migration was made anew while \
+                               its objects stayed; start a new migration with another id or prefix";
+                return Err(Error::data_unsafe(message).at(&slice.partition).at_offset(slice.from.source_next));
+            }
         }
         tracing::info!(slices = slices.len(), "producing what an earlier invocation stored");
         self.landing.land(&slices, tail_next).await

@@ -17,11 +17,11 @@ use crate::ports::{Brokers, Ledger, Ports};
 use crate::reader::Reader;
 use crate::slice::Slice;
 
-/// Bytes after which a round is handed on.
+/// Bytes read after which a round is handed on.
 const ROUND_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes of rounds that have been read and are not on the target yet. With the round being read, the answer it comes from
-/// and the requests on their way to the target, a function stays below 256 MB.
+/// Bytes kept in memory by rounds that have been read and are not on the target yet. With the round being read and the
+/// answer it comes from, a function stays below 256 MB.
 pub(super) const MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// How often the journal is asked whether to go on.
@@ -35,13 +35,13 @@ const CHECK_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Round {
     pub(super) slices: BTreeMap<TopicPartition, Slice>,
     /// Their memory, free again when the round is dropped.
-    memory: OwnedSemaphorePermit,
+    reserved: OwnedSemaphorePermit,
 }
 
 impl Round {
-    /// Bytes of its batches.
-    pub(super) fn bytes(&self) -> usize {
-        bytes(&self.slices)
+    /// Bytes that it keeps in memory.
+    pub(super) fn memory(&self) -> usize {
+        memory(&self.slices)
     }
 
     /// Appends the round read next.
@@ -50,13 +50,13 @@ impl Round {
     /// Internal when it was not.
     pub(super) fn join(&mut self, later: Self) -> Result<()> {
         later.slices.into_values().try_for_each(|slice| append(&mut self.slices, slice))?;
-        self.memory.merge(later.memory);
+        self.reserved.merge(later.reserved);
         Ok(())
     }
 }
 
-fn bytes(slices: &BTreeMap<TopicPartition, Slice>) -> usize {
-    slices.values().map(Slice::bytes).sum()
+fn memory(slices: &BTreeMap<TopicPartition, Slice>) -> usize {
+    slices.values().map(Slice::memory).sum()
 }
 
 /// Adds `slice` behind what is there of its partition.
@@ -88,7 +88,7 @@ pub(super) struct Rounds<'a, P: Ports> {
 impl<P: Ports> Rounds<'_, P> {
     /// Reads rounds into `rounds` until the work is done, the time is up, the journal says stop, or nobody takes them.
     pub(super) async fn read(mut self, rounds: mpsc::Sender<Round>) -> Result<Outcome> {
-        let memory = Arc::new(Semaphore::new(MEMORY_BYTES));
+        let free = Arc::new(Semaphore::new(MEMORY_BYTES));
         let mut pace = Pace::of(self.job.functions);
         let mut asked = None::<Instant>;
         let mut checked = Instant::now();
@@ -114,7 +114,7 @@ impl<P: Ports> Rounds<'_, P> {
             if slices.is_empty() {
                 continue;
             }
-            let round = Round { memory: reserve(&memory, bytes(&slices)).await, slices };
+            let round = Round { reserved: reserve(&free, memory(&slices)).await, slices };
             if rounds.send(round).await.is_err() {
                 // The next stage ended first and says why.
                 return Ok(Outcome::Done);
@@ -143,10 +143,10 @@ impl<P: Ports> Rounds<'_, P> {
         }
         let mut round = BTreeMap::new();
         loop {
-            let room = ROUND_BYTES - bytes(&round);
+            let room = ROUND_BYTES - memory(&round);
             let moved = self.read_into(&mut round, &active, room, pace).await?;
             active.retain(|partition| self.is_unfinished(partition));
-            if !moved || active.is_empty() || bytes(&round) >= enough {
+            if !moved || active.is_empty() || memory(&round) >= enough {
                 return Ok(Some(round));
             }
         }
@@ -204,9 +204,9 @@ impl<P: Ports> Rounds<'_, P> {
 }
 
 /// Waits until earlier rounds have left enough memory.
-async fn reserve(memory: &Arc<Semaphore>, bytes: usize) -> OwnedSemaphorePermit {
+async fn reserve(free: &Arc<Semaphore>, bytes: usize) -> OwnedSemaphorePermit {
     // A single batch may be larger than everything together.
     let permits = u32::try_from(bytes.min(MEMORY_BYTES)).unwrap_or(u32::MAX);
     #[expect(clippy::expect_used, reason = "nobody closes this semaphore")]
-    memory.clone().acquire_many_owned(permits).await.expect("the semaphore is open")
+    free.clone().acquire_many_owned(permits).await.expect("the semaphore is open")
 }

@@ -24,6 +24,9 @@ const MERGED_MAX: usize = 512 * 1024;
 /// Bytes before compression after which nothing more is merged into a batch: what is small compressed may not be.
 const MERGED_PLAIN_MAX: usize = 8 * 1024 * 1024;
 
+/// Largest size to which a batch may unpack that is only merged with others; a larger one goes on raw.
+const MERGED_PLAIN: DecodeLimit = DecodeLimit::bytes(MERGED_PLAIN_MAX);
+
 /// Makes batches for the target of a stretch of one partition, entry by entry.
 #[derive(Debug)]
 pub(super) struct Packer {
@@ -193,7 +196,8 @@ impl Gathered {
     }
 
     fn add(&mut self, entry: &Entry, from: i64, reason: Reason) -> Result<(), BatchError> {
-        self.assembly.add(entry, from.., UNPACKED_MAX)?;
+        let limit = if reason == Reason::Merged { MERGED_PLAIN } else { UNPACKED_MAX };
+        self.assembly.add(entry, from.., limit)?;
         self.bytes += entry.size();
         self.reasons.add(reason.name(), 1);
         Ok(())

@@ -260,12 +260,38 @@ fn a_record_above_the_limit_names_the_way_out_and_keeps_what_is_before_it() {
     assert_eq!((slice.to.source_next, slice.to.target_next), (104, 11), "a larger limit lets it go on");
 }
 
+/// Damage of a batch's header can say that nothing of it is to be copied: a control batch, or one without records.
 #[test]
-fn what_is_before_damage_is_kept() {
+fn what_is_before_damage_is_kept_and_nothing_damaged_is_left_out() {
+    const CONTROL: (usize, u8) = (22, 0x20);
+    const RECORDS_COUNT: (usize, u8) = (60, 1);
+    let intact = {
+        let mut source = Source::starting_at(0);
+        (0..3).for_each(|_| source.append(vec![small("whole")], &plain(Codec::None)));
+        source
+    };
+    let last = (intact.entries[2].1.len() - 1, 1);
+    for (at, bits) in [CONTROL, RECORDS_COUNT, last] {
+        let mut source = intact.clone();
+        source.entries[2].1[at] ^= bits;
+        let mut slice = slice_at(0, 0, MAX_BATCH_BYTES);
+        let error = slice.append(fetched(&source, 0..3), PRODUCER).unwrap_err();
+        assert_eq!((slice.to.source_next, slice.batches.len(), error.context.offset), (2, 1, Some(2)), "byte {at}");
+    }
+}
+
+#[test]
+fn a_slice_keeps_the_answers_in_memory_that_it_was_read_from() {
     let mut source = Source::starting_at(0);
-    (0..3).for_each(|_| source.append(vec![small("whole")], &plain(Codec::None)));
-    *source.entries[2].1.last_mut().unwrap() ^= 1;
+    let big = Record { value: Some(noise(7, 20_000)), ..small("") };
+    (0..2).for_each(|_| source.append(vec![big.clone()], &plain(Codec::None)));
+    let answer = fetched(&source, 0..2);
+    let (size, records) = (answer.records.len(), answer.records.clone());
     let mut slice = slice_at(0, 0, MAX_BATCH_BYTES);
-    let error = slice.append(fetched(&source, 0..3), PRODUCER).unwrap_err();
-    assert_eq!((slice.to.source_next, slice.batches.len(), error.context.offset), (2, 1, Some(2)));
+    slice.append(answer, PRODUCER).unwrap();
+    assert_eq!(slice.memory(), size);
+    // The rest of an answer stays with the one batch that is taken from it.
+    let mut behind = slice_at(1, 0, MAX_BATCH_BYTES);
+    behind.append(Fetched { records, ..fetched(&source, 0..0) }, PRODUCER).unwrap();
+    assert!(behind.bytes() < size && behind.memory() == size);
 }

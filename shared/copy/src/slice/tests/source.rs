@@ -22,7 +22,7 @@ pub(super) enum Layout {
 }
 
 /// A partition as it lies in the log, and what a read_committed consumer gets of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Source {
     /// The entries: offset behind each, and its bytes.
     pub(super) entries: Vec<(i64, Vec<u8>)>,
