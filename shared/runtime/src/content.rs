@@ -95,6 +95,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_checksum_is_written_as_s3_reads_it() {
+        // The check value of CRC-32C, E3069283.
+        assert_eq!(Content::from(Bytes::from_static(b"123456789")).checksum(), "4waSgw==");
+    }
+
     #[tokio::test]
     async fn the_body_has_every_byte_each_time_it_is_sent() {
         let mut content = Content::from(Bytes::from_static(b"header"));
