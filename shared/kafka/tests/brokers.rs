@@ -122,6 +122,16 @@ async fn topics_are_created_once_and_listed_with_their_leaders() {
 }
 
 #[tokio::test]
+async fn more_topics_and_configs_than_a_controller_takes_at_once_are_checked() {
+    for cluster in clusters().await {
+        // 11,400 records of topics and partitions.
+        let many = |n| NewTopic { partitions: 75, ..new_topic(&fresh(&format!("many-{n}")), &[]) };
+        let topics: Vec<_> = (0..150).map(many).collect();
+        assert_eq!(all_ok(cluster.would_create_topics(&topics).await).unwrap().len(), 150);
+    }
+}
+
+#[tokio::test]
 async fn a_creation_can_be_checked_without_being_carried_out() {
     for cluster in clusters().await {
         let good = new_topic(&fresh("checked"), &[("retention.ms", "-1")]);

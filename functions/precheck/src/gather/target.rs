@@ -10,9 +10,6 @@ use migration::TopicPartition;
 use super::{brokers, partly, permitted};
 use crate::facts::{Arriving, Leaving, Partly, Permitted, Reached};
 
-/// Topics that the target is asked about in one request.
-const TOPICS_AT_ONCE: usize = 200;
-
 /// Reads a target. `source` is the other side, if it could be reached.
 pub(super) async fn read(cluster: &Cluster, reached: &Reached, source: Option<&Reached>) -> Arriving {
     let both = |topic: &&Arc<str>| source.is_some_and(|source| source.topics.contains_key(*topic));
@@ -84,12 +81,8 @@ async fn refused(
         })
     });
     let wanted: Vec<_> = wanted.collect();
-    let mut refused = BTreeMap::new();
-    for some in wanted.chunks(TOPICS_AT_ONCE) {
-        let each = cluster.would_create_topics(some).await;
-        refused.extend(each.into_iter().filter_map(|(name, outcome)| Some((name, outcome.err()?))));
-    }
-    refused
+    let each = cluster.would_create_topics(&wanted).await;
+    each.into_iter().filter_map(|(name, outcome)| Some((name, outcome.err()?))).collect()
 }
 
 #[cfg(test)]
