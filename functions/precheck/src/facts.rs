@@ -118,7 +118,10 @@ pub(crate) struct Reached {
     pub(crate) brokers: Vec<i32>,
     /// Topics by name, without those that the cluster keeps for itself.
     pub(crate) topics: BTreeMap<Arc<str>, Topic>,
-    /// Names of the topics that the cluster keeps for itself.
+    /// Names of topics that this function may not describe, so that nothing else of them is known; without those that the
+    /// cluster keeps for itself.
+    pub(crate) hidden: Result<BTreeSet<Arc<str>>>,
+    /// Names of the topics that the cluster keeps for itself, hidden ones too.
     pub(crate) internal: BTreeSet<Arc<str>>,
     /// Replicas of all partitions, those of the cluster's own topics too.
     pub(crate) replicas: usize,
@@ -130,6 +133,7 @@ impl Reached {
     /// The same with only the topics that `selection` migrates.
     pub(crate) fn selected(mut self, selection: &migration::config::Topology) -> Self {
         self.topics.retain(|topic, _| selection.selects(topic));
+        self.hidden = self.hidden.map(|hidden| hidden.into_iter().filter(|topic| selection.selects(topic)).collect());
         self.leaderless.retain(|partition| selection.selects(&partition.topic));
         self
     }

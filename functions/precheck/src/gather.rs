@@ -66,13 +66,19 @@ pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts 
 /// Those of [`runtime::clusters::Clusters::connect`], and of reading the metadata.
 async fn reach(host: &Host, config: &ClusterConfig) -> Result<(kafka::Cluster, Reached)> {
     let cluster = host.clusters.connect(&host.aws, config).await?;
-    let topics = cluster.topics().await?;
+    let (topics, hidden) = tokio::join!(cluster.topics(), cluster.hidden_topics());
+    let topics = topics?;
     let brokers = cluster.brokers().await?.iter().map(|broker| broker.id).collect();
     let leaderless = leaderless(&topics);
     let replicas = replicas(&topics);
-    let (topics, internal) = sort_out(topics);
+    let (topics, mut internal) = sort_out(topics);
+    let hidden = hidden.map_err(Into::into).map(|hidden| {
+        let (hidden_internal, hidden) = hidden.into_iter().partition(|topic| scope::is_internal_topic(topic));
+        internal.extend::<BTreeSet<_>>(hidden_internal);
+        hidden
+    });
     let mode = cluster.metadata_mode();
-    let reached = Reached { id: cluster.id(), mode, brokers, topics, internal, replicas, leaderless };
+    let reached = Reached { id: cluster.id(), mode, brokers, topics, hidden, internal, replicas, leaderless };
     Ok((cluster, reached))
 }
 
@@ -160,7 +166,16 @@ mod tests {
         assert_eq!(leaderless, BTreeSet::from([TopicPartition::new("orders", 1)]));
         let (topics, internal) = sort_out(topics);
         let mode = kafka::MetadataMode::KRaft;
-        let reached = Reached { id: None, mode, brokers: vec![1], topics, internal, replicas: 7, leaderless };
+        let reached = Reached {
+            id: None,
+            mode,
+            brokers: vec![1],
+            topics,
+            hidden: Ok(BTreeSet::new()),
+            internal,
+            replicas: 7,
+            leaderless,
+        };
         assert_eq!(reached.led(reached.topics.keys()), [TopicPartition::new("orders", 0)]);
         assert!(reached.led([&"absent".into()]).is_empty());
     }

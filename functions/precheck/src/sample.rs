@@ -97,6 +97,7 @@ fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Clus
             mode,
             brokers: vec![1, 2, 3],
             topics: topics.iter().map(|name| ((*name).into(), topic(2))).collect(),
+            hidden: Ok(BTreeSet::new()),
             internal: BTreeSet::from(["__consumer_offsets".into()]),
             replicas: 0,
             leaderless: BTreeSet::new(),

@@ -365,6 +365,7 @@ async fn permissions(scene: &Scene, good: &str) {
         acl(Topic, "orders", Write, Deny),
         acl(Topic, "compacted", All, Allow),
         acl(Topic, "compacted", Alter, Deny),
+        acl(Topic, "a.b", Describe, Deny),
         acl(Group, "readers", All, Allow),
         acl(Group, "readers", AclOperation::Read, Deny),
     ];
@@ -372,10 +373,12 @@ async fn permissions(scene: &Scene, good: &str) {
     let report = scene.precheck("denied", good).await;
     report
         .has("B18", "topology_copy needs Create on the cluster, or on ")
-        .has("B18", "seed needs Write on 1 topic: orders (writes records)")
-        .has("B18", "tail needs Alter on 1 topic: compacted")
+        // Those that the target does not have yet among them.
+        .has("B18", "seed needs Write on 6 topics: a_b, expiring, heavy, held, orders and 1 more (writes records)")
+        .has("B18", "tail needs Alter on 6 topics: a_b, compacted, expiring")
         .has("B18", "cutover needs Read on 1 group: readers (commits offsets)")
         .has("W04", "configs of the target's brokers")
         .is_sound();
     assert!(!report.codes().contains("B19"), "{:#?}", report.findings);
+    assert_eq!(scene.target.hidden_topics().await.unwrap(), BTreeSet::from(["a.b".into()]));
 }

@@ -1,6 +1,7 @@
 //! What the function's principal may do, as brokers tell it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kafka::{Cluster, Operations};
 
@@ -12,9 +13,9 @@ const OFFSETS: &str = "__consumer_offsets";
 /// Groups that are asked about at the same time.
 const GROUPS_AT_ONCE: usize = 1_000;
 
-/// Asks about the cluster and its topics.
-pub(super) async fn on(cluster: &Cluster) -> Permitted {
-    let (operations, topics) = tokio::join!(cluster.cluster_operations(), cluster.topic_operations());
+/// Asks about the cluster and about `topics`, those that it does not have yet too.
+pub(super) async fn on(cluster: &Cluster, topics: &[Arc<str>]) -> Permitted {
+    let (operations, topics) = tokio::join!(cluster.cluster_operations(), cluster.topic_operations(topics));
     Permitted { cluster: operations.map_err(Into::into), topics: topics.map_err(Into::into), groups: Partly::default() }
 }
 

@@ -18,6 +18,7 @@ pub(crate) const TRANSACTIONS: &str = "__transaction_state";
 
 /// Reads a source.
 pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {
+    let topics: Vec<_> = reached.topics.keys().cloned().collect();
     let (contents, brokers, (groups, static_members), acls, transactions, quotas, permitted) = tokio::join!(
         contents(cluster, reached),
         brokers::configs(cluster, &reached.brokers),
@@ -25,7 +26,7 @@ pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {
         cluster.describe_acls(),
         transactions(cluster, reached),
         cluster.client_quotas(),
-        permitted::on(cluster),
+        permitted::on(cluster, &topics),
     );
     let Contents { configs, sizes, sample } = contents;
     let (acls, quotas) = (acls.map_err(Into::into), quotas.map_err(Into::into));

@@ -12,6 +12,7 @@ use crate::facts::{Arriving, Leaving, Partly, Permitted, Reached};
 
 /// Reads a target. `source` is the other side, if it could be reached.
 pub(super) async fn read(cluster: &Cluster, reached: &Reached, source: Option<&Reached>) -> Arriving {
+    let wanted: Vec<_> = source.into_iter().flat_map(|source| source.topics.keys().cloned()).collect();
     let both = |topic: &&Arc<str>| source.is_some_and(|source| source.topics.contains_key(*topic));
     let shared: Vec<_> = reached.topics.keys().filter(both).cloned().collect();
     let (brokers, ends, groups, quotas, permitted) = tokio::join!(
@@ -19,7 +20,7 @@ pub(super) async fn read(cluster: &Cluster, reached: &Reached, source: Option<&R
         ends(cluster, reached, &shared),
         cluster.list_groups(),
         cluster.client_quotas(),
-        permitted::on(cluster),
+        permitted::on(cluster, &wanted),
     );
     let active = |groups: Vec<kafka::GroupListing>| {
         groups.into_iter().filter(|group| group.state.is_active()).map(|group| group.id).collect()

@@ -1,7 +1,7 @@
 //! Whether the functions' principal may do what later phases do.
 //!
-//! What brokers say of their own accord (KIP-430), and the check of a creation that is not carried out, are read-only. On
-//! topics that the target does not have yet nothing but their creation can be asked about.
+//! What brokers say of their own accord (KIP-430), also of topics that do not exist yet, and the check of a creation that is
+//! not carried out, are read-only.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ const SOURCE_TOPIC: [Need; 3] = [
     need(Phase::Cutover, AclOperation::Write, "writes sentinels"),
 ];
 
-/// On each topic that the target has already.
+/// On each topic of the source, on the target.
 const TARGET_TOPIC: [Need; 5] = [
     need(Phase::TopologyCopy, AclOperation::DescribeConfigs, "reads the topic's configs"),
     need(Phase::TopologyCopy, AclOperation::AlterConfigs, "sets copy-time configs, which the cutover replaces"),
@@ -57,6 +57,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     let modes = [("source", facts.config.source.auth.mode), ("target", facts.config.target.auth.mode)];
     findings.extend(modes.into_iter().filter_map(|(side, mode)| unknown(side, mode)));
+    findings.extend(hidden(facts));
     if let Some(leaving) = facts.leaving.as_ref().filter(|_| facts.config.source.auth.mode != AuthMode::Iam) {
         let mut lacks = on_cluster(&leaving.permitted, &SOURCE_CLUSTER);
         let topics: Vec<_> = facts.source_topics().map(|(name, _)| name.as_ref()).collect();
@@ -65,14 +66,32 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     }
     if let Some(arriving) = facts.arriving.as_ref().filter(|_| facts.config.target.auth.mode != AuthMode::Iam) {
         let mut lacks = on_cluster(&arriving.permitted, &target_cluster(facts));
-        let there = |name: &&str| facts.target.reached.as_ref().is_ok_and(|target| target.topics.contains_key(*name));
-        let topics: Vec<_> = facts.source_topics().map(|(name, _)| name.as_ref()).filter(there).collect();
+        let topics: Vec<_> = facts.source_topics().map(|(name, _)| name.as_ref()).collect();
         lacks.extend(on_topics(&arriving.permitted, &topics, &TARGET_TOPIC));
         lacks.extend(on_groups(&arriving.permitted));
         lacks.extend(creation(facts));
         findings.extend(lacking("target", lacks));
     }
     findings
+}
+
+/// With every way of signing in: nobody else would notice that they are left behind.
+fn hidden(facts: &Facts) -> Option<Finding> {
+    let hidden = facts.source.reached.as_ref().ok()?.hidden.as_ref().ok()?;
+    (!hidden.is_empty()).then(|| {
+        finding("B18", "source")
+            .found(format_args!(
+                "the functions' principal lacks {:?} on {} of the source: {}",
+                AclOperation::Describe,
+                count(hidden.len(), "topic"),
+                few(hidden)
+            ))
+            .because("brokers do not even list them to it, so the migration would leave them behind without a word")
+            .fix(
+                "allow it to describe and read them (Kafka ACLs, or with IAM kafka-cluster:DescribeTopic), or name them in \
+                 topology.exclude",
+            )
+    })
 }
 
 /// Whether a broker refused for lack of permission.
@@ -172,7 +191,6 @@ fn unknown(side: &str, mode: AuthMode) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Topic;
     use crate::sample::{self, codes, facts, one};
     use kafka::{Operations, Place};
 
@@ -200,10 +218,18 @@ mod tests {
     }
 
     #[test]
-    fn b18_on_the_target_as_far_as_there_is_something_to_ask_about() {
+    fn b18_topics_that_brokers_do_not_list() {
         let mut facts = facts();
-        let shape = Topic { partitions: 2, replication_factor: 3 };
-        sample::target(&mut facts).topics.insert("orders".into(), shape);
+        sample::source(&mut facts).hidden = Ok(["audit".into(), "orders".into()].into());
+        facts.config.source.auth.mode = AuthMode::Iam;
+        let findings = judge(&facts);
+        assert_eq!(codes(&findings), ["I03", "B18"]);
+        assert!(findings[1].message.ends_with("lacks Describe on 2 topics of the source: audit, orders"), "{findings:?}");
+    }
+
+    #[test]
+    fn b18_on_the_target_of_topics_that_it_does_not_have_too() {
+        let mut facts = facts();
         let permitted = &mut sample::arriving(&mut facts).permitted;
         permitted.topics = Ok([("orders".into(), Operations::of(&[AclOperation::Read]))].into());
         permitted.groups.known = [("billing".to_owned(), Operations::of(&[AclOperation::Describe]))].into();

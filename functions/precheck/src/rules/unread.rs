@@ -48,7 +48,9 @@ fn source(facts: &Facts) -> Vec<Finding> {
     let Some(leaving) = &facts.leaving else { return Vec::new() };
     let transactions = leaving.transactions.as_ref();
     let iam = facts.config.source.auth.mode == AuthMode::Iam;
+    let hidden = facts.source.reached.as_ref().ok().map(|reached| &reached.hidden);
     let findings = [
+        hidden.and_then(|hidden| failed("source", "whether topics are hidden on the source", hidden, "B18, W06 and W20")),
         failed("source", "the source's groups", &leaving.groups, "W05 and W11"),
         part("source", &leaving.static_members, "group", "members of", "W05"),
         failed("source", "the source's ACLs", &leaving.acls, "W09"),
@@ -145,6 +147,7 @@ mod tests {
     #[test]
     fn w13_each_part_of_the_source() {
         let mut facts = facts();
+        sample::source(&mut facts).hidden = Err(denied());
         let leaving = sample::leaving(&mut facts);
         leaving.groups = Err(denied());
         leaving.static_members.missing = Some((2, denied()));
@@ -156,9 +159,10 @@ mod tests {
         leaving.transactions = Some(Transactions { producers: Err(denied()), open: Err(denied()) });
         leaving.permitted.cluster = Ok(None);
         let messages = messages(&facts);
-        assert_eq!(messages.len(), 10);
-        assert!(messages[1].starts_with("members of 2 groups could not be read, so W05"));
-        assert!(messages[9].ends_with("its brokers do not tell (KIP-430)"));
+        assert_eq!(messages.len(), 11);
+        assert!(messages[0].starts_with("whether topics are hidden on the source could not be read, so B18, W06 and W20"));
+        assert!(messages[2].starts_with("members of 2 groups could not be read, so W05"));
+        assert!(messages[10].ends_with("its brokers do not tell (KIP-430)"));
     }
 
     #[test]
