@@ -229,7 +229,7 @@ pub(crate) struct Transactions {
 pub(crate) struct Permitted {
     /// On the cluster as a whole; `None` when the broker does not tell.
     pub(crate) cluster: Result<Option<Operations>>,
-    /// By topic.
+    /// By topic, of those of the source.
     pub(crate) topics: Result<BTreeMap<Arc<str>, Operations>>,
     /// By group, as far as groups could be asked about without changing anything.
     pub(crate) groups: Partly<BTreeMap<String, Operations>>,

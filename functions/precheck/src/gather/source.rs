@@ -19,7 +19,7 @@ pub(crate) const TRANSACTIONS: &str = "__transaction_state";
 /// Reads a source.
 pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {
     let topics: Vec<_> = reached.topics.keys().cloned().collect();
-    let (contents, brokers, (groups, static_members), acls, transactions, quotas, permitted) = tokio::join!(
+    let (contents, brokers, (groups, static_members), acls, transactions, quotas, mut permitted) = tokio::join!(
         contents(cluster, reached),
         brokers::configs(cluster, &reached.brokers),
         groups(cluster),
@@ -28,6 +28,7 @@ pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {
         cluster.client_quotas(),
         permitted::on(cluster, &topics),
     );
+    permitted.groups = permitted::on_groups(cluster, reached, &groups).await;
     let Contents { configs, sizes, sample } = contents;
     let (acls, quotas) = (acls.map_err(Into::into), quotas.map_err(Into::into));
     Leaving { configs, brokers, groups, static_members, acls, transactions, sizes, sample, quotas, permitted }

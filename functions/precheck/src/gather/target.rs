@@ -45,7 +45,7 @@ pub(super) async fn ask_for(
 ) -> Arriving {
     let (topics, leaving) = source;
     let (refused, groups) =
-        tokio::join!(refused(cluster, reached, topics, leaving), permitted::on_groups(cluster, reached, leaving));
+        tokio::join!(refused(cluster, reached, topics, leaving), permitted::on_groups(cluster, reached, &leaving.groups));
     Arriving { refused, permitted: Permitted { groups, ..known.permitted }, ..known }
 }
 

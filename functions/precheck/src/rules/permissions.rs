@@ -47,6 +47,9 @@ const TARGET_TOPIC: [Need; 5] = [
     need(Phase::Tail, AclOperation::Alter, "adds the partitions that the source gets"),
 ];
 
+/// On each group of the source.
+const SOURCE_GROUP: [Need; 1] = [need(Phase::Cutover, AclOperation::Describe, "reads committed offsets")];
+
 /// On each group of the source, on the target.
 const TARGET_GROUP: [Need; 2] = [
     need(Phase::Cutover, AclOperation::Read, "commits offsets"),
@@ -62,13 +65,14 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         let mut lacks = on_cluster(&leaving.permitted, &SOURCE_CLUSTER);
         let topics: Vec<_> = facts.source_topics().map(|(name, _)| name.as_ref()).collect();
         lacks.extend(on_topics(&leaving.permitted, &topics, &SOURCE_TOPIC));
+        lacks.extend(on_groups(&leaving.permitted, &SOURCE_GROUP));
         findings.extend(lacking("source", lacks));
     }
     if let Some(arriving) = facts.arriving.as_ref().filter(|_| facts.config.target.auth.mode != AuthMode::Iam) {
         let mut lacks = on_cluster(&arriving.permitted, &target_cluster(facts));
         let topics: Vec<_> = facts.source_topics().map(|(name, _)| name.as_ref()).collect();
         lacks.extend(on_topics(&arriving.permitted, &topics, &TARGET_TOPIC));
-        lacks.extend(on_groups(&arriving.permitted));
+        lacks.extend(on_groups(&arriving.permitted, &TARGET_GROUP));
         lacks.extend(creation(facts));
         findings.extend(lacking("target", lacks));
     }
@@ -108,7 +112,8 @@ fn target_cluster(facts: &Facts) -> Vec<Need> {
     let acls = leaving.and_then(|leaving| leaving.acls.as_ref().ok()?.as_ref());
     let own = acls.is_some_and(|acls| acls.iter().any(|acl| !topology::acls::is_internal(acl)));
     let acls = own.then_some(need(Phase::TopologyCopy, AclOperation::Alter, "creates ACLs"));
-    acls.into_iter().collect()
+    let read = need(Phase::TopologyCopy, AclOperation::Describe, "reads ACLs");
+    std::iter::once(read).chain(acls).collect()
 }
 
 /// What is lacking: which phase, what it lacks on what.
@@ -128,8 +133,8 @@ fn on_topics(permitted: &Permitted, topics: &[&str], needs: &[Need]) -> Vec<Lack
     })
 }
 
-fn on_groups(permitted: &Permitted) -> Vec<Lack> {
-    lacks(&TARGET_GROUP, "group", |need| {
+fn on_groups(permitted: &Permitted, needs: &[Need]) -> Vec<Lack> {
+    lacks(needs, "group", |need| {
         let lacking = permitted.groups.known.iter().filter(|(_, operations)| !operations.contain(need.operation));
         lacking.map(|(group, _)| group.clone()).collect()
     })
@@ -246,6 +251,14 @@ mod tests {
     }
 
     #[test]
+    fn b18_groups_of_the_source_whose_offsets_cannot_be_read() {
+        let mut facts = facts();
+        sample::leaving(&mut facts).permitted.groups.known = [("billing".to_owned(), Operations::of(&[]))].into();
+        let message = one(judge(&facts), "B18").message;
+        assert!(message.ends_with("cutover needs Describe on 1 group: billing (reads committed offsets)"), "{message}");
+    }
+
+    #[test]
     fn b18_a_creation_that_is_not_permitted() {
         let mut facts = facts();
         let denied = kafka::Error::Broker {
@@ -260,9 +273,16 @@ mod tests {
     }
 
     #[test]
+    fn b18_reading_the_targets_state_takes_a_permission() {
+        let mut facts = facts();
+        sample::arriving(&mut facts).permitted.cluster = Ok(Some(Operations::of(&[AclOperation::Alter])));
+        assert!(one(judge(&facts), "B18").message.ends_with("needs Describe on the cluster (reads ACLs)"));
+    }
+
+    #[test]
     fn b18_acls_are_created_only_where_the_source_has_some() {
         let mut facts = facts();
-        sample::arriving(&mut facts).permitted.cluster = Ok(Some(Operations::of(&[])));
+        sample::arriving(&mut facts).permitted.cluster = Ok(Some(Operations::of(&[AclOperation::Describe])));
         assert!(judge(&facts).is_empty());
         sample::leaving(&mut facts).acls = Ok(Some(vec![sample::acl("User:alice", "orders")]));
         assert!(one(judge(&facts), "B18").message.contains("topology_copy needs Alter on the cluster (creates ACLs)"));

@@ -61,6 +61,7 @@ fn source(facts: &Facts) -> Vec<Finding> {
         transactions.and_then(|all| failed("source", "the source's transactional ids", &all.producers, "W06 and W20")),
         transactions.and_then(|all| failed("source", "the source's open transactions", &all.open, "W06 and W20")),
         permitted("source", &leaving.permitted).filter(|_| !iam),
+        part("source", &leaving.permitted.groups, "group", "permissions on the source for", "B18").filter(|_| !iam),
     ];
     findings.into_iter().flatten().collect()
 }
