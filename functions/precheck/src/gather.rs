@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka::{Each, TopicInfo};
-use migration::config::ClusterConfig;
+use migration::config::{ClusterConfig, Topology};
 use migration::{Config, Error, Result, TopicPartition, scope};
 use runtime::Host;
 
@@ -27,8 +27,8 @@ pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts 
     let (source_described, target_described, source, target, backup, evidence) = tokio::join!(
         msk::describe(&host.aws, &config.source),
         msk::describe(&host.aws, &config.target),
-        reach(host, &config.source),
-        reach(host, &config.target),
+        reach(host, &config.source, &config.topology),
+        reach(host, &config.target, &config.topology),
         buckets::backup(&host.aws.s3, &config),
         buckets::evidence(&host.aws.s3, &config),
     );
@@ -64,9 +64,9 @@ pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts 
 ///
 /// # Errors
 /// Those of [`runtime::clusters::Clusters::connect`], and of reading the metadata.
-async fn reach(host: &Host, config: &ClusterConfig) -> Result<(kafka::Cluster, Reached)> {
+async fn reach(host: &Host, config: &ClusterConfig, selection: &Topology) -> Result<(kafka::Cluster, Reached)> {
     let cluster = host.clusters.connect(&host.aws, config).await?;
-    let (topics, hidden) = tokio::join!(cluster.topics(), cluster.hidden_topics());
+    let (topics, hidden) = tokio::join!(led_topics(&cluster, selection), cluster.hidden_topics());
     let topics = topics?;
     let brokers = cluster.brokers().await?.iter().map(|broker| broker.id).collect();
     let leaderless = leaderless(&topics);
@@ -80,6 +80,22 @@ async fn reach(host: &Host, config: &ClusterConfig) -> Result<(kafka::Cluster, R
     let mode = cluster.metadata_mode();
     let reached = Reached { id: cluster.id(), mode, brokers, topics, hidden, internal, replicas, leaderless };
     Ok((cluster, reached))
+}
+
+/// The topics, once every partition of those that are migrated has a leader: one that is about to get another has none for a
+/// moment. As they are, if that lasts.
+async fn led_topics(cluster: &kafka::Cluster, selection: &Topology) -> kafka::Result<Vec<TopicInfo>> {
+    let all_led = || async {
+        let topics = cluster.topics().await?;
+        match leaderless(&topics).into_iter().find(|partition| selection.selects(&partition.topic)) {
+            Some(partition) => Err(kafka::Error::NoLeader { partition }),
+            None => Ok(topics),
+        }
+    };
+    match cluster.with_retries(all_led).await {
+        Err(kafka::Error::NoLeader { .. }) => cluster.topics().await,
+        settled => settled,
+    }
 }
 
 /// The topic that a cluster has since its first transaction.
