@@ -36,11 +36,17 @@ impl Facts {
         self.source.reached.iter().flat_map(|reached| &reached.topics)
     }
 
-    /// The first reason why a cluster or bucket cannot be used that may pass by itself.
-    pub(crate) fn passing(&self) -> Option<&Error> {
+    /// The first reason why a blocker cannot be told from none that may pass by itself. Without the MSK API precheck goes on:
+    /// it may be out of a private network's reach for good.
+    pub(crate) fn passing(&self) -> Option<Error> {
         let clusters = [&self.source, &self.target].map(|cluster| cluster.reached.as_ref().err());
         let buckets = [&self.backup, &self.evidence].map(|bucket| bucket.reachable.as_ref().err());
-        clusters.into_iter().chain(buckets).flatten().find(|error| error.kind.is_retryable())
+        let read = [self.source.reached.as_ref().ok().and_then(|source| source.hidden.as_ref().err()), self.evidence.lock.as_ref().err()];
+        let leaving = self.leaving.iter().flat_map(Leaving::unread);
+        let arriving = self.arriving.iter().flat_map(Arriving::unread);
+        let refused = self.arriving.iter().flat_map(|arriving| arriving.refused.values().map(|error| error.clone().into()));
+        let known = clusters.into_iter().chain(buckets).chain(read).flatten().chain(leaving).chain(arriving);
+        known.cloned().chain(refused).find(|error: &Error| error.kind.is_retryable())
     }
 
     /// The id that both clusters have, if they have the same.
@@ -173,6 +179,13 @@ pub(crate) struct Partly<T> {
     pub(crate) missing: Option<(usize, Error)>,
 }
 
+impl<T> Partly<T> {
+    /// Why the first of those that are missing is.
+    fn reason(&self) -> Option<&Error> {
+        self.missing.as_ref().map(|(_, error)| error)
+    }
+}
+
 /// What only matters of a source.
 #[derive(Debug, Clone)]
 pub(crate) struct Leaving {
@@ -198,6 +211,21 @@ pub(crate) struct Leaving {
     pub(crate) permitted: Permitted,
 }
 
+impl Leaving {
+    /// Why parts are missing that blockers follow from.
+    fn unread(&self) -> impl Iterator<Item = &Error> {
+        let parts = [
+            self.configs.reason(),
+            self.brokers.as_ref().err(),
+            self.groups.as_ref().err(),
+            self.acls.as_ref().err(),
+            self.sizes.as_ref().err(),
+            self.sample.reason(),
+        ];
+        parts.into_iter().flatten().chain(self.permitted.unread())
+    }
+}
+
 /// What only matters of a target.
 #[derive(Debug, Clone)]
 pub(crate) struct Arriving {
@@ -213,6 +241,14 @@ pub(crate) struct Arriving {
     pub(crate) permitted: Permitted,
     /// Topics that it does not have and would not create, each with what it says.
     pub(crate) refused: BTreeMap<Arc<str>, kafka::Error>,
+}
+
+impl Arriving {
+    /// Why parts are missing that blockers follow from.
+    fn unread(&self) -> impl Iterator<Item = &Error> {
+        let parts = [self.brokers.as_ref().err(), self.ends.reason()];
+        parts.into_iter().flatten().chain(self.permitted.unread())
+    }
 }
 
 /// Transactional producers of a source.
@@ -233,6 +269,12 @@ pub(crate) struct Permitted {
     pub(crate) topics: Result<BTreeMap<Arc<str>, Operations>>,
     /// By group, as far as groups could be asked about without changing anything.
     pub(crate) groups: Partly<BTreeMap<String, Operations>>,
+}
+
+impl Permitted {
+    fn unread(&self) -> impl Iterator<Item = &Error> {
+        [self.cluster.as_ref().err(), self.topics.as_ref().err(), self.groups.reason()].into_iter().flatten()
+    }
 }
 
 /// What the first megabyte of some logs holds. Nothing else was read: a batch elsewhere can be larger.

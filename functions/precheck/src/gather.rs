@@ -60,12 +60,17 @@ pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts 
     }
 }
 
-/// Connects to a cluster and reads its brokers and topics.
+/// Connects to every broker of a cluster and reads its topics.
 ///
 /// # Errors
-/// Those of [`runtime::clusters::Clusters::connect`], and of reading the metadata.
+/// Those of [`runtime::clusters::Clusters::connect`], naming each broker that cannot be connected to, and of reading the
+/// metadata.
 async fn reach(host: &Host, config: &ClusterConfig, selection: &Topology) -> Result<(kafka::Cluster, Reached)> {
     let cluster = host.clusters.connect(&host.aws, config).await?;
+    let unreachable = cluster.unreachable_brokers().await?;
+    if !unreachable.is_empty() {
+        return Err(out_of_reach(&unreachable));
+    }
     let (topics, hidden) = tokio::join!(led_topics(&cluster, selection), cluster.hidden_topics());
     let topics = topics?;
     let brokers = cluster.brokers().await?.iter().map(|broker| broker.id).collect();
@@ -80,6 +85,16 @@ async fn reach(host: &Host, config: &ClusterConfig, selection: &Topology) -> Res
     let mode = cluster.metadata_mode();
     let reached = Reached { id: cluster.id(), mode, brokers, topics, hidden, internal, replicas, leaderless };
     Ok((cluster, reached))
+}
+
+/// Every phase works with every broker, so one that is out of reach stands for all.
+fn out_of_reach(brokers: &[(kafka::Broker, kafka::Error)]) -> Error {
+    let named = brokers.iter().map(|(broker, error)| format!("broker {} ({}:{}): {error}", broker.id, broker.host, broker.port));
+    let message = format!("not every broker can be reached: {}", named.collect::<Vec<_>>().join("; "));
+    match brokers.iter().find(|(_, error)| !error.is_retryable()) {
+        Some((_, error)) => Error::new(error.kind(), message),
+        None => Error::transient(message),
+    }
 }
 
 /// The topics, once every partition of those that are migrated has a leader: one that is about to get another has none for a
@@ -194,6 +209,18 @@ mod tests {
         };
         assert_eq!(reached.led(reached.topics.keys()), [TopicPartition::new("orders", 0)]);
         assert!(reached.led([&"absent".into()]).is_empty());
+    }
+
+    #[test]
+    fn every_broker_out_of_reach_is_named() {
+        let broker = |id| kafka::Broker { id, host: format!("b-{id}"), port: 9094, rack: None };
+        let timeout = kafka::Error::Unreachable { message: "timeout".to_owned() };
+        let both = [(broker(2), timeout.clone()), (broker(3), timeout.clone())];
+        let error = out_of_reach(&both);
+        assert!(error.message.contains("broker 2 (b-2:9094): ") && error.message.contains("; broker 3 (b-3:9094): "));
+        assert!(error.kind.is_retryable());
+        let refused = kafka::Error::Tls { broker: "b-3:9094".into(), message: "unknown authority".to_owned() };
+        assert!(!out_of_reach(&[(broker(2), timeout), (broker(3), refused)]).kind.is_retryable());
     }
 
     #[test]
