@@ -24,7 +24,7 @@ use migration::TopicPartition;
 use migration::report::{Estimate, Finding, PrecheckReport};
 
 use crate::estimate;
-use crate::facts::{Cluster, Facts, Reached, Topic};
+use crate::facts::{Cluster, Facts, Topic};
 
 pub(crate) use buckets::cannot_store;
 pub(crate) use sizes::too_small;
@@ -51,7 +51,7 @@ pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
 
 /// How long the seed would take, when the clusters and their sizes are known.
 fn estimated(facts: &Facts) -> Option<Estimate> {
-    let (source, target) = (facts.source.reached.as_ref().ok()?, facts.target.reached.as_ref().ok()?);
+    let source = facts.source.reached.as_ref().ok()?;
     let sizes = facts.leaving.as_ref()?.sizes.as_ref().ok()?;
     // Only the bytes of topics are known here: their partitions are taken to be alike.
     let alike = |(name, topic): (&Arc<str>, &Topic)| {
@@ -61,12 +61,13 @@ fn estimated(facts: &Facts) -> Option<Estimate> {
     };
     let sizes: Vec<_> = source.topics.iter().flat_map(alike).collect();
     let work = estimate::Work::new(&facts.config, &sizes);
-    let (source, target) = (speed(&facts.source, source), speed(&facts.target, target));
-    Some(estimate::seed(&facts.config, &source, &target, &work))
+    Some(estimate::seed(&facts.config, &speed(&facts.source)?, &speed(&facts.target)?, &work))
 }
 
-fn speed<'a>(cluster: &'a Cluster, reached: &Reached) -> estimate::Side<'a> {
-    estimate::Side { described: cluster.described.as_ref().ok(), brokers: reached.brokers.len() }
+/// None while a cluster cannot be reached.
+fn speed(cluster: &Cluster) -> Option<estimate::Side<'_>> {
+    cluster.reached.as_ref().ok()?;
+    Some(estimate::Side { described: cluster.described.as_ref().ok(), brokers: cluster.brokers()? })
 }
 
 #[cfg(test)]

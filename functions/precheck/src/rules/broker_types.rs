@@ -65,7 +65,8 @@ fn partitions(facts: &Facts) -> Option<Finding> {
     let instance_type = facts.target.described.as_ref().ok()?.instance_type.as_deref()?;
     let Carries { recommended, most, .. } = *CARRIES.iter().find(|carries| carries.instance_type == instance_type)?;
     let target = facts.target.reached.as_ref().ok()?;
-    let brokers = target.brokers.len().max(1);
+    // One that is down for the moment has its share all the same.
+    let brokers = facts.target.brokers()?.max(1);
     let missing = facts.source_topics().filter(|(name, _)| !target.topics.contains_key(*name));
     let added: usize = missing.map(|(_, topic)| topic.partitions * topic.replication_factor.min(brokers)).sum();
     let each = (target.replicas + added).div_ceil(brokers);
@@ -153,6 +154,13 @@ mod tests {
         assert!(one(judge(&facts), "W19").message.contains("about 1100 replicas"));
         // A topic that is there is counted already.
         sample::target(&mut facts).topics.insert("orders".into(), sample::topic(900));
+        assert!(judge(&facts).is_empty());
+    }
+
+    #[test]
+    fn w19_a_broker_that_is_down_carries_its_share() {
+        let mut facts = on("kafka.m5.large", 1_000);
+        sample::target(&mut facts).brokers = vec![1, 2];
         assert!(judge(&facts).is_empty());
     }
 
