@@ -41,10 +41,14 @@ impl Facts {
     pub(crate) fn passing(&self) -> Option<Error> {
         let clusters = [&self.source, &self.target].map(|cluster| cluster.reached.as_ref().err());
         let buckets = [&self.backup, &self.evidence].map(|bucket| bucket.reachable.as_ref().err());
-        let read = [self.source.reached.as_ref().ok().and_then(|source| source.hidden.as_ref().err()), self.evidence.lock.as_ref().err()];
+        let read = [
+            self.source.reached.as_ref().ok().and_then(|source| source.hidden.as_ref().err()),
+            self.evidence.lock.as_ref().err(),
+        ];
         let leaving = self.leaving.iter().flat_map(Leaving::unread);
         let arriving = self.arriving.iter().flat_map(Arriving::unread);
-        let refused = self.arriving.iter().flat_map(|arriving| arriving.refused.values().map(|error| error.clone().into()));
+        let refused =
+            self.arriving.iter().flat_map(|arriving| arriving.refused.values().map(|error| error.clone().into()));
         let known = clusters.into_iter().chain(buckets).chain(read).flatten().chain(leaving).chain(arriving);
         known.cloned().chain(refused).find(|error: &Error| error.kind.is_retryable())
     }

@@ -89,7 +89,9 @@ async fn reach(host: &Host, config: &ClusterConfig, selection: &Topology) -> Res
 
 /// Every phase works with every broker, so one that is out of reach stands for all.
 fn out_of_reach(brokers: &[(kafka::Broker, kafka::Error)]) -> Error {
-    let named = brokers.iter().map(|(broker, error)| format!("broker {} ({}:{}): {error}", broker.id, broker.host, broker.port));
+    let named = brokers
+        .iter()
+        .map(|(broker, error)| format!("broker {} ({}:{}): {error}", broker.id, broker.host, broker.port));
     let message = format!("not every broker can be reached: {}", named.collect::<Vec<_>>().join("; "));
     match brokers.iter().find(|(_, error)| !error.is_retryable()) {
         Some((_, error)) => Error::new(error.kind(), message),

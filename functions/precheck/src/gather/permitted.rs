@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn a_group_that_may_not_be_described_is_one_to_which_nothing_may_be_done() {
-        let refused = |code| Error::Broker { api: Api::DescribeGroups, code, place: Place::Group("g".into()), message: None };
+        let refused =
+            |code| Error::Broker { api: Api::DescribeGroups, code, place: Place::Group("g".into()), message: None };
         let answer = |code| told(("g".to_owned(), Err(refused(code)))).1;
         assert_eq!(answer(Code::GroupAuthorizationFailed), Ok(Some(Operations::of(&[]))));
         assert_eq!(answer(Code::NotCoordinator), Err(refused(Code::NotCoordinator)));

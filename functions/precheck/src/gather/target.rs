@@ -44,8 +44,10 @@ pub(super) async fn ask_for(
     known: Arriving,
 ) -> Arriving {
     let (topics, leaving) = source;
-    let (refused, groups) =
-        tokio::join!(refused(cluster, reached, topics, leaving), permitted::on_groups(cluster, reached, &leaving.groups));
+    let (refused, groups) = tokio::join!(
+        refused(cluster, reached, topics, leaving),
+        permitted::on_groups(cluster, reached, &leaving.groups)
+    );
     Arriving { refused, permitted: Permitted { groups, ..known.permitted }, ..known }
 }
 

@@ -229,7 +229,10 @@ mod tests {
         facts.config.source.auth.mode = AuthMode::Iam;
         let findings = judge(&facts);
         assert_eq!(codes(&findings), ["I03", "B18"]);
-        assert!(findings[1].message.ends_with("lacks Describe on 2 topics of the source: audit, orders"), "{findings:?}");
+        assert!(
+            findings[1].message.ends_with("lacks Describe on 2 topics of the source: audit, orders"),
+            "{findings:?}"
+        );
     }
 
     #[test]

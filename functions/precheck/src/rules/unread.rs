@@ -50,7 +50,8 @@ fn source(facts: &Facts) -> Vec<Finding> {
     let iam = facts.config.source.auth.mode == AuthMode::Iam;
     let hidden = facts.source.reached.as_ref().ok().map(|reached| &reached.hidden);
     let findings = [
-        hidden.and_then(|hidden| failed("source", "whether topics are hidden on the source", hidden, "B18, W06 and W20")),
+        hidden
+            .and_then(|hidden| failed("source", "whether topics are hidden on the source", hidden, "B18, W06 and W20")),
         failed("source", "the source's groups", &leaving.groups, "W05 and W11"),
         part("source", &leaving.static_members, "group", "members of", "W05"),
         failed("source", "the source's ACLs", &leaving.acls, "W09"),
@@ -161,7 +162,9 @@ mod tests {
         leaving.permitted.cluster = Ok(None);
         let messages = messages(&facts);
         assert_eq!(messages.len(), 11);
-        assert!(messages[0].starts_with("whether topics are hidden on the source could not be read, so B18, W06 and W20"));
+        assert!(
+            messages[0].starts_with("whether topics are hidden on the source could not be read, so B18, W06 and W20")
+        );
         assert!(messages[2].starts_with("members of 2 groups could not be read, so W05"));
         assert!(messages[10].ends_with("its brokers do not tell (KIP-430)"));
     }
