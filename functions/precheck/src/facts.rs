@@ -124,6 +124,8 @@ pub(crate) struct Reached {
     pub(crate) id: Option<String>,
     /// How it keeps its metadata.
     pub(crate) mode: MetadataMode,
+    /// Name of the user that the functions are to it, where that is known; Kafka's principal is `User:` and this.
+    pub(crate) user: Option<String>,
     /// Ids of the brokers that are alive.
     pub(crate) brokers: Vec<i32>,
     /// Topics by name, without those that the cluster keeps for itself.
@@ -356,6 +358,8 @@ pub(crate) struct BrokerConfig {
     pub(crate) bounds_either_side: bool,
     /// `max.connections` or `max.connections.per.ip`, whichever is smaller.
     pub(crate) max_connections: Option<i64>,
+    /// `num.io.threads` and `num.network.threads` together.
+    pub(crate) threads: Option<i64>,
     /// Whether `advertised.listeners` was altered while the broker ran.
     pub(crate) readdressed: bool,
 }

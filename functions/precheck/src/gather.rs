@@ -82,8 +82,8 @@ async fn reach(host: &Host, config: &ClusterConfig, selection: &Topology) -> Res
         internal.extend::<BTreeSet<_>>(hidden_internal);
         hidden
     });
-    let mode = cluster.metadata_mode();
-    let reached = Reached { id: cluster.id(), mode, brokers, topics, hidden, internal, replicas, leaderless };
+    let (mode, user) = (cluster.metadata_mode(), host.clusters.user(config).await);
+    let reached = Reached { id: cluster.id(), mode, user, brokers, topics, hidden, internal, replicas, leaderless };
     Ok((cluster, reached))
 }
 
@@ -202,6 +202,7 @@ mod tests {
         let reached = Reached {
             id: None,
             mode,
+            user: None,
             brokers: vec![1],
             topics,
             hidden: Ok(BTreeSet::new()),

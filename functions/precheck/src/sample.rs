@@ -95,6 +95,7 @@ fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Clus
         reached: Ok(Reached {
             id: Some(id.to_owned()),
             mode,
+            user: Some("ANONYMOUS".to_owned()),
             brokers: vec![1, 2, 3],
             topics: topics.iter().map(|name| ((*name).into(), topic(2))).collect(),
             hidden: Ok(BTreeSet::new()),
@@ -135,6 +136,7 @@ fn broker_config(broker: i32) -> BrokerConfig {
         timestamps: Some(UNBOUNDED),
         bounds_either_side: true,
         max_connections: Some(i64::from(i32::MAX)),
+        threads: Some(11),
         readdressed: false,
     }
 }
