@@ -150,6 +150,18 @@ impl Reached {
         self
     }
 
+    /// Every partition of `topics` with its bytes, which are nothing where they are not in `sizes`, and its replicas.
+    pub(crate) fn partitions(&self, sizes: &BTreeMap<TopicPartition, i64>) -> Vec<(TopicPartition, i64, usize)> {
+        let of = |(name, topic): (&Arc<str>, &Topic)| {
+            let (partitions, replicas) = (topic.named_partitions(name), topic.replication_factor);
+            partitions.map(move |partition| {
+                let bytes = sizes.get(&partition).copied().unwrap_or(0);
+                (partition, bytes, replicas)
+            })
+        };
+        self.topics.iter().flat_map(of).collect()
+    }
+
     /// Partitions of those of `topics` that the cluster has, as far as they have a leader.
     pub(crate) fn led<'a>(&self, topics: impl IntoIterator<Item = &'a Arc<str>>) -> Vec<TopicPartition> {
         let shapes = topics.into_iter().filter_map(|name| Some((name, self.topics.get(name)?)));
@@ -207,8 +219,8 @@ pub(crate) struct Leaving {
     pub(crate) acls: Result<Option<Vec<AclBinding>>>,
     /// Transactional producers; `None` when the cluster has never had one.
     pub(crate) transactions: Option<Transactions>,
-    /// Bytes on the leaders by topic.
-    pub(crate) sizes: Result<BTreeMap<Arc<str>, i64>>,
+    /// Bytes on the leaders, of the partitions to be copied that have one.
+    pub(crate) sizes: Result<BTreeMap<TopicPartition, i64>>,
     /// What was found in the logs that were looked into.
     pub(crate) sample: Partly<Sample>,
     /// Client quotas.

@@ -18,13 +18,10 @@ mod topics;
 mod transactions;
 mod unread;
 
-use std::sync::Arc;
-
-use migration::TopicPartition;
 use migration::report::{Estimate, Finding, PrecheckReport};
 
 use crate::estimate;
-use crate::facts::{Cluster, Facts, Topic};
+use crate::facts::{Cluster, Facts};
 
 pub(crate) use buckets::cannot_store;
 pub(crate) use sizes::too_small;
@@ -53,14 +50,7 @@ pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
 fn estimated(facts: &Facts) -> Option<Estimate> {
     let source = facts.source.reached.as_ref().ok()?;
     let sizes = facts.leaving.as_ref()?.sizes.as_ref().ok()?;
-    // Only the bytes of topics are known here: their partitions are taken to be alike.
-    let alike = |(name, topic): (&Arc<str>, &Topic)| {
-        let bytes = sizes.get(name).copied().unwrap_or(0) / topic.partitions.max(1) as i64;
-        let partition = |number| (TopicPartition::new(name.clone(), number), bytes, topic.replication_factor);
-        (0..topic.partitions as i32).map(partition).collect::<Vec<_>>()
-    };
-    let sizes: Vec<_> = source.topics.iter().flat_map(alike).collect();
-    let work = estimate::Work::new(&facts.config, &sizes);
+    let work = estimate::Work::new(&facts.config, &source.partitions(sizes));
     Some(estimate::seed(&facts.config, &speed(&facts.source)?, &speed(&facts.target)?, &work))
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka::{AclBinding, AclOperation, AclPermission, AclResource, MetadataMode, Operations, PatternType};
-use migration::Config;
+use migration::{Config, TopicPartition};
 use migration::report::Finding;
 use serde_json::json;
 
@@ -30,7 +30,7 @@ pub(crate) fn facts() -> Facts {
             static_members: Partly::default(),
             acls: Ok(Some(Vec::new())),
             transactions: None,
-            sizes: Ok(BTreeMap::from([("orders".into(), 700)])),
+            sizes: Ok(sizes(&[("orders", 700)])),
             sample: Partly::default(),
             quotas: Ok(Vec::new()),
             permitted: permitted(&["orders"]),
@@ -172,6 +172,11 @@ pub(crate) fn source(facts: &mut Facts) -> &mut Reached {
 /// The brokers' own account of the target.
 pub(crate) fn target(facts: &mut Facts) -> &mut Reached {
     facts.target.reached.as_mut().unwrap()
+}
+
+/// These bytes in the first partition of each topic.
+pub(crate) fn sizes(topics: &[(&str, i64)]) -> BTreeMap<TopicPartition, i64> {
+    topics.iter().map(|(topic, bytes)| (TopicPartition::new(*topic, 0), *bytes)).collect()
 }
 
 /// Replaces the source's topics and their configs.

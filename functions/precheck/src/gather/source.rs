@@ -37,7 +37,7 @@ pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {
 /// What the topics are and hold.
 struct Contents {
     configs: Partly<BTreeMap<Arc<str>, TopicConfig>>,
-    sizes: Result<BTreeMap<Arc<str>, i64>>,
+    sizes: Result<BTreeMap<TopicPartition, i64>>,
     sample: Partly<Sample>,
 }
 
@@ -56,16 +56,11 @@ async fn contents(cluster: &Cluster, reached: &Reached) -> Contents {
         // Without sizes nobody knows where to look; that they are missing is a finding already.
         Err(_) => Partly::default(),
     };
-    let by_topic = |sizes: BTreeMap<TopicPartition, i64>| {
-        let mut topics = BTreeMap::new();
-        for (partition, bytes) in
-            sizes.into_iter().filter(|(partition, _)| reached.topics.contains_key(&partition.topic))
-        {
-            *topics.entry(partition.topic).or_default() += bytes;
-        }
-        topics
-    };
-    Contents { configs, sizes: sizes.map(by_topic).map_err(Into::into), sample }
+    let sizes = sizes.map_err(Into::into).map(|mut sizes| {
+        sizes.retain(|partition, _| reached.topics.contains_key(&partition.topic));
+        sizes
+    });
+    Contents { configs, sizes, sample }
 }
 
 /// The logs of which all is known that a look into them needs.

@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn w16_a_quota_below_the_speed_of_the_copy() {
         let mut facts = facts();
-        sample::leaving(&mut facts).sizes = Ok([("orders".into(), 100_000_000_000)].into());
+        sample::leaving(&mut facts).sizes = Ok(sample::sizes(&[("orders", 100_000_000_000)]));
         sample::arriving(&mut facts).quotas = Ok(vec![quota(&[("user", None)], "producer_byte_rate", 1e6)]);
         let finding = one(judge(&facts), "W16");
         assert_eq!(

@@ -336,8 +336,8 @@ mod tests {
         let with = |ms| TopicConfig { retention_ms: Some(ms), ..sample::topic_config() };
         sample::with_configs(&mut facts, &[("clicks", with(3_600_000)), ("orders", with(604_800_000))]);
         // One function moves 25 MB/s, see the estimate.
-        let sizes = [("clicks".into(), 10_000_000_000), ("orders".into(), 90_000_000_000)];
-        sample::leaving(&mut facts).sizes = Ok(sizes.into());
+        let sizes = sample::sizes(&[("clicks", 10_000_000_000), ("orders", 90_000_000_000)]);
+        sample::leaving(&mut facts).sizes = Ok(sizes);
         let findings = judge(&facts);
         assert_eq!(codes(&findings), ["W10", "W15"]);
         let finding = &findings[1];
@@ -345,7 +345,7 @@ mod tests {
         assert!(finding.message.ends_with("on 1 topic of the source: clicks (3600000 ms)"), "{}", finding.message);
         assert!(finding.fix.contains("to 8000000 or more"), "{}", finding.fix);
         // Nothing to be copied takes no time.
-        sample::leaving(&mut facts).sizes = Ok([("clicks".into(), 0)].into());
+        sample::leaving(&mut facts).sizes = Ok(sample::sizes(&[("clicks", 0)]));
         assert_eq!(codes(&judge(&facts)), ["W10"]);
     }
 
