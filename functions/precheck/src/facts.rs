@@ -253,6 +253,8 @@ pub(crate) struct Arriving {
     pub(crate) ends: Partly<BTreeMap<Arc<str>, i64>>,
     /// Groups that have, or may have, members.
     pub(crate) active_groups: Result<BTreeSet<String>>,
+    /// ACLs; `None` when the cluster has no authorizer.
+    pub(crate) acls: Result<Option<Vec<AclBinding>>>,
     /// Client quotas.
     pub(crate) quotas: Result<Vec<ClientQuota>>,
     /// What the function may do there; groups are those of the source.
@@ -264,7 +266,7 @@ pub(crate) struct Arriving {
 impl Arriving {
     /// Why parts are missing that blockers follow from.
     fn unread(&self) -> impl Iterator<Item = &Error> {
-        let parts = [self.brokers.as_ref().err(), self.ends.reason()];
+        let parts = [self.brokers.as_ref().err(), self.acls.as_ref().err(), self.ends.reason()];
         parts.into_iter().flatten().chain(self.permitted.unread())
     }
 }
@@ -372,6 +374,8 @@ pub(crate) struct BrokerConfig {
     pub(crate) max_connections: Option<i64>,
     /// `num.io.threads` and `num.network.threads` together.
     pub(crate) threads: Option<i64>,
+    /// Whether `super.users` is set; to whom brokers do not tell.
+    pub(crate) super_users: bool,
     /// Whether `advertised.listeners` was altered while the broker ran.
     pub(crate) readdressed: bool,
 }

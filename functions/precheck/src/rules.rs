@@ -9,6 +9,7 @@ mod clients;
 mod clusters;
 mod finding;
 mod in_place;
+mod lockout;
 mod permissions;
 mod quotas;
 mod records;
@@ -28,7 +29,7 @@ pub(crate) use sizes::too_small;
 
 /// Judges what was gathered.
 pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
-    const RULES: [fn(&Facts) -> Vec<Finding>; 13] = [
+    const RULES: [fn(&Facts) -> Vec<Finding>; 14] = [
         clusters::judge,
         buckets::judge,
         sizes::judge,
@@ -38,6 +39,7 @@ pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
         transactions::judge,
         quotas::judge,
         permissions::judge,
+        lockout::judge,
         broker_types::judge,
         security::judge,
         in_place::judge,

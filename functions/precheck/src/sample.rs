@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka::{AclBinding, AclOperation, AclPermission, AclResource, MetadataMode, Operations, PatternType};
-use migration::{Config, TopicPartition};
 use migration::report::Finding;
+use migration::{Config, TopicPartition};
 use serde_json::json;
 
 use crate::facts::{
@@ -39,6 +39,7 @@ pub(crate) fn facts() -> Facts {
             brokers: Ok((1..=3).map(broker_config).collect()),
             ends: Partly::default(),
             active_groups: Ok(BTreeSet::new()),
+            acls: Ok(Some(Vec::new())),
             quotas: Ok(Vec::new()),
             permitted: permitted(&[]),
             refused: BTreeMap::new(),
@@ -55,7 +56,7 @@ fn bucket(probe: Option<Probe>) -> Bucket {
 }
 
 /// Everything, on the cluster and on `topics`.
-fn permitted(topics: &[&str]) -> Permitted {
+pub(crate) fn permitted(topics: &[&str]) -> Permitted {
     let everything: Vec<_> = (0..16).map(AclOperation::from).collect();
     let everything = Operations::of(&everything);
     Permitted {
@@ -136,6 +137,7 @@ fn broker_config(broker: i32) -> BrokerConfig {
         timestamps: Some(UNBOUNDED),
         bounds_either_side: true,
         max_connections: Some(i64::from(i32::MAX)),
+        super_users: true,
         threads: Some(11),
         readdressed: false,
     }

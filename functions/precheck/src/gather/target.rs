@@ -15,10 +15,11 @@ pub(super) async fn read(cluster: &Cluster, reached: &Reached, source: Option<&R
     let wanted: Vec<_> = source.into_iter().flat_map(|source| source.topics.keys().cloned()).collect();
     let both = |topic: &&Arc<str>| source.is_some_and(|source| source.topics.contains_key(*topic));
     let shared: Vec<_> = reached.topics.keys().filter(both).cloned().collect();
-    let (brokers, ends, groups, quotas, permitted) = tokio::join!(
+    let (brokers, ends, groups, acls, quotas, permitted) = tokio::join!(
         brokers::configs(cluster, &reached.brokers),
         ends(cluster, reached, &shared),
         cluster.list_groups(),
+        cluster.describe_acls(),
         cluster.client_quotas(),
         permitted::on(cluster, &wanted),
     );
@@ -29,6 +30,7 @@ pub(super) async fn read(cluster: &Cluster, reached: &Reached, source: Option<&R
         brokers,
         ends,
         active_groups: groups.map(active).map_err(Into::into),
+        acls: acls.map_err(Into::into),
         quotas: quotas.map_err(Into::into),
         permitted,
         refused: BTreeMap::new(),

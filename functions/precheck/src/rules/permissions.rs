@@ -14,9 +14,9 @@ use super::finding::{count, few, finding};
 use crate::facts::{Facts, Permitted};
 
 /// An operation that a phase needs (`kafka.server.KafkaApis` says which request wants which).
-struct Need {
+pub(super) struct Need {
     phase: Phase,
-    operation: AclOperation,
+    pub(super) operation: AclOperation,
     /// What for.
     why: &'static str,
 }
@@ -39,7 +39,7 @@ const SOURCE_TOPIC: [Need; 3] = [
 ];
 
 /// On each topic of the source, on the target.
-const TARGET_TOPIC: [Need; 5] = [
+pub(super) const TARGET_TOPIC: [Need; 5] = [
     need(Phase::TopologyCopy, AclOperation::DescribeConfigs, "reads the topic's configs"),
     need(Phase::TopologyCopy, AclOperation::AlterConfigs, "sets copy-time configs, which the cutover replaces"),
     need(Phase::Seed, AclOperation::Write, "writes records"),
@@ -51,7 +51,7 @@ const TARGET_TOPIC: [Need; 5] = [
 const SOURCE_GROUP: [Need; 1] = [need(Phase::Cutover, AclOperation::Describe, "reads committed offsets")];
 
 /// On each group of the source, on the target.
-const TARGET_GROUP: [Need; 2] = [
+pub(super) const TARGET_GROUP: [Need; 2] = [
     need(Phase::Cutover, AclOperation::Read, "commits offsets"),
     need(Phase::Validating, AclOperation::Describe, "compares offsets"),
 ];
@@ -107,7 +107,7 @@ pub(super) fn is_denial(error: &kafka::Error) -> bool {
 }
 
 /// On the target's cluster, as far as the source gives a reason.
-fn target_cluster(facts: &Facts) -> Vec<Need> {
+pub(super) fn target_cluster(facts: &Facts) -> Vec<Need> {
     let leaving = facts.leaving.as_ref();
     let acls = leaving.and_then(|leaving| leaving.acls.as_ref().ok()?.as_ref());
     let own = acls.is_some_and(|acls| acls.iter().any(|acl| !topology::acls::is_internal(acl)));

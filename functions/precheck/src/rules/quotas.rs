@@ -102,7 +102,9 @@ fn few_threads(side: &Side<'_>, (entity, percentage): (&QuotaEntity, f64)) -> Op
     let binds = threads.is_none_or(|threads| percentage < 100.0 * threads as f64);
     binds.then(|| {
         let of = threads.map_or_else(String::new, |threads| format!(", of {}", 100 * threads));
-        format!("request_percentage={percentage} of {entity}: the time of a broker's threads that its requests may take{of}")
+        format!(
+            "request_percentage={percentage} of {entity}: the time of a broker's threads that its requests may take{of}"
+        )
     })
 }
 
@@ -186,7 +188,10 @@ mod tests {
         ];
         sample::arriving(&mut facts).quotas = Ok(quotas);
         let message = one(judge(&facts), "W16").message;
-        assert!(message.contains("request_percentage=10 of user <default>") && message.contains(", of 1100;"), "{message}");
+        assert!(
+            message.contains("request_percentage=10 of user <default>") && message.contains(", of 1100;"),
+            "{message}"
+        );
         assert!(message.contains("creating 1002 partitions takes at least 201 s"), "{message}");
         sample::arriving(&mut facts).quotas = Ok(vec![
             quota(&[("client-id", None)], "controller_mutation_rate", 500.0),

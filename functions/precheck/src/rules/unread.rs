@@ -78,6 +78,7 @@ fn target(facts: &Facts) -> Vec<Finding> {
     let findings = [
         failed("target", "the target's groups", &arriving.active_groups, "W11"),
         part("target", &arriving.ends, "partition", "end offsets on the target of", "B14"),
+        failed("target", "the target's ACLs", &arriving.acls, "W21").filter(|_| !iam),
         failed("target", "the target's client quotas", &arriving.quotas, "W16"),
         permitted("target", &arriving.permitted).filter(|_| !iam),
         part("target", &arriving.permitted.groups, "group", "permissions on the target for", "B18").filter(|_| !iam),
@@ -175,15 +176,16 @@ mod tests {
         let arriving = sample::arriving(&mut facts);
         arriving.active_groups = Err(denied());
         arriving.ends.missing = Some((3, denied()));
+        arriving.acls = Err(denied());
         arriving.quotas = Err(denied());
         arriving.permitted.topics = Err(denied());
         arriving.permitted.groups.missing = Some((1, denied()));
         let unreachable = kafka::Error::Unreachable { message: "down".to_owned() };
         arriving.refused = [("a".into(), unreachable.clone()), ("b".into(), unreachable)].into();
         let messages = messages(&facts);
-        assert_eq!(messages.len(), 6);
+        assert_eq!(messages.len(), 7);
         assert!(messages[1].starts_with("end offsets on the target of 3 partitions"));
-        assert!(messages[5].starts_with("whether the target would create 2 topics could not be read, so B18 and B19"));
+        assert!(messages[6].starts_with("whether the target would create 2 topics could not be read, so B18 and B19"));
     }
 
     #[test]
