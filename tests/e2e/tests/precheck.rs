@@ -205,7 +205,7 @@ async fn every_condition_that_can_be_made_is_found_and_no_other() {
         .has("B14", "1 topic of the target: orders")
         .has("B15", "compacted (2 on the source, 3 on the target)")
         .has("B17", "heavy/0 offset 0 (3000")
-        .has("W20", "hanging: 1 transaction of the source: held/0 from offset 0 on")
+        .has("W20", "perhaps hanging, or hidden: 1 transaction of the source: held/0 from offset 0 on")
         .has("B19", "would not create 1 topic: a_b (")
         .has("W05", "1 group of the source: readers (reader-1)")
         .has("W06", "1 transactional producer: payments; transactions open now in 1 partition: held/0")
