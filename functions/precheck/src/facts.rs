@@ -3,6 +3,7 @@
 //! A part that could not be read stays in here as its error, so that the parts that could be read are still judged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use kafka::{AclBinding, ClientQuota, GroupListing, MetadataMode, Operations, Transaction};
@@ -221,6 +222,8 @@ pub(crate) struct Leaving {
     pub(crate) transactions: Option<Transactions>,
     /// Bytes on the leaders, of the partitions to be copied that have one.
     pub(crate) sizes: Result<BTreeMap<TopicPartition, i64>>,
+    /// From where to where those logs go.
+    pub(crate) logs: Partly<BTreeMap<TopicPartition, Range<i64>>>,
     /// What was found in the logs that were looked into.
     pub(crate) sample: Partly<Sample>,
     /// Client quotas.
@@ -238,6 +241,7 @@ impl Leaving {
             self.groups.as_ref().err(),
             self.acls.as_ref().err(),
             self.sizes.as_ref().err(),
+            self.logs.reason(),
             self.sample.reason(),
         ];
         parts.into_iter().flatten().chain(self.permitted.unread())

@@ -31,6 +31,7 @@ pub(crate) fn facts() -> Facts {
             acls: Ok(Some(Vec::new())),
             transactions: None,
             sizes: Ok(sizes(&[("orders", 700)])),
+            logs: Partly::default(),
             sample: Partly::default(),
             quotas: Ok(Vec::new()),
             permitted: permitted(&["orders"]),

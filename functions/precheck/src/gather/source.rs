@@ -1,6 +1,7 @@
 //! What only matters of a cluster that is left: configs, groups, ACLs, quotas, transactions, sizes.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use kafka::{Cluster, GroupDescription, GroupListing, OffsetSpec, TopicPartition, Transaction};
@@ -29,15 +30,16 @@ pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {
         permitted::on(cluster, &topics),
     );
     permitted.groups = permitted::on_groups(cluster, reached, &groups).await;
-    let Contents { configs, sizes, sample } = contents;
+    let Contents { configs, sizes, logs, sample } = contents;
     let (acls, quotas) = (acls.map_err(Into::into), quotas.map_err(Into::into));
-    Leaving { configs, brokers, groups, static_members, acls, transactions, sizes, sample, quotas, permitted }
+    Leaving { configs, brokers, groups, static_members, acls, transactions, sizes, logs, sample, quotas, permitted }
 }
 
 /// What the topics are and hold.
 struct Contents {
     configs: Partly<BTreeMap<Arc<str>, TopicConfig>>,
     sizes: Result<BTreeMap<TopicPartition, i64>>,
+    logs: Partly<BTreeMap<TopicPartition, Range<i64>>>,
     sample: Partly<Sample>,
 }
 
@@ -49,10 +51,9 @@ async fn contents(cluster: &Cluster, reached: &Reached) -> Contents {
         cluster.list_offsets(&partitions, OffsetSpec::Earliest),
         cluster.list_offsets(&partitions, OffsetSpec::Latest),
     );
+    let logs = bounds(partly(starts), partly(ends));
     let sample = match &sizes {
-        Ok(sizes) => {
-            sample::look(cluster, logs(sizes, &partly(starts).known, &partly(ends).known, &configs.known)).await
-        }
+        Ok(sizes) => sample::look(cluster, judgeable(sizes, &logs.known, &configs.known)).await,
         // Without sizes nobody knows where to look; that they are missing is a finding already.
         Err(_) => Partly::default(),
     };
@@ -60,19 +61,28 @@ async fn contents(cluster: &Cluster, reached: &Reached) -> Contents {
         sizes.retain(|partition, _| reached.topics.contains_key(&partition.topic));
         sizes
     });
-    Contents { configs, sizes, sample }
+    Contents { configs, sizes, logs, sample }
+}
+
+type Offsets = Partly<BTreeMap<TopicPartition, i64>>;
+
+/// From where to where logs go.
+fn bounds(starts: Offsets, mut ends: Offsets) -> Partly<BTreeMap<TopicPartition, Range<i64>>> {
+    let both = |(partition, start)| ends.known.remove(&partition).map(|end| (partition, start..end));
+    let known = starts.known.into_iter().filter_map(both).collect();
+    let missing = [starts.missing, ends.missing].into_iter().flatten().max_by_key(|(number, _)| *number);
+    Partly { known, missing }
 }
 
 /// The logs of which all is known that a look into them needs.
-fn logs(
+fn judgeable(
     sizes: &BTreeMap<TopicPartition, i64>,
-    starts: &BTreeMap<TopicPartition, i64>,
-    ends: &BTreeMap<TopicPartition, i64>,
+    logs: &BTreeMap<TopicPartition, Range<i64>>,
     configs: &BTreeMap<Arc<str>, TopicConfig>,
 ) -> Vec<Log> {
     let log = |(partition, bytes): (&TopicPartition, &i64)| {
         let limit = configs.get(&partition.topic)?.copy_limit()?;
-        let (start, end) = (*starts.get(partition)?, *ends.get(partition)?);
+        let Range { start, end } = *logs.get(partition)?;
         Some(Log { partition: partition.clone(), start, end, bytes: *bytes, limit })
     };
     sizes.iter().filter_map(log).collect()
@@ -141,6 +151,18 @@ async fn open(cluster: &Cluster, reached: &Reached) -> Result<Vec<OpenTransactio
 mod tests {
     use super::*;
     use kafka::{GroupMember, GroupState};
+
+    #[test]
+    fn partitions_that_do_not_tell_both_ends_are_counted_once() {
+        let orders = |partition| TopicPartition::new("orders", partition);
+        let offsets = |known: &[(i32, i64)], missing: usize| Partly {
+            known: known.iter().map(|(partition, offset)| (orders(*partition), *offset)).collect(),
+            missing: (missing > 0).then(|| (missing, migration::Error::blocked("denied"))),
+        };
+        let logs = bounds(offsets(&[(0, 3), (1, 4)], 1), offsets(&[(0, 9)], 2));
+        assert_eq!(logs.known, BTreeMap::from([(orders(0), 3..9)]));
+        assert_eq!(logs.missing.map(|(number, _)| number), Some(2));
+    }
 
     #[test]
     fn only_members_with_an_instance_id_are_static() {

@@ -104,6 +104,11 @@ fn connections(facts: &Facts, side: &str) -> Option<Finding> {
     let configured = brokers.as_ref().ok()?.iter().filter_map(|config| config.max_connections).min();
     let published = (config.auth.mode == AuthMode::Iam).then_some(IAM_CONNECTIONS);
     let limit = [configured, published].into_iter().flatten().min()?;
+    let more = if published == Some(limit) {
+        "; MSK does not let that limit be raised"
+    } else {
+        ", or max.connections and max.connections.per.ip of the brokers"
+    };
     (i64::try_from(needed).ok()? > limit).then(|| {
         finding("W19", side)
             .found(format_args!(
@@ -112,8 +117,7 @@ fn connections(facts: &Facts, side: &str) -> Option<Finding> {
             ))
             .because("connections above the limit are refused or wait, those of the clients too")
             .fix(format_args!(
-                "raise seed.partitions_per_batch (now {}) for fewer functions, or max.connections and \
-                 max.connections.per.ip of the brokers",
+                "raise seed.partitions_per_batch (now {}) for fewer functions{more}",
                 facts.config.seed.partitions_per_batch
             ))
     })
@@ -195,6 +199,8 @@ mod tests {
         facts.config.seed.partitions_per_batch = 1;
         assert!(judge(&facts).is_empty());
         facts.config.target.auth.mode = AuthMode::Iam;
-        assert!(one(judge(&facts), "W19").message.ends_with("the brokers take 3000"));
+        let finding = one(judge(&facts), "W19");
+        assert!(finding.message.ends_with("the brokers take 3000"));
+        assert!(finding.fix.ends_with("MSK does not let that limit be raised"), "{}", finding.fix);
     }
 }

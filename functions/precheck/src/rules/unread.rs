@@ -6,8 +6,8 @@ use migration::Error;
 use migration::config::AuthMode;
 use migration::report::Finding;
 
-use super::finding::{count, finding};
-use crate::facts::{Facts, Partly, Permitted};
+use super::finding::{count, few, finding};
+use crate::facts::{Facts, Leaving, Partly, Permitted};
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     [msk(facts), source(facts), target(facts), buckets(facts)].into_iter().flatten().collect()
@@ -57,6 +57,8 @@ fn source(facts: &Facts) -> Vec<Finding> {
         failed("source", "the source's ACLs", &leaving.acls, "W09"),
         part("source", &leaving.configs, "topic", "configs of", "B17, B19, W07, W10, W14 and W15"),
         failed("source", "the sizes of the source's topics", &leaving.sizes, "B17, W15 and W16"),
+        unsized_partitions(leaving),
+        part("source", &leaving.logs, "partition", "log starts and ends of", "B17"),
         part("source", &leaving.sample, "partition", "the first records of", "B17"),
         failed("source", "the source's client quotas", &leaving.quotas, "W16"),
         transactions.and_then(|all| failed("source", "the source's transactional ids", &all.producers, "W06 and W20")),
@@ -65,6 +67,16 @@ fn source(facts: &Facts) -> Vec<Finding> {
         part("source", &leaving.permitted.groups, "group", "permissions on the source for", "B18").filter(|_| !iam),
     ];
     findings.into_iter().flatten().collect()
+}
+
+/// Partitions with records whose size no broker told: a leader that moved, or a disk that is offline.
+fn unsized_partitions(leaving: &Leaving) -> Option<Finding> {
+    let sizes = leaving.sizes.as_ref().ok()?;
+    let silent =
+        leaving.logs.known.iter().filter(|(partition, log)| !log.is_empty() && !sizes.contains_key(*partition));
+    let silent: Vec<_> = silent.map(|(partition, _)| partition).collect();
+    let what = format!("the sizes of {} with records ({})", count(silent.len(), "partition"), few(&silent));
+    (!silent.is_empty()).then(|| unread("source", what, "no broker told them", "B17, W15 and W16"))
 }
 
 fn target(facts: &Facts) -> Vec<Finding> {
@@ -168,6 +180,19 @@ mod tests {
         );
         assert!(messages[2].starts_with("members of 2 groups could not be read, so W05"));
         assert!(messages[10].ends_with("its brokers do not tell (KIP-430)"));
+    }
+
+    #[test]
+    fn w13_logs_whose_size_or_ends_nobody_told() {
+        let mut facts = facts();
+        let leaving = sample::leaving(&mut facts);
+        let orders = |partition| migration::TopicPartition::new("orders", partition);
+        leaving.logs.known = [(orders(0), 0..9), (orders(1), 0..9), (orders(2), 9..9)].into();
+        leaving.logs.missing = Some((3, denied()));
+        let messages = messages(&facts);
+        assert!(messages[0].starts_with("the sizes of 1 partition with records (orders/1) could not be read, so B17"));
+        assert!(messages[1].starts_with("log starts and ends of 3 partitions could not be read, so B17"));
+        assert_eq!(messages.len(), 2);
     }
 
     #[test]
