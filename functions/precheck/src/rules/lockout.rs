@@ -148,6 +148,7 @@ fn told(
             count(patterns.len(), "pattern of ACLs"),
             few(patterns)
         ))
+        .of(patterns)
         .because(
             "what an ACL is about is closed to everybody whom none allows it; the seed could not write there, nor the cutover \
              commit offsets",

@@ -90,6 +90,7 @@ fn hidden(facts: &Facts) -> Option<Finding> {
                 count(hidden.len(), "topic"),
                 few(hidden)
             ))
+            .of(hidden)
             .because("brokers do not even list them to it, so the migration would leave them behind without a word")
             .fix(
                 "allow it to describe and read them (Kafka ACLs, or with IAM kafka-cluster:DescribeTopic), or name them in \
@@ -116,13 +117,24 @@ pub(super) fn target_cluster(facts: &Facts) -> Vec<Need> {
     std::iter::once(read).chain(acls).collect()
 }
 
-/// What is lacking: which phase, what it lacks on what.
-type Lack = (Phase, String);
+/// What is lacking.
+struct Lack {
+    phase: Phase,
+    /// In words, with a few names.
+    text: String,
+    /// The operation and each resource.
+    resources: Vec<String>,
+}
 
 fn on_cluster(permitted: &Permitted, needs: &[Need]) -> Vec<Lack> {
     let Ok(Some(operations)) = &permitted.cluster else { return Vec::new() };
     let lacking = needs.iter().filter(|need| !operations.contain(need.operation));
-    lacking.map(|need| (need.phase, format!("{:?} on the cluster ({})", need.operation, need.why))).collect()
+    let lack = |need: &Need| Lack {
+        phase: need.phase,
+        text: format!("{:?} on the cluster ({})", need.operation, need.why),
+        resources: vec![format!("{:?} on the cluster", need.operation)],
+    };
+    lacking.map(lack).collect()
 }
 
 fn on_topics(permitted: &Permitted, topics: &[&str], needs: &[Need]) -> Vec<Lack> {
@@ -143,8 +155,11 @@ fn on_groups(permitted: &Permitted, needs: &[Need]) -> Vec<Lack> {
 fn lacks(needs: &[Need], noun: &str, lacking: impl Fn(&Need) -> Vec<String>) -> Vec<Lack> {
     let lack = |need: &Need| {
         let names = lacking(need);
-        let text = || format!("{:?} on {}: {} ({})", need.operation, count(names.len(), noun), few(&names), need.why);
-        (!names.is_empty()).then(|| (need.phase, text()))
+        (!names.is_empty()).then(|| Lack {
+            phase: need.phase,
+            text: format!("{:?} on {}: {} ({})", need.operation, count(names.len(), noun), few(&names), need.why),
+            resources: names.iter().map(|name| format!("{:?} on {noun} {name}", need.operation)).collect(),
+        })
     };
     needs.iter().filter_map(lack).collect()
 }
@@ -153,26 +168,30 @@ fn lacks(needs: &[Need], noun: &str, lacking: impl Fn(&Need) -> Vec<String>) -> 
 fn creation(facts: &Facts) -> Option<Lack> {
     let refused = facts.arriving.as_ref()?.refused.iter().filter(|(_, error)| is_denial(error));
     let names: Vec<_> = refused.map(|(name, _)| name).collect();
-    let what = || {
-        format!(
-            "{:?} on the cluster, or on {}: {} (creates them)",
-            AclOperation::Create,
+    let operation = AclOperation::Create;
+    (!names.is_empty()).then(|| Lack {
+        phase: Phase::TopologyCopy,
+        text: format!(
+            "{operation:?} on the cluster, or on {}: {} (creates them)",
             count(names.len(), "topic"),
             few(&names)
-        )
-    };
-    (!names.is_empty()).then(|| (Phase::TopologyCopy, what()))
+        ),
+        resources: names.iter().map(|name| format!("{operation:?} on topic {name}")).collect(),
+    })
 }
 
 fn lacking(side: &str, lacks: Vec<Lack>) -> Option<Finding> {
     let mut phases: BTreeMap<Phase, Vec<String>> = BTreeMap::new();
-    for (phase, lack) in lacks {
-        phases.entry(phase).or_default().push(lack);
+    let mut resources = Vec::new();
+    for lack in lacks {
+        phases.entry(lack.phase).or_default().push(lack.text);
+        resources.extend(lack.resources);
     }
     let told: Vec<_> = phases.iter().map(|(phase, lacks)| format!("{phase} needs {}", lacks.join(", and "))).collect();
     (!told.is_empty()).then(|| {
         finding("B18", side)
             .found(format_args!("the functions' principal lacks permissions on the {side}: {}", told.join("; ")))
+            .of(resources)
             .because("the brokers say that it is not authorized, so those phases would fail")
             .fix(format_args!(
                 "add the ACLs for the principal that {side}.auth signs in as (`kafka-acls.sh --add --allow-principal \

@@ -36,6 +36,7 @@ fn producers(transactions: &Transactions) -> Option<Finding> {
     Some(
         finding("W06", "source")
             .found(format_args!("{found}; {now}"))
+            .of(transactions.producers.iter().flatten().flatten().map(|producer| &producer.transactional_id))
             .because(
                 "transactional ids, producer ids and epochs stay behind: exactly-once ends at the switch and begins anew after \
                  it, and nothing behind an open transaction is copied",
@@ -54,6 +55,7 @@ fn hanging(facts: &Facts, transactions: &Transactions) -> Option<Finding> {
     let named = hanging.iter().map(|OpenTransaction { partition, offset, producer_id, .. }| {
         format!("{partition} from offset {offset} on (producer {producer_id})")
     });
+    let named: Vec<_> = named.collect();
     let (what, why) = match transactions.producers {
         Ok(Some(_)) if lists_all(facts) => {
             ("hanging", "they are older than a transaction may become, and no coordinator knows them")
@@ -68,7 +70,8 @@ fn hanging(facts: &Facts, transactions: &Transactions) -> Option<Finding> {
     let servers = facts.config.source.bootstrap_servers.as_deref().unwrap_or("<source bootstrap servers>");
     Some(
         finding("W20", "source")
-            .found(format_args!("{what}: {} of the source: {}", count(hanging.len(), "transaction"), few(named)))
+            .found(format_args!("{what}: {} of the source: {}", count(hanging.len(), "transaction"), few(&named)))
+            .of(&named)
             .because(format_args!(
                 "{why}: nobody ends them, nothing behind their first record is copied, and drain_ready waits for that"
             ))
