@@ -162,7 +162,7 @@ mod tests {
         let acls = |acls: &[AclBinding]| Ok(Some(acls.to_vec()));
         let (all, some) =
             (AclBinding { operation: AclOperation::Describe, ..ids("User:ANONYMOUS", "*") }, ids("User:a", "pay"));
-        sample::leaving(&mut facts).acls = acls(&[some.clone()]);
+        sample::leaving(&mut facts).acls = acls(std::slice::from_ref(&some));
         assert!(hidden(&facts));
         sample::leaving(&mut facts).acls = acls(&[some.clone(), all.clone()]);
         assert!(!hidden(&facts));
