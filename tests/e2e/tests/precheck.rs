@@ -168,7 +168,11 @@ async fn spoil(scene: &Scene) {
     set(source, "heavy", "max.message.bytes", "1000000").await;
 
     let orders = acl(AclResource::Topic, "orders", AclOperation::All, AclPermission::Allow);
-    all_ok(source.create_acls(&[orders]).await).unwrap();
+    let alice = AclBinding {
+        principal: "User:alice".to_owned(),
+        ..acl(AclResource::Topic, "roomy", AclOperation::Read, AclPermission::Allow)
+    };
+    all_ok(source.create_acls(&[orders, alice]).await).unwrap();
     let everybody = QuotaEntity(BTreeMap::from([("user".to_owned(), None)]));
     let limits = BTreeMap::from([("consumer_byte_rate".to_owned(), Some(1e6))]);
     all_ok(source.alter_client_quotas(&[QuotaChange { entity: everybody, limits }]).await).unwrap();
@@ -216,9 +220,10 @@ async fn every_condition_that_can_be_made_is_found_and_no_other() {
         .has("W14", "up to 3600000 ms in the future, the source takes more in 1 topic: roomy")
         .has("W15", "1 topic of the source: expiring (1000 ms)")
         .has("W16", "consumer_byte_rate=1000000 of user <default>")
+        .has("W21", "1 ACL pattern to the target that close what the migration uses to its principal, User:ANONYMOUS: Topic roomy")
         .is_sound();
     let codes = ["B11", "B12", "B14", "B15", "B17", "B19"];
-    let warnings = ["W05", "W06", "W07", "W09", "W10", "W11", "W14", "W15", "W16", "W20"];
+    let warnings = ["W05", "W06", "W07", "W09", "W10", "W11", "W14", "W15", "W16", "W20", "W21"];
     report.only(&[&codes[..], &warnings].concat());
 
     a_killed_precheck_is_repeated(&scene).await;

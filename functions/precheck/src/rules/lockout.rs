@@ -145,7 +145,7 @@ fn told(
     finding(if certain { "B18" } else { "W21" }, "target")
         .found(format_args!(
             "topology copy brings {} to the target that close what the migration uses to its principal, {whom}: {}",
-            count(patterns.len(), "pattern of ACLs"),
+            count(patterns.len(), "ACL pattern"),
             few(patterns)
         ))
         .of(patterns)
