@@ -395,6 +395,8 @@ pub(crate) struct Bucket {
     pub(crate) versioned: Result<bool>,
     /// Its Object Lock, if it has any.
     pub(crate) lock: Result<Option<Lock>>,
+    /// The KMS key that it encrypts objects with by default, if it has one of its own; only of the bucket of the evidence.
+    pub(crate) default_key: Result<Option<String>>,
     /// What storing an object showed, where that was tried.
     pub(crate) probe: Option<Probe>,
 }

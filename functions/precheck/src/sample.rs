@@ -53,7 +53,7 @@ pub(crate) fn facts() -> Facts {
 /// A bucket without Object Lock in the region of both clusters.
 fn bucket(probe: Option<Probe>) -> Bucket {
     let region = Some("us-east-1".to_owned());
-    Bucket { reachable: Ok(()), region, versioned: Ok(true), lock: Ok(None), probe }
+    Bucket { reachable: Ok(()), region, versioned: Ok(true), lock: Ok(None), default_key: Ok(None), probe }
 }
 
 /// Everything, on the cluster and on `topics`.

@@ -117,6 +117,7 @@ fn buckets(facts: &Facts) -> Vec<Finding> {
         evidence
             .and_then(|bucket| failed("evidence", "the evidence bucket's Object Lock", &bucket.lock, "B08 and W18")),
         evidence.and_then(|bucket| failed("evidence", "the evidence bucket's versioning", &bucket.versioned, "I04")),
+        evidence.and_then(|bucket| failed("evidence", "the evidence bucket's encryption", &bucket.default_key, "W22")),
     ];
     findings.into_iter().flatten().collect()
 }
@@ -227,7 +228,8 @@ mod tests {
         facts.backup.lock = Err(denied());
         facts.evidence.lock = Err(denied());
         facts.evidence.versioned = Err(denied());
-        assert_eq!(messages(&facts).len(), 3);
+        facts.evidence.default_key = Err(denied());
+        assert_eq!(messages(&facts).len(), 4);
         // Of a bucket that cannot be used at all nothing more is to be said.
         facts.evidence.reachable = Err(Error::blocked("gone"));
         assert_eq!(messages(&facts).len(), 1);
