@@ -64,7 +64,8 @@ pub(crate) fn plan_summary(plan: &Plan) -> String {
     lines.join("\n")
 }
 
-/// Findings in the report's order: a table for a terminal, whose width it fits, and one line each for anything else.
+/// Findings in the report's order: for a terminal a table, whose width it fits, and below it what to do, in lines of their own
+/// so that commands can be copied; for anything else one line each.
 pub(crate) fn findings(report: &PrecheckReport, terminal: bool) -> String {
     let all = &report.findings;
     let lines = if terminal { finding_table(all) } else { finding_lines(all) };
@@ -79,16 +80,17 @@ pub(crate) fn findings(report: &PrecheckReport, terminal: bool) -> String {
 }
 
 fn finding_table(findings: &[Finding]) -> String {
-    let mut table = table(["CODE", "SEVERITY", "ABOUT", "FOUND", "WHY IT MATTERS", "WHAT TO DO"]);
-    for Finding { code, severity, subject, message, cause, fix } in findings {
-        table.add_row([code, &severity.to_string(), subject, message, cause, fix]);
+    let mut table = table(["CODE", "SEVERITY", "ABOUT", "FOUND", "WHY IT MATTERS"]);
+    for Finding { code, severity, subject, message, cause, .. } in findings {
+        table.add_row([code, &severity.to_string(), subject, message, cause]);
     }
-    table.trim_fmt()
+    let fixes = findings.iter().map(|Finding { code, subject, fix, .. }| format!("{code} ({subject}): {fix}\n"));
+    format!("{}\n\nWHAT TO DO\n{}", table.trim_fmt(), fixes.collect::<String>())
 }
 
 fn finding_lines(findings: &[Finding]) -> String {
     let line = |finding: &Finding| {
-        let Finding { code, severity, subject, message, cause, fix } = finding;
+        let Finding { code, severity, subject, message, cause, fix, .. } = finding;
         format!("{code} {severity} ({subject}): {message}; {cause} -- {fix}")
     };
     findings.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -198,6 +200,7 @@ sample topics:
             message: format!("found {code}"),
             cause: format!("why {code}"),
             fix: format!("fix {code}"),
+            resources: Vec::new(),
         }
     }
 
@@ -205,9 +208,14 @@ sample topics:
     fn findings_are_shown_with_cause_and_fix() {
         let found = vec![finding("W04", Severity::Warning), finding("B03", Severity::Blocker)];
         let report = PrecheckReport::new(found);
-        let expected = " CODE  SEVERITY  ABOUT   FOUND      WHY IT MATTERS  WHAT TO DO
- B03   blocker   source  found B03  why B03         fix B03
- W04   warning   source  found W04  why W04         fix W04
+        let expected = " CODE  SEVERITY  ABOUT   FOUND      WHY IT MATTERS
+ B03   blocker   source  found B03  why B03
+ W04   warning   source  found W04  why W04
+
+WHAT TO DO
+B03 (source): fix B03
+W04 (source): fix W04
+
 blockers=1 warnings=1 infos=0";
         assert_eq!(findings(&report, true), expected);
         let expected = "B03 blocker (source): found B03; why B03 -- fix B03

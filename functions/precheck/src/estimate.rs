@@ -52,7 +52,7 @@ const STARTING_SECONDS: u64 = 60;
 pub(crate) struct Side<'a> {
     /// What the MSK API says of the cluster, when it answers.
     pub(crate) described: Option<&'a Described>,
-    /// Number of brokers that are alive.
+    /// Number of brokers, those that are down for the moment too where MSK tells.
     pub(crate) brokers: usize,
 }
 

@@ -3,6 +3,7 @@
 //! A part that could not be read stays in here as its error, so that the parts that could be read are still judged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use kafka::{AclBinding, ClientQuota, GroupListing, MetadataMode, Operations, Transaction};
@@ -36,11 +37,21 @@ impl Facts {
         self.source.reached.iter().flat_map(|reached| &reached.topics)
     }
 
-    /// The first reason why a cluster or bucket cannot be used that may pass by itself.
-    pub(crate) fn passing(&self) -> Option<&Error> {
+    /// The first reason why a blocker cannot be told from none that may pass by itself. Without the MSK API precheck goes on:
+    /// it may be out of a private network's reach for good.
+    pub(crate) fn passing(&self) -> Option<Error> {
         let clusters = [&self.source, &self.target].map(|cluster| cluster.reached.as_ref().err());
         let buckets = [&self.backup, &self.evidence].map(|bucket| bucket.reachable.as_ref().err());
-        clusters.into_iter().chain(buckets).flatten().find(|error| error.kind.is_retryable())
+        let read = [
+            self.source.reached.as_ref().ok().and_then(|source| source.hidden.as_ref().err()),
+            self.evidence.lock.as_ref().err(),
+        ];
+        let leaving = self.leaving.iter().flat_map(Leaving::unread);
+        let arriving = self.arriving.iter().flat_map(Arriving::unread);
+        let refused =
+            self.arriving.iter().flat_map(|arriving| arriving.refused.values().map(|error| error.clone().into()));
+        let known = clusters.into_iter().chain(buckets).chain(read).flatten().chain(leaving).chain(arriving);
+        known.cloned().chain(refused).find(|error: &Error| error.kind.is_retryable())
     }
 
     /// The id that both clusters have, if they have the same.
@@ -114,11 +125,16 @@ pub(crate) struct Reached {
     pub(crate) id: Option<String>,
     /// How it keeps its metadata.
     pub(crate) mode: MetadataMode,
+    /// Name of the user that the functions are to it, where that is known; Kafka's principal is `User:` and this.
+    pub(crate) user: Option<String>,
     /// Ids of the brokers that are alive.
     pub(crate) brokers: Vec<i32>,
     /// Topics by name, without those that the cluster keeps for itself.
     pub(crate) topics: BTreeMap<Arc<str>, Topic>,
-    /// Names of the topics that the cluster keeps for itself.
+    /// Names of topics that this function may not describe, so that nothing else of them is known; without those that the
+    /// cluster keeps for itself.
+    pub(crate) hidden: Result<BTreeSet<Arc<str>>>,
+    /// Names of the topics that the cluster keeps for itself, hidden ones too.
     pub(crate) internal: BTreeSet<Arc<str>>,
     /// Replicas of all partitions, those of the cluster's own topics too.
     pub(crate) replicas: usize,
@@ -130,8 +146,21 @@ impl Reached {
     /// The same with only the topics that `selection` migrates.
     pub(crate) fn selected(mut self, selection: &migration::config::Topology) -> Self {
         self.topics.retain(|topic, _| selection.selects(topic));
+        self.hidden = self.hidden.map(|hidden| hidden.into_iter().filter(|topic| selection.selects(topic)).collect());
         self.leaderless.retain(|partition| selection.selects(&partition.topic));
         self
+    }
+
+    /// Every partition of `topics` with its bytes, which are nothing where they are not in `sizes`, and its replicas.
+    pub(crate) fn partitions(&self, sizes: &BTreeMap<TopicPartition, i64>) -> Vec<(TopicPartition, i64, usize)> {
+        let of = |(name, topic): (&Arc<str>, &Topic)| {
+            let (partitions, replicas) = (topic.named_partitions(name), topic.replication_factor);
+            partitions.map(move |partition| {
+                let bytes = sizes.get(&partition).copied().unwrap_or(0);
+                (partition, bytes, replicas)
+            })
+        };
+        self.topics.iter().flat_map(of).collect()
     }
 
     /// Partitions of those of `topics` that the cluster has, as far as they have a leader.
@@ -153,7 +182,7 @@ pub(crate) struct Topic {
 
 impl Topic {
     /// The partitions of the topic, if this is its `name`.
-    fn named_partitions(self, name: &Arc<str>) -> impl Iterator<Item = TopicPartition> {
+    fn named_partitions(self, name: &Arc<str>) -> impl Iterator<Item = TopicPartition> + use<> {
         let name = name.clone();
         (0..i32::try_from(self.partitions).unwrap_or(i32::MAX))
             .map(move |index| TopicPartition::new(name.clone(), index))
@@ -167,6 +196,13 @@ pub(crate) struct Partly<T> {
     pub(crate) known: T,
     /// How many could not be read, and the first reason.
     pub(crate) missing: Option<(usize, Error)>,
+}
+
+impl<T> Partly<T> {
+    /// Why the first of those that are missing is.
+    fn reason(&self) -> Option<&Error> {
+        self.missing.as_ref().map(|(_, error)| error)
+    }
 }
 
 /// What only matters of a source.
@@ -184,14 +220,32 @@ pub(crate) struct Leaving {
     pub(crate) acls: Result<Option<Vec<AclBinding>>>,
     /// Transactional producers; `None` when the cluster has never had one.
     pub(crate) transactions: Option<Transactions>,
-    /// Bytes on the leaders by topic.
-    pub(crate) sizes: Result<BTreeMap<Arc<str>, i64>>,
+    /// Bytes on the leaders, of the partitions to be copied that have one.
+    pub(crate) sizes: Result<BTreeMap<TopicPartition, i64>>,
+    /// From where to where those logs go.
+    pub(crate) logs: Partly<BTreeMap<TopicPartition, Range<i64>>>,
     /// What was found in the logs that were looked into.
     pub(crate) sample: Partly<Sample>,
     /// Client quotas.
     pub(crate) quotas: Result<Vec<ClientQuota>>,
     /// What the function may do there.
     pub(crate) permitted: Permitted,
+}
+
+impl Leaving {
+    /// Why parts are missing that blockers follow from.
+    fn unread(&self) -> impl Iterator<Item = &Error> {
+        let parts = [
+            self.configs.reason(),
+            self.brokers.as_ref().err(),
+            self.groups.as_ref().err(),
+            self.acls.as_ref().err(),
+            self.sizes.as_ref().err(),
+            self.logs.reason(),
+            self.sample.reason(),
+        ];
+        parts.into_iter().flatten().chain(self.permitted.unread())
+    }
 }
 
 /// What only matters of a target.
@@ -203,12 +257,22 @@ pub(crate) struct Arriving {
     pub(crate) ends: Partly<BTreeMap<Arc<str>, i64>>,
     /// Groups that have, or may have, members.
     pub(crate) active_groups: Result<BTreeSet<String>>,
+    /// ACLs; `None` when the cluster has no authorizer.
+    pub(crate) acls: Result<Option<Vec<AclBinding>>>,
     /// Client quotas.
     pub(crate) quotas: Result<Vec<ClientQuota>>,
     /// What the function may do there; groups are those of the source.
     pub(crate) permitted: Permitted,
     /// Topics that it does not have and would not create, each with what it says.
     pub(crate) refused: BTreeMap<Arc<str>, kafka::Error>,
+}
+
+impl Arriving {
+    /// Why parts are missing that blockers follow from.
+    fn unread(&self) -> impl Iterator<Item = &Error> {
+        let parts = [self.brokers.as_ref().err(), self.acls.as_ref().err(), self.ends.reason()];
+        parts.into_iter().flatten().chain(self.permitted.unread())
+    }
 }
 
 /// Transactional producers of a source.
@@ -225,10 +289,16 @@ pub(crate) struct Transactions {
 pub(crate) struct Permitted {
     /// On the cluster as a whole; `None` when the broker does not tell.
     pub(crate) cluster: Result<Option<Operations>>,
-    /// By topic.
+    /// By topic, of those of the source.
     pub(crate) topics: Result<BTreeMap<Arc<str>, Operations>>,
     /// By group, as far as groups could be asked about without changing anything.
     pub(crate) groups: Partly<BTreeMap<String, Operations>>,
+}
+
+impl Permitted {
+    fn unread(&self) -> impl Iterator<Item = &Error> {
+        [self.cluster.as_ref().err(), self.topics.as_ref().err(), self.groups.reason()].into_iter().flatten()
+    }
 }
 
 /// What the first megabyte of some logs holds. Nothing else was read: a batch elsewhere can be larger.
@@ -306,6 +376,10 @@ pub(crate) struct BrokerConfig {
     pub(crate) bounds_either_side: bool,
     /// `max.connections` or `max.connections.per.ip`, whichever is smaller.
     pub(crate) max_connections: Option<i64>,
+    /// `num.io.threads` and `num.network.threads` together.
+    pub(crate) threads: Option<i64>,
+    /// Whether `super.users` is set; to whom brokers do not tell.
+    pub(crate) super_users: bool,
     /// Whether `advertised.listeners` was altered while the broker ran.
     pub(crate) readdressed: bool,
 }
@@ -321,6 +395,8 @@ pub(crate) struct Bucket {
     pub(crate) versioned: Result<bool>,
     /// Its Object Lock, if it has any.
     pub(crate) lock: Result<Option<Lock>>,
+    /// The KMS key that it encrypts objects with by default, if it has one of its own; only of the bucket of the evidence.
+    pub(crate) default_key: Result<Option<String>>,
     /// What storing an object showed, where that was tried.
     pub(crate) probe: Option<Probe>,
 }

@@ -1,7 +1,7 @@
 //! Reads both clusters and AWS, all at once where it can. It stores one small object (`buckets`) and changes nothing else.
 //!
-//! The number of requests depends on the brokers, not on the topics; only groups are asked about one at a time, since every
-//! group has a coordinator of its own. What fails for a passing reason is asked again (`kafka::RetryPolicy`, and the AWS
+//! Brokers are asked about all of their partitions at once, topics some hundred at a time; only groups are asked about one by
+//! one, since every group has a coordinator of its own. What fails for a passing reason is asked again (`kafka::RetryPolicy`, and the AWS
 //! SDK's own retries), so that what is missing in the end is worth a finding.
 
 mod brokers;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka::{Each, TopicInfo};
-use migration::config::ClusterConfig;
+use migration::config::{ClusterConfig, Topology};
 use migration::{Config, Error, Result, TopicPartition, scope};
 use runtime::Host;
 
@@ -27,8 +27,8 @@ pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts 
     let (source_described, target_described, source, target, backup, evidence) = tokio::join!(
         msk::describe(&host.aws, &config.source),
         msk::describe(&host.aws, &config.target),
-        reach(host, &config.source),
-        reach(host, &config.target),
+        reach(host, &config.source, &config.topology),
+        reach(host, &config.target, &config.topology),
         buckets::backup(&host.aws.s3, &config),
         buckets::evidence(&host.aws.s3, &config),
     );
@@ -60,20 +60,59 @@ pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts 
     }
 }
 
-/// Connects to a cluster and reads its brokers and topics.
+/// Connects to every broker of a cluster and reads its topics.
 ///
 /// # Errors
-/// Those of [`runtime::clusters::Clusters::connect`], and of reading the metadata.
-async fn reach(host: &Host, config: &ClusterConfig) -> Result<(kafka::Cluster, Reached)> {
+/// Those of [`runtime::clusters::Clusters::connect`], naming each broker that cannot be connected to, and of reading the
+/// metadata.
+async fn reach(host: &Host, config: &ClusterConfig, selection: &Topology) -> Result<(kafka::Cluster, Reached)> {
     let cluster = host.clusters.connect(&host.aws, config).await?;
-    let topics = cluster.topics().await?;
+    let unreachable = cluster.unreachable_brokers().await?;
+    if !unreachable.is_empty() {
+        return Err(out_of_reach(&unreachable));
+    }
+    let (topics, hidden) = tokio::join!(led_topics(&cluster, selection), cluster.hidden_topics());
+    let topics = topics?;
     let brokers = cluster.brokers().await?.iter().map(|broker| broker.id).collect();
     let leaderless = leaderless(&topics);
     let replicas = replicas(&topics);
-    let (topics, internal) = sort_out(topics);
-    let mode = cluster.metadata_mode();
-    let reached = Reached { id: cluster.id(), mode, brokers, topics, internal, replicas, leaderless };
+    let (topics, mut internal) = sort_out(topics);
+    let hidden = hidden.map_err(Into::into).map(|hidden| {
+        let (hidden_internal, hidden) = hidden.into_iter().partition(|topic| scope::is_internal_topic(topic));
+        internal.extend::<BTreeSet<_>>(hidden_internal);
+        hidden
+    });
+    let (mode, user) = (cluster.metadata_mode(), host.clusters.user(config).await);
+    let reached = Reached { id: cluster.id(), mode, user, brokers, topics, hidden, internal, replicas, leaderless };
     Ok((cluster, reached))
+}
+
+/// Every phase works with every broker, so one that is out of reach stands for all.
+fn out_of_reach(brokers: &[(kafka::Broker, kafka::Error)]) -> Error {
+    let named = brokers
+        .iter()
+        .map(|(broker, error)| format!("broker {} ({}:{}): {error}", broker.id, broker.host, broker.port));
+    let message = format!("not every broker can be reached: {}", named.collect::<Vec<_>>().join("; "));
+    match brokers.iter().find(|(_, error)| !error.is_retryable()) {
+        Some((_, error)) => Error::new(error.kind(), message),
+        None => Error::transient(message),
+    }
+}
+
+/// The topics, once every partition of those that are migrated has a leader: one that is about to get another has none for a
+/// moment. As they are, if that lasts.
+async fn led_topics(cluster: &kafka::Cluster, selection: &Topology) -> kafka::Result<Vec<TopicInfo>> {
+    let all_led = || async {
+        let topics = cluster.topics().await?;
+        match leaderless(&topics).into_iter().find(|partition| selection.selects(&partition.topic)) {
+            Some(partition) => Err(kafka::Error::NoLeader { partition }),
+            None => Ok(topics),
+        }
+    };
+    match cluster.with_retries(all_led).await {
+        Err(kafka::Error::NoLeader { .. }) => cluster.topics().await,
+        settled => settled,
+    }
 }
 
 /// The topic that a cluster has since its first transaction.
@@ -160,9 +199,31 @@ mod tests {
         assert_eq!(leaderless, BTreeSet::from([TopicPartition::new("orders", 1)]));
         let (topics, internal) = sort_out(topics);
         let mode = kafka::MetadataMode::KRaft;
-        let reached = Reached { id: None, mode, brokers: vec![1], topics, internal, replicas: 7, leaderless };
+        let reached = Reached {
+            id: None,
+            mode,
+            user: None,
+            brokers: vec![1],
+            topics,
+            hidden: Ok(BTreeSet::new()),
+            internal,
+            replicas: 7,
+            leaderless,
+        };
         assert_eq!(reached.led(reached.topics.keys()), [TopicPartition::new("orders", 0)]);
         assert!(reached.led([&"absent".into()]).is_empty());
+    }
+
+    #[test]
+    fn every_broker_out_of_reach_is_named() {
+        let broker = |id| kafka::Broker { id, host: format!("b-{id}"), port: 9094, rack: None };
+        let timeout = kafka::Error::Unreachable { message: "timeout".to_owned() };
+        let both = [(broker(2), timeout.clone()), (broker(3), timeout.clone())];
+        let error = out_of_reach(&both);
+        assert!(error.message.contains("broker 2 (b-2:9094): ") && error.message.contains("; broker 3 (b-3:9094): "));
+        assert!(error.kind.is_retryable());
+        let refused = kafka::Error::Tls { broker: "b-3:9094".into(), message: "unknown authority".to_owned() };
+        assert!(!out_of_reach(&[(broker(2), timeout), (broker(3), refused)]).kind.is_retryable());
     }
 
     #[test]

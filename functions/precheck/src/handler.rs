@@ -102,9 +102,36 @@ mod tests {
         facts.backup.reachable = Err(Error::blocked("it does not exist (HTTP 404)"));
         assert_eq!(facts.passing(), None);
         facts.evidence.reachable = Err(Error::transient("S3 answered HTTP 503"));
-        assert_eq!(facts.passing().map(|error| error.message.as_str()), Some("S3 answered HTTP 503"));
+        let passing = |facts: &Facts| facts.passing().map(|error| error.message);
+        assert_eq!(passing(&facts).as_deref(), Some("S3 answered HTTP 503"));
         facts.source.reached = Err(Error::transient("NOT_CONTROLLER"));
-        assert_eq!(facts.passing().map(|error| error.message.as_str()), Some("NOT_CONTROLLER"));
+        assert_eq!(passing(&facts).as_deref(), Some("NOT_CONTROLLER"));
+    }
+
+    #[test]
+    fn what_hides_a_blocker_for_a_moment_is_asked_again() {
+        let spoilt: [fn(&mut Facts, Error); 5] = [
+            |facts, error| sample::arriving(facts).ends.missing = Some((1, error)),
+            |facts, error| sample::arriving(facts).brokers = Err(error),
+            |facts, error| sample::leaving(facts).sizes = Err(error),
+            |facts, error| sample::leaving(facts).permitted.groups.missing = Some((3, error)),
+            |facts, error| sample::source(facts).hidden = Err(error),
+        ];
+        for spoil in spoilt {
+            let mut facts = sample::facts();
+            spoil(&mut facts, Error::blocked("denied"));
+            assert_eq!(facts.passing(), None);
+            spoil(&mut facts, Error::transient("timeout"));
+            assert_eq!(facts.passing(), Some(Error::transient("timeout")));
+        }
+        let mut facts = sample::facts();
+        let unreachable = kafka::Error::Unreachable { message: "down".to_owned() };
+        sample::arriving(&mut facts).refused = [("orders".into(), unreachable)].into();
+        assert!(facts.passing().is_some());
+        // Nothing that only warns.
+        facts = sample::facts();
+        sample::leaving(&mut facts).quotas = Err(Error::transient("timeout"));
+        assert_eq!(facts.passing(), None);
     }
 
     #[test]

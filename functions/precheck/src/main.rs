@@ -1,6 +1,7 @@
 //! The Lambda function `precheck`: reads both clusters and AWS, changes nothing, and says what stands in the way of a
 //! migration and what it would do.
 
+mod access;
 mod estimate;
 mod facts;
 mod gather;

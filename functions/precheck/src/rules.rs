@@ -9,6 +9,7 @@ mod clients;
 mod clusters;
 mod finding;
 mod in_place;
+mod lockout;
 mod permissions;
 mod quotas;
 mod records;
@@ -18,20 +19,17 @@ mod topics;
 mod transactions;
 mod unread;
 
-use std::sync::Arc;
-
-use migration::TopicPartition;
 use migration::report::{Estimate, Finding, PrecheckReport};
 
 use crate::estimate;
-use crate::facts::{Cluster, Facts, Reached, Topic};
+use crate::facts::{Cluster, Facts};
 
 pub(crate) use buckets::cannot_store;
 pub(crate) use sizes::too_small;
 
 /// Judges what was gathered.
 pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
-    const RULES: [fn(&Facts) -> Vec<Finding>; 13] = [
+    const RULES: [fn(&Facts) -> Vec<Finding>; 14] = [
         clusters::judge,
         buckets::judge,
         sizes::judge,
@@ -41,6 +39,7 @@ pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
         transactions::judge,
         quotas::judge,
         permissions::judge,
+        lockout::judge,
         broker_types::judge,
         security::judge,
         in_place::judge,
@@ -51,22 +50,16 @@ pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
 
 /// How long the seed would take, when the clusters and their sizes are known.
 fn estimated(facts: &Facts) -> Option<Estimate> {
-    let (source, target) = (facts.source.reached.as_ref().ok()?, facts.target.reached.as_ref().ok()?);
+    let source = facts.source.reached.as_ref().ok()?;
     let sizes = facts.leaving.as_ref()?.sizes.as_ref().ok()?;
-    // Only the bytes of topics are known here: their partitions are taken to be alike.
-    let alike = |(name, topic): (&Arc<str>, &Topic)| {
-        let bytes = sizes.get(name).copied().unwrap_or(0) / topic.partitions.max(1) as i64;
-        let partition = |number| (TopicPartition::new(name.clone(), number), bytes, topic.replication_factor);
-        (0..topic.partitions as i32).map(partition).collect::<Vec<_>>()
-    };
-    let sizes: Vec<_> = source.topics.iter().flat_map(alike).collect();
-    let work = estimate::Work::new(&facts.config, &sizes);
-    let (source, target) = (speed(&facts.source, source), speed(&facts.target, target));
-    Some(estimate::seed(&facts.config, &source, &target, &work))
+    let work = estimate::Work::new(&facts.config, &source.partitions(sizes));
+    Some(estimate::seed(&facts.config, &speed(&facts.source)?, &speed(&facts.target)?, &work))
 }
 
-fn speed<'a>(cluster: &'a Cluster, reached: &Reached) -> estimate::Side<'a> {
-    estimate::Side { described: cluster.described.as_ref().ok(), brokers: reached.brokers.len() }
+/// None while a cluster cannot be reached.
+fn speed(cluster: &Cluster) -> Option<estimate::Side<'_>> {
+    cluster.reached.as_ref().ok()?;
+    Some(estimate::Side { described: cluster.described.as_ref().ok(), brokers: cluster.brokers()? })
 }
 
 #[cfg(test)]

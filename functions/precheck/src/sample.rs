@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka::{AclBinding, AclOperation, AclPermission, AclResource, MetadataMode, Operations, PatternType};
-use migration::Config;
 use migration::report::Finding;
+use migration::{Config, TopicPartition};
 use serde_json::json;
 
 use crate::facts::{
@@ -30,7 +30,8 @@ pub(crate) fn facts() -> Facts {
             static_members: Partly::default(),
             acls: Ok(Some(Vec::new())),
             transactions: None,
-            sizes: Ok(BTreeMap::from([("orders".into(), 700)])),
+            sizes: Ok(sizes(&[("orders", 700)])),
+            logs: Partly::default(),
             sample: Partly::default(),
             quotas: Ok(Vec::new()),
             permitted: permitted(&["orders"]),
@@ -39,6 +40,7 @@ pub(crate) fn facts() -> Facts {
             brokers: Ok((1..=3).map(broker_config).collect()),
             ends: Partly::default(),
             active_groups: Ok(BTreeSet::new()),
+            acls: Ok(Some(Vec::new())),
             quotas: Ok(Vec::new()),
             permitted: permitted(&[]),
             refused: BTreeMap::new(),
@@ -51,11 +53,11 @@ pub(crate) fn facts() -> Facts {
 /// A bucket without Object Lock in the region of both clusters.
 fn bucket(probe: Option<Probe>) -> Bucket {
     let region = Some("us-east-1".to_owned());
-    Bucket { reachable: Ok(()), region, versioned: Ok(true), lock: Ok(None), probe }
+    Bucket { reachable: Ok(()), region, versioned: Ok(true), lock: Ok(None), default_key: Ok(None), probe }
 }
 
 /// Everything, on the cluster and on `topics`.
-fn permitted(topics: &[&str]) -> Permitted {
+pub(crate) fn permitted(topics: &[&str]) -> Permitted {
     let everything: Vec<_> = (0..16).map(AclOperation::from).collect();
     let everything = Operations::of(&everything);
     Permitted {
@@ -95,8 +97,10 @@ fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Clus
         reached: Ok(Reached {
             id: Some(id.to_owned()),
             mode,
+            user: Some("ANONYMOUS".to_owned()),
             brokers: vec![1, 2, 3],
             topics: topics.iter().map(|name| ((*name).into(), topic(2))).collect(),
+            hidden: Ok(BTreeSet::new()),
             internal: BTreeSet::from(["__consumer_offsets".into()]),
             replicas: 0,
             leaderless: BTreeSet::new(),
@@ -134,6 +138,8 @@ fn broker_config(broker: i32) -> BrokerConfig {
         timestamps: Some(UNBOUNDED),
         bounds_either_side: true,
         max_connections: Some(i64::from(i32::MAX)),
+        super_users: true,
+        threads: Some(11),
         readdressed: false,
     }
 }
@@ -169,6 +175,11 @@ pub(crate) fn source(facts: &mut Facts) -> &mut Reached {
 /// The brokers' own account of the target.
 pub(crate) fn target(facts: &mut Facts) -> &mut Reached {
     facts.target.reached.as_mut().unwrap()
+}
+
+/// These bytes in the first partition of each topic.
+pub(crate) fn sizes(topics: &[(&str, i64)]) -> BTreeMap<TopicPartition, i64> {
+    topics.iter().map(|(topic, bytes)| (TopicPartition::new(*topic, 0), *bytes)).collect()
 }
 
 /// Replaces the source's topics and their configs.

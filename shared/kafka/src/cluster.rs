@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use migration::TopicPartition;
 
 use crate::Api;
@@ -83,6 +84,29 @@ impl Cluster {
     /// The live brokers by id.
     pub async fn brokers(&self) -> Result<Vec<Broker>> {
         Ok(self.metadata().await?.brokers.values().cloned().collect())
+    }
+
+    /// Connects to every live broker, and names those for which that fails, each with the reason. Retried up to the retry
+    /// deadline, unless a reason is not a passing one.
+    ///
+    /// # Errors
+    /// When nobody tells which brokers there are.
+    pub async fn unreachable_brokers(&self) -> Result<Vec<(Broker, Error)>> {
+        let mut backoff = self.backoff();
+        loop {
+            let brokers = self.with_retries(|| self.brokers()).await?;
+            let connecting = brokers.into_iter().map(|broker| async {
+                let error = self.connection_to(&broker, Purpose::Admin).await.err()?;
+                Some((broker, error))
+            });
+            let failed: Vec<_> = join_all(connecting).await.into_iter().flatten().collect();
+            let passing = failed.iter().all(|(_, error)| error.is_retryable());
+            if failed.is_empty() || !passing || !backoff.pause().await {
+                return Ok(failed);
+            }
+            // One that is down is no longer among the live ones in a moment.
+            self.invalidate();
+        }
     }
 
     /// The broker that leads `partition`.

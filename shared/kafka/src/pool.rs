@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use crate::connection::Connection;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::settings::Settings;
 
 /// What a connection is used for. A broker works on one request of a connection at a time, so that a fetch which waits
@@ -27,7 +28,19 @@ pub(crate) struct Key {
     pub(crate) lane: u8,
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
+type Slot = Arc<tokio::sync::Mutex<Latest>>;
+
+/// What came of the latest attempt to connect.
+#[derive(Debug, Default)]
+enum Latest {
+    /// There was none.
+    #[default]
+    Nothing,
+    /// A connection, which may be closed by now.
+    Open(Arc<Connection>),
+    /// To this address it failed, at this time.
+    Failed(String, Instant, Error),
+}
 
 /// The connections to one cluster.
 #[derive(Debug, Default)]
@@ -37,17 +50,57 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// The connection for `key`, made now unless there is a usable one to `address`. Callers that want the same one wait
-    /// for each other instead of connecting twice.
+    /// for one attempt together, and share its outcome also when it fails.
     pub(crate) async fn get(&self, key: Key, address: &str, settings: &Settings) -> Result<Arc<Connection>> {
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+        let asked = Instant::now();
         let mut slot = slot.lock().await;
-        if let Some(open) = slot.as_ref().filter(|open| !open.is_closed() && open.address() == address) {
-            return Ok(open.clone());
+        match &*slot {
+            Latest::Open(open) if !open.is_closed() && open.address() == address => return Ok(open.clone()),
+            Latest::Failed(to, at, error) if to == address && *at >= asked => return Err(error.clone()),
+            _ => {}
         }
         // Requests in flight on a connection that is replaced still hold it, and end in their own time.
-        *slot = None;
-        let opened = Arc::new(Connection::open(address, settings).await?);
-        *slot = Some(opened.clone());
-        Ok(opened)
+        *slot = Latest::Nothing;
+        match Connection::open(address, settings).await {
+            Ok(opened) => {
+                let opened = Arc::new(opened);
+                *slot = Latest::Open(opened.clone());
+                Ok(opened)
+            }
+            Err(error) => {
+                *slot = Latest::Failed(address.to_owned(), Instant::now(), error.clone());
+                Err(error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::future::join_all;
+    use std::time::Duration;
+    use tokio::net::TcpListener;
+
+    const KEY: Key = Key { broker: 1, purpose: Purpose::Admin, lane: 0 };
+
+    #[tokio::test]
+    async fn those_who_wait_for_an_attempt_share_its_failure() {
+        // It takes connections and never answers, like a security group that drops what comes.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let mut settings = Settings::parse(&address);
+        settings.connect_timeout = Duration::from_millis(50);
+        let pool = Pool::default();
+        let outcomes = join_all((0..100).map(|_| pool.get(KEY, &address, &settings))).await;
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Error::Timeout { .. }))));
+        // Whoever comes later tries again.
+        pool.get(KEY, &address, &settings).await.unwrap_err();
+        let mut attempts = 0;
+        while tokio::time::timeout(Duration::from_millis(20), silent.accept()).await.is_ok() {
+            attempts += 1;
+        }
+        assert_eq!(attempts, 2);
     }
 }

@@ -12,6 +12,12 @@ use migration::TopicPartition;
 use crate::cluster::Cluster;
 use crate::error::{Each, Error, Result};
 
+/// Records of the metadata log that one request of this client makes at most. A KRaft controller refuses a request that would
+/// make more than 10,000 with `POLICY_VIOLATION`, also when it is only to be validated
+/// (`org.apache.kafka.controller.QuorumController.MAX_RECORDS_PER_USER_OP`, KAFKA-14996); half of that leaves it the time to
+/// carry one out.
+const RECORDS_PER_REQUEST: usize = 5_000;
+
 /// Something that belongs to a partition.
 pub(crate) trait Partitioned: Clone {
     /// The partition.
@@ -73,6 +79,27 @@ impl Cluster {
         partitions.into_iter().map(outcome).collect()
     }
 
+    /// As [`Cluster::settle`], in as many requests as a controller wants, one after the other; `records` is how many records
+    /// of the metadata log an item takes. Each request has a retry deadline of its own.
+    pub(crate) async fn settle_in_parts<I, K, T, F>(
+        &self,
+        items: &[I],
+        records: impl Fn(&I) -> usize,
+        key: impl Fn(&I) -> K,
+        attempt: impl Fn(Vec<I>) -> F,
+    ) -> Each<K, T>
+    where
+        I: Clone,
+        K: Clone + Eq + Hash,
+        F: Future<Output = Each<K, T>>,
+    {
+        let mut each = Vec::with_capacity(items.len());
+        for part in parts(items, records) {
+            each.extend(self.settle(part.to_vec(), &key, &attempt).await);
+        }
+        each
+    }
+
     /// Repeats `attempt` for the items whose outcome is a passing failure, up to the retry deadline.
     pub(crate) async fn settle<I, K, T, F>(
         &self,
@@ -106,6 +133,22 @@ impl Cluster {
         }
         order.into_iter().map(|key| take(&mut outcomes, key)).collect()
     }
+}
+
+/// `items` in runs of at most [`RECORDS_PER_REQUEST`] records; what takes more goes alone.
+fn parts<I>(items: &[I], records: impl Fn(&I) -> usize) -> Vec<&[I]> {
+    let mut parts = Vec::new();
+    let (mut begin, mut taken) = (0, 0);
+    for (at, item) in items.iter().enumerate() {
+        let records = records(item);
+        if at > begin && taken + records > RECORDS_PER_REQUEST {
+            parts.push(&items[begin..at]);
+            (begin, taken) = (at, 0);
+        }
+        taken += records;
+    }
+    parts.extend((begin < items.len()).then(|| &items[begin..]));
+    parts
 }
 
 /// One outcome for each of `keys`: those of the answer, or its error for all.
@@ -154,5 +197,30 @@ pub(crate) fn distinct<I: Partitioned>(items: &[I]) -> Result<()> {
         Some(twice) => {
             Err(Error::Usage { message: format!("partition {} is in one request twice", twice.partition()) })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(items: &[usize]) -> Vec<Vec<usize>> {
+        parts(items, |item| *item).into_iter().map(<[usize]>::to_vec).collect()
+    }
+
+    #[test]
+    fn a_request_makes_no_more_records_than_a_controller_takes() {
+        // 200 topics of 42 partitions with 8 configs each.
+        let topics = [51; 200];
+        let lengths: Vec<_> = sizes(&topics).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [98, 98, 4]);
+    }
+
+    #[test]
+    fn what_is_too_large_for_any_request_goes_alone() {
+        assert_eq!(sizes(&[10, 9_000, 10, 10]), [vec![10], vec![9_000], vec![10, 10]]);
+        assert_eq!(sizes(&[9_000]), [[9_000]]);
+        assert_eq!(sizes(&[2_500, 2_500, 1]), [vec![2_500, 2_500], vec![1]]);
+        assert!(sizes(&[]).is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! The client against real brokers: a source in ZooKeeper mode and a target in KRaft mode, from the environment.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -122,6 +122,16 @@ async fn topics_are_created_once_and_listed_with_their_leaders() {
 }
 
 #[tokio::test]
+async fn more_topics_and_configs_than_a_controller_takes_at_once_are_checked() {
+    for cluster in clusters().await {
+        // 11,400 records of topics and partitions.
+        let many = |n| NewTopic { partitions: 75, ..new_topic(&fresh(&format!("many-{n}")), &[]) };
+        let topics: Vec<_> = (0..150).map(many).collect();
+        assert_eq!(all_ok(cluster.would_create_topics(&topics).await).unwrap().len(), 150);
+    }
+}
+
+#[tokio::test]
 async fn a_creation_can_be_checked_without_being_carried_out() {
     for cluster in clusters().await {
         let good = new_topic(&fresh("checked"), &[("retention.ms", "-1")]);
@@ -144,10 +154,16 @@ async fn brokers_tell_what_this_client_may_do() {
         }
         // An operation that clusters do not have is not among them.
         assert!(!on_cluster.contain(AclOperation::Read));
-        let on_topics = async || cluster.topic_operations().await.unwrap();
+        let absent: Arc<str> = fresh("absent").into();
+        let asked = [topic.clone(), absent.clone()];
+        let on_topics = async || cluster.topic_operations(&asked).await.unwrap();
         eventually(async || on_topics().await.contains_key(&topic)).await;
-        let on_topic = on_topics().await[&topic];
-        assert!(on_topic.contain(AclOperation::Write) && on_topic.contain(AclOperation::AlterConfigs));
+        let on_topics = on_topics().await;
+        for on_topic in [on_topics[&topic], on_topics[&absent]] {
+            assert!(on_topic.contain(AclOperation::Write) && on_topic.contain(AclOperation::AlterConfigs));
+        }
+        assert!(cluster.topics().await.unwrap().iter().all(|listed| listed.name != absent));
+        assert_eq!(cluster.hidden_topics().await.unwrap(), BTreeSet::new());
         let group = fresh("nobody");
         let on_group = cluster.group_operations(std::slice::from_ref(&group)).await.remove(0).1.unwrap().unwrap();
         assert!(on_group.contain(AclOperation::Read) && !on_group.contain(AclOperation::Write));

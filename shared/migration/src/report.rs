@@ -43,6 +43,9 @@ pub struct Finding {
     pub cause: String,
     /// What to do about it.
     pub fix: String,
+    /// Everything by name that it is about, where the message names only a few; at most 5,000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
 }
 
 /// The outcome of a precheck: findings, blockers first.

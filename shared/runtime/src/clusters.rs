@@ -53,6 +53,16 @@ impl Clusters {
         connected.insert(config.cluster_arn.clone(), now);
         Ok(cluster)
     }
+
+    /// The user that the functions are to the cluster of `config` since it was connected: Kafka's name of those who do not
+    /// sign in, or the SCRAM user. With IAM and with client certificates the name is the cluster's affair.
+    pub async fn user(&self, config: &ClusterConfig) -> Option<String> {
+        match config.auth.mode {
+            AuthMode::Plaintext | AuthMode::Tls => Some("ANONYMOUS".to_owned()),
+            AuthMode::ScramSha512 => self.connected.lock().await.get(&config.cluster_arn)?.secret.username.clone(),
+            AuthMode::Iam | AuthMode::Mtls => None,
+        }
+    }
 }
 
 /// How the cluster of `config` is reached, for other clients than the one of [`Clusters::connect`].

@@ -109,6 +109,11 @@ impl Acls {
         Ok(())
     }
 
+    /// What the target is to have of them.
+    pub fn wanted(&self) -> &BTreeSet<AclBinding> {
+        &self.wanted
+    }
+
     /// Lines for an operator about what is not copied.
     pub fn lines(&self) -> Vec<String> {
         let skipped = self.skipped.iter().filter(|_| self.on_source > 0);

@@ -9,9 +9,6 @@ use runtime::Run;
 use crate::configs::{copying, restore};
 use crate::inventory::{Topic, Topics};
 
-/// Topics to create in one request.
-const AT_ONCE: usize = 100;
-
 /// Checks that those of `wanted` that are `there` on the target can be copied into: they have the same partitions and,
 /// unless this run copied into them, no records.
 ///
@@ -62,11 +59,9 @@ pub async fn create(target: &Cluster, wanted: &Topics, there: &Topics) -> Result
 
 /// Creates `missing` under their copy-time configs.
 pub(crate) async fn create_missing(target: &Cluster, missing: &[&Topic]) -> Result<()> {
-    for chunk in missing.chunks(AT_ONCE) {
-        let mut open: Vec<_> = chunk.iter().map(|topic| new_topic(topic)).collect();
-        while !open.is_empty() {
-            open = create_once(target, open).await?;
-        }
+    let mut open: Vec<_> = missing.iter().map(|topic| new_topic(topic)).collect();
+    while !open.is_empty() {
+        open = create_once(target, open).await?;
     }
     // The answer to a creation comes before the brokers have the logs.
     let partitions: Vec<_> = missing.iter().flat_map(|topic| topic.partitions()).collect();

@@ -28,7 +28,7 @@ pub struct OpenTransaction {
     pub producer_epoch: i32,
     /// Timestamp of the producer's last batch on the partition.
     pub last_written: Option<DateTime<Utc>>,
-    /// Whether nobody will end it: it is older than any transaction may become, and no coordinator knows it.
+    /// Whether nobody will end it: it is older than any transaction may become, and no coordinator tells of it.
     pub hanging: bool,
 }
 
@@ -94,10 +94,17 @@ impl OpenTransaction {
         if !hanging {
             return format!("open {what}; what is behind it is copied when it ends");
         }
+        format!("hanging {what}: nothing behind it is copied; {}", self.way_out(bootstrap))
+    }
+
+    /// How to end it. Coordinators leave transactional ids out that the principal may not describe, and timestamps are the
+    /// producer's: so somebody has to look before a transaction that is alive is lost.
+    pub fn way_out(&self, bootstrap: &str) -> String {
+        let Self { partition: TopicPartition { topic, partition }, offset, producer_id, .. } = self;
+        let tool = format!("kafka-transactions.sh --bootstrap-server {bootstrap}");
         format!(
-            "hanging {what}: nothing behind it is copied; end it with kafka-transactions.sh --bootstrap-server {bootstrap} \
-             abort --topic {} --partition {} --start-offset {offset}",
-            partition.topic, partition.partition
+            "look first: `{tool} list`, as a user who may describe every transactional id, must not show producer {producer_id} \
+             as Ongoing; then end it with `{tool} abort --topic {topic} --partition {partition} --start-offset {offset}`"
         )
     }
 }
@@ -142,8 +149,9 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "hanging transaction on orders/3 at offset 71 by producer 4000 (epoch 2), last written 2023-11-14T22:13:20Z: \
-             nothing behind it is copied; end it with kafka-transactions.sh --bootstrap-server b1:9092 abort --topic orders \
-             --partition 3 --start-offset 71 (orders/3, offset 71)"
+             nothing behind it is copied; look first: `kafka-transactions.sh --bootstrap-server b1:9092 list`, as a user who may \
+             describe every transactional id, must not show producer 4000 as Ongoing; then end it with `kafka-transactions.sh \
+             --bootstrap-server b1:9092 abort --topic orders --partition 3 --start-offset 71` (orders/3, offset 71)"
         );
     }
 

@@ -61,8 +61,8 @@ async fn noted(cli: &Cli, expected: &[&str]) -> Vec<String> {
 
 /// Carries out the command that a note about a hanging transaction ends with.
 async fn obey(rehearsal: &Rehearsal, note: &str) {
-    let (_, command) = note.split_once("kafka-transactions.sh ").unwrap();
-    let args: Vec<_> = command.split_whitespace().collect();
+    let (_, command) = note.rsplit_once("kafka-transactions.sh ").unwrap();
+    let args: Vec<_> = command.trim_end_matches('`').split_whitespace().collect();
     // The target's version of the tool: it came with Kafka 3.0.
     rehearsal.stack.kafka_tool(Side::Target, "TransactionsCommand", &args).await.unwrap();
 }

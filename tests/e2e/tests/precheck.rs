@@ -168,7 +168,11 @@ async fn spoil(scene: &Scene) {
     set(source, "heavy", "max.message.bytes", "1000000").await;
 
     let orders = acl(AclResource::Topic, "orders", AclOperation::All, AclPermission::Allow);
-    all_ok(source.create_acls(&[orders]).await).unwrap();
+    let alice = AclBinding {
+        principal: "User:alice".to_owned(),
+        ..acl(AclResource::Topic, "roomy", AclOperation::Read, AclPermission::Allow)
+    };
+    all_ok(source.create_acls(&[orders, alice]).await).unwrap();
     let everybody = QuotaEntity(BTreeMap::from([("user".to_owned(), None)]));
     let limits = BTreeMap::from([("consumer_byte_rate".to_owned(), Some(1e6))]);
     all_ok(source.alter_client_quotas(&[QuotaChange { entity: everybody, limits }]).await).unwrap();
@@ -205,7 +209,7 @@ async fn every_condition_that_can_be_made_is_found_and_no_other() {
         .has("B14", "1 topic of the target: orders")
         .has("B15", "compacted (2 on the source, 3 on the target)")
         .has("B17", "heavy/0 offset 0 (3000")
-        .has("W20", "hanging: 1 transaction of the source: held/0 from offset 0 on")
+        .has("W20", "perhaps hanging, or hidden: 1 transaction of the source: held/0 from offset 0 on")
         .has("B19", "would not create 1 topic: a_b (")
         .has("W05", "1 group of the source: readers (reader-1)")
         .has("W06", "1 transactional producer: payments; transactions open now in 1 partition: held/0")
@@ -216,9 +220,10 @@ async fn every_condition_that_can_be_made_is_found_and_no_other() {
         .has("W14", "up to 3600000 ms in the future, the source takes more in 1 topic: roomy")
         .has("W15", "1 topic of the source: expiring (1000 ms)")
         .has("W16", "consumer_byte_rate=1000000 of user <default>")
+        .has("W21", "1 ACL pattern to the target that close what the migration uses to its principal, User:ANONYMOUS: Topic roomy")
         .is_sound();
     let codes = ["B11", "B12", "B14", "B15", "B17", "B19"];
-    let warnings = ["W05", "W06", "W07", "W09", "W10", "W11", "W14", "W15", "W16", "W20"];
+    let warnings = ["W05", "W06", "W07", "W09", "W10", "W11", "W14", "W15", "W16", "W20", "W21"];
     report.only(&[&codes[..], &warnings].concat());
 
     a_killed_precheck_is_repeated(&scene).await;
@@ -365,6 +370,7 @@ async fn permissions(scene: &Scene, good: &str) {
         acl(Topic, "orders", Write, Deny),
         acl(Topic, "compacted", All, Allow),
         acl(Topic, "compacted", Alter, Deny),
+        acl(Topic, "a.b", Describe, Deny),
         acl(Group, "readers", All, Allow),
         acl(Group, "readers", AclOperation::Read, Deny),
     ];
@@ -372,10 +378,12 @@ async fn permissions(scene: &Scene, good: &str) {
     let report = scene.precheck("denied", good).await;
     report
         .has("B18", "topology_copy needs Create on the cluster, or on ")
-        .has("B18", "seed needs Write on 1 topic: orders (writes records)")
-        .has("B18", "tail needs Alter on 1 topic: compacted")
+        // Those that the target does not have yet among them.
+        .has("B18", "seed needs Write on 6 topics: a_b, expiring, heavy, held, orders and 1 more (writes records)")
+        .has("B18", "tail needs Alter on 6 topics: a_b, compacted, expiring")
         .has("B18", "cutover needs Read on 1 group: readers (commits offsets)")
         .has("W04", "configs of the target's brokers")
         .is_sound();
     assert!(!report.codes().contains("B19"), "{:#?}", report.findings);
+    assert_eq!(scene.target.hidden_topics().await.unwrap(), BTreeSet::from(["a.b".into()]));
 }

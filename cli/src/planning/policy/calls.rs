@@ -22,7 +22,7 @@ pub(super) enum Grant {
     ReadEvidence,
     /// New objects of the evidence.
     WriteEvidence,
-    /// Whether objects of both buckets are locked, and keep their versions.
+    /// Whether objects of both buckets are locked and keep their versions, and how they are encrypted.
     LookAtLock,
     /// Retention of objects of the evidence, when something is to be kept.
     LockEvidence,
@@ -58,7 +58,9 @@ impl Grant {
             Self::ReachBackup | Self::ReachEvidence => &["s3:ListBucket"],
             Self::ReadBackup | Self::ReadEvidence => &["s3:GetObject"],
             Self::WriteBackup | Self::WriteEvidence => &["s3:PutObject"],
-            Self::LookAtLock => &["s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning"],
+            Self::LookAtLock => {
+                &["s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning", "s3:GetEncryptionConfiguration"]
+            }
             Self::ListScramSecrets => &["kafka:ListScramSecrets"],
             Self::LockEvidence => &["s3:PutObjectRetention"],
             Self::EncryptBackup => &["kms:GenerateDataKey", "kms:Decrypt"],
@@ -117,6 +119,8 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::WriteBackup,
             Grant::EncryptBackup,
             Grant::ReachEvidence,
+            Grant::ReadEvidence,
+            Grant::WriteEvidence,
             Grant::LookAtLock,
             Grant::DescribeClusters,
             Grant::FindBrokers,

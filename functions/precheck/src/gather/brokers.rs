@@ -36,6 +36,8 @@ fn broker_config(broker: i32, entries: &[ConfigEntry]) -> BrokerConfig {
             .into_iter()
             .filter_map(|name| entries.number(name))
             .min(),
+        super_users: entries.0.iter().any(|entry| entry.name == "super.users"),
+        threads: entries.number("num.io.threads").zip(entries.number("num.network.threads")).map(|(io, net)| io + net),
         readdressed: entries.0.iter().any(|entry| {
             entry.name == "advertised.listeners"
                 && matches!(entry.source, ConfigSource::DynamicBroker | ConfigSource::DynamicDefaultBroker)

@@ -15,11 +15,27 @@ const PROBE: &str = "precheck-probe.txt";
 /// What the object says to whoever finds it.
 const PROBE_TEXT: &str = "msk-kraft precheck stores this object to see whether it can. It is not needed any more.\n";
 
-/// Looks at the bucket of the working data. An object is stored under the prefix and read back, since nothing else tells
-/// whether the way through the bucket's encryption is open.
+/// Looks at the bucket of the working data, and tries it.
 pub(crate) async fn backup(s3: &Client, config: &Config) -> Bucket {
     let (bucket, prefix) = (&config.backup.s3_bucket, &config.backup.s3_prefix);
-    let mut found = look(s3, bucket).await;
+    try_out(s3, bucket, prefix, look(s3, bucket).await).await
+}
+
+/// Looks at the bucket of the evidence, and tries it unless it has Object Lock, under which nobody could delete what is
+/// stored.
+pub(crate) async fn evidence(s3: &Client, config: &Config) -> Bucket {
+    let (bucket, prefix) = (&config.evidence.s3_bucket, &config.evidence.s3_prefix);
+    let (found, default_key) = tokio::join!(look(s3, bucket), default_key(s3, bucket));
+    let found = Bucket { default_key, ..found };
+    match found.lock {
+        Ok(None) => try_out(s3, bucket, prefix, found).await,
+        _ => found,
+    }
+}
+
+/// Stores an object under the prefix and reads it back, if the bucket is there: nothing else tells whether the way through its
+/// encryption is open.
+async fn try_out(s3: &Client, bucket: &str, prefix: &str, mut found: Bucket) -> Bucket {
     if found.reachable.is_ok() {
         match store_and_read(s3, bucket, &format!("{prefix}{PROBE}")).await {
             Ok(probe) => found.probe = Some(probe),
@@ -29,18 +45,13 @@ pub(crate) async fn backup(s3: &Client, config: &Config) -> Bucket {
     found
 }
 
-/// Looks at the bucket of the evidence. Nothing is stored there: under Object Lock nobody could delete it.
-pub(crate) async fn evidence(s3: &Client, config: &Config) -> Bucket {
-    look(s3, &config.evidence.s3_bucket).await
-}
-
 async fn look(s3: &Client, bucket: &str) -> Bucket {
     let (head, versioned, lock) = tokio::join!(head(s3, bucket), versioned(s3, bucket), lock(s3, bucket));
     let (reachable, region) = match head {
         Ok(region) => (Ok(()), region),
         Err(error) => (Err(error), None),
     };
-    Bucket { reachable, region, versioned, lock, probe: None }
+    Bucket { reachable, region, versioned, lock, default_key: Ok(None), probe: None }
 }
 
 /// The bucket's region, when S3 names it.
@@ -77,6 +88,18 @@ async fn store_and_read(s3: &Client, bucket: &str, key: &str) -> Result<Probe> {
     let get = s3.get_object().bucket(bucket).key(key).send().await;
     get.map_err(|error| sdk_error(&format!("read {url} back"), &error))?;
     Ok(Probe { key: put.ssekms_key_id })
+}
+
+/// The key of the customer that objects are encrypted with; none where S3 uses its own.
+async fn default_key(s3: &Client, bucket: &str) -> Result<Option<String>> {
+    match s3.get_bucket_encryption().bucket(bucket).send().await {
+        Ok(answer) => {
+            let rules = answer.server_side_encryption_configuration.map(|all| all.rules).unwrap_or_default();
+            Ok(rules.into_iter().find_map(|rule| rule.apply_server_side_encryption_by_default?.kms_master_key_id))
+        }
+        Err(error) if error.code() == Some("ServerSideEncryptionConfigurationNotFoundError") => Ok(None),
+        Err(error) => Err(sdk_error(&format!("read the encryption of bucket {bucket}"), &error)),
+    }
 }
 
 async fn versioned(s3: &Client, bucket: &str) -> Result<bool> {

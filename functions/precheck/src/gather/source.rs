@@ -1,6 +1,7 @@
 //! What only matters of a cluster that is left: configs, groups, ACLs, quotas, transactions, sizes.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use kafka::{Cluster, GroupDescription, GroupListing, OffsetSpec, TopicPartition, Transaction};
@@ -18,24 +19,27 @@ pub(crate) const TRANSACTIONS: &str = "__transaction_state";
 
 /// Reads a source.
 pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {
-    let (contents, brokers, (groups, static_members), acls, transactions, quotas, permitted) = tokio::join!(
+    let topics: Vec<_> = reached.topics.keys().cloned().collect();
+    let (contents, brokers, (groups, static_members), acls, transactions, quotas, mut permitted) = tokio::join!(
         contents(cluster, reached),
         brokers::configs(cluster, &reached.brokers),
         groups(cluster),
         cluster.describe_acls(),
         transactions(cluster, reached),
         cluster.client_quotas(),
-        permitted::on(cluster),
+        permitted::on(cluster, &topics),
     );
-    let Contents { configs, sizes, sample } = contents;
+    permitted.groups = permitted::on_groups(cluster, reached, &groups).await;
+    let Contents { configs, sizes, logs, sample } = contents;
     let (acls, quotas) = (acls.map_err(Into::into), quotas.map_err(Into::into));
-    Leaving { configs, brokers, groups, static_members, acls, transactions, sizes, sample, quotas, permitted }
+    Leaving { configs, brokers, groups, static_members, acls, transactions, sizes, logs, sample, quotas, permitted }
 }
 
 /// What the topics are and hold.
 struct Contents {
     configs: Partly<BTreeMap<Arc<str>, TopicConfig>>,
-    sizes: Result<BTreeMap<Arc<str>, i64>>,
+    sizes: Result<BTreeMap<TopicPartition, i64>>,
+    logs: Partly<BTreeMap<TopicPartition, Range<i64>>>,
     sample: Partly<Sample>,
 }
 
@@ -47,35 +51,38 @@ async fn contents(cluster: &Cluster, reached: &Reached) -> Contents {
         cluster.list_offsets(&partitions, OffsetSpec::Earliest),
         cluster.list_offsets(&partitions, OffsetSpec::Latest),
     );
+    let logs = bounds(partly(starts), partly(ends));
     let sample = match &sizes {
-        Ok(sizes) => {
-            sample::look(cluster, logs(sizes, &partly(starts).known, &partly(ends).known, &configs.known)).await
-        }
+        Ok(sizes) => sample::look(cluster, judgeable(sizes, &logs.known, &configs.known)).await,
         // Without sizes nobody knows where to look; that they are missing is a finding already.
         Err(_) => Partly::default(),
     };
-    let by_topic = |sizes: BTreeMap<TopicPartition, i64>| {
-        let mut topics = BTreeMap::new();
-        for (partition, bytes) in
-            sizes.into_iter().filter(|(partition, _)| reached.topics.contains_key(&partition.topic))
-        {
-            *topics.entry(partition.topic).or_default() += bytes;
-        }
-        topics
-    };
-    Contents { configs, sizes: sizes.map(by_topic).map_err(Into::into), sample }
+    let sizes = sizes.map_err(Into::into).map(|mut sizes| {
+        sizes.retain(|partition, _| reached.topics.contains_key(&partition.topic));
+        sizes
+    });
+    Contents { configs, sizes, logs, sample }
+}
+
+type Offsets = Partly<BTreeMap<TopicPartition, i64>>;
+
+/// From where to where logs go.
+fn bounds(starts: Offsets, mut ends: Offsets) -> Partly<BTreeMap<TopicPartition, Range<i64>>> {
+    let both = |(partition, start)| ends.known.remove(&partition).map(|end| (partition, start..end));
+    let known = starts.known.into_iter().filter_map(both).collect();
+    let missing = [starts.missing, ends.missing].into_iter().flatten().max_by_key(|(number, _)| *number);
+    Partly { known, missing }
 }
 
 /// The logs of which all is known that a look into them needs.
-fn logs(
+fn judgeable(
     sizes: &BTreeMap<TopicPartition, i64>,
-    starts: &BTreeMap<TopicPartition, i64>,
-    ends: &BTreeMap<TopicPartition, i64>,
+    logs: &BTreeMap<TopicPartition, Range<i64>>,
     configs: &BTreeMap<Arc<str>, TopicConfig>,
 ) -> Vec<Log> {
     let log = |(partition, bytes): (&TopicPartition, &i64)| {
         let limit = configs.get(&partition.topic)?.copy_limit()?;
-        let (start, end) = (*starts.get(partition)?, *ends.get(partition)?);
+        let Range { start, end } = *logs.get(partition)?;
         Some(Log { partition: partition.clone(), start, end, bytes: *bytes, limit })
     };
     sizes.iter().filter_map(log).collect()
@@ -144,6 +151,18 @@ async fn open(cluster: &Cluster, reached: &Reached) -> Result<Vec<OpenTransactio
 mod tests {
     use super::*;
     use kafka::{GroupMember, GroupState};
+
+    #[test]
+    fn partitions_that_do_not_tell_both_ends_are_counted_once() {
+        let orders = |partition| TopicPartition::new("orders", partition);
+        let offsets = |known: &[(i32, i64)], missing: usize| Partly {
+            known: known.iter().map(|(partition, offset)| (orders(*partition), *offset)).collect(),
+            missing: (missing > 0).then(|| (missing, migration::Error::blocked("denied"))),
+        };
+        let logs = bounds(offsets(&[(0, 3), (1, 4)], 1), offsets(&[(0, 9)], 2));
+        assert_eq!(logs.known, BTreeMap::from([(orders(0), 3..9)]));
+        assert_eq!(logs.missing.map(|(number, _)| number), Some(2));
+    }
 
     #[test]
     fn only_members_with_an_instance_id_are_static() {

@@ -10,19 +10,18 @@ use migration::TopicPartition;
 use super::{brokers, partly, permitted};
 use crate::facts::{Arriving, Leaving, Partly, Permitted, Reached};
 
-/// Topics that the target is asked about in one request.
-const TOPICS_AT_ONCE: usize = 200;
-
 /// Reads a target. `source` is the other side, if it could be reached.
 pub(super) async fn read(cluster: &Cluster, reached: &Reached, source: Option<&Reached>) -> Arriving {
+    let wanted: Vec<_> = source.into_iter().flat_map(|source| source.topics.keys().cloned()).collect();
     let both = |topic: &&Arc<str>| source.is_some_and(|source| source.topics.contains_key(*topic));
     let shared: Vec<_> = reached.topics.keys().filter(both).cloned().collect();
-    let (brokers, ends, groups, quotas, permitted) = tokio::join!(
+    let (brokers, ends, groups, acls, quotas, permitted) = tokio::join!(
         brokers::configs(cluster, &reached.brokers),
         ends(cluster, reached, &shared),
         cluster.list_groups(),
+        cluster.describe_acls(),
         cluster.client_quotas(),
-        permitted::on(cluster),
+        permitted::on(cluster, &wanted),
     );
     let active = |groups: Vec<kafka::GroupListing>| {
         groups.into_iter().filter(|group| group.state.is_active()).map(|group| group.id).collect()
@@ -31,6 +30,7 @@ pub(super) async fn read(cluster: &Cluster, reached: &Reached, source: Option<&R
         brokers,
         ends,
         active_groups: groups.map(active).map_err(Into::into),
+        acls: acls.map_err(Into::into),
         quotas: quotas.map_err(Into::into),
         permitted,
         refused: BTreeMap::new(),
@@ -46,8 +46,10 @@ pub(super) async fn ask_for(
     known: Arriving,
 ) -> Arriving {
     let (topics, leaving) = source;
-    let (refused, groups) =
-        tokio::join!(refused(cluster, reached, topics, leaving), permitted::on_groups(cluster, reached, leaving));
+    let (refused, groups) = tokio::join!(
+        refused(cluster, reached, topics, leaving),
+        permitted::on_groups(cluster, reached, &leaving.groups)
+    );
     Arriving { refused, permitted: Permitted { groups, ..known.permitted }, ..known }
 }
 
@@ -84,12 +86,8 @@ async fn refused(
         })
     });
     let wanted: Vec<_> = wanted.collect();
-    let mut refused = BTreeMap::new();
-    for some in wanted.chunks(TOPICS_AT_ONCE) {
-        let each = cluster.would_create_topics(some).await;
-        refused.extend(each.into_iter().filter_map(|(name, outcome)| Some((name, outcome.err()?))));
-    }
-    refused
+    let each = cluster.would_create_topics(&wanted).await;
+    each.into_iter().filter_map(|(name, outcome)| Some((name, outcome.err()?))).collect()
 }
 
 #[cfg(test)]

@@ -65,7 +65,8 @@ fn partitions(facts: &Facts) -> Option<Finding> {
     let instance_type = facts.target.described.as_ref().ok()?.instance_type.as_deref()?;
     let Carries { recommended, most, .. } = *CARRIES.iter().find(|carries| carries.instance_type == instance_type)?;
     let target = facts.target.reached.as_ref().ok()?;
-    let brokers = target.brokers.len().max(1);
+    // One that is down for the moment has its share all the same.
+    let brokers = facts.target.brokers()?.max(1);
     let missing = facts.source_topics().filter(|(name, _)| !target.topics.contains_key(*name));
     let added: usize = missing.map(|(_, topic)| topic.partitions * topic.replication_factor.min(brokers)).sum();
     let each = (target.replicas + added).div_ceil(brokers);
@@ -103,6 +104,11 @@ fn connections(facts: &Facts, side: &str) -> Option<Finding> {
     let configured = brokers.as_ref().ok()?.iter().filter_map(|config| config.max_connections).min();
     let published = (config.auth.mode == AuthMode::Iam).then_some(IAM_CONNECTIONS);
     let limit = [configured, published].into_iter().flatten().min()?;
+    let more = if published == Some(limit) {
+        "; MSK does not let that limit be raised"
+    } else {
+        ", or max.connections and max.connections.per.ip of the brokers"
+    };
     (i64::try_from(needed).ok()? > limit).then(|| {
         finding("W19", side)
             .found(format_args!(
@@ -111,8 +117,7 @@ fn connections(facts: &Facts, side: &str) -> Option<Finding> {
             ))
             .because("connections above the limit are refused or wait, those of the clients too")
             .fix(format_args!(
-                "raise seed.partitions_per_batch (now {}) for fewer functions, or max.connections and \
-                 max.connections.per.ip of the brokers",
+                "raise seed.partitions_per_batch (now {}) for fewer functions{more}",
                 facts.config.seed.partitions_per_batch
             ))
     })
@@ -157,6 +162,13 @@ mod tests {
     }
 
     #[test]
+    fn w19_a_broker_that_is_down_carries_its_share() {
+        let mut facts = on("kafka.m5.large", 1_000);
+        sample::target(&mut facts).brokers = vec![1, 2];
+        assert!(judge(&facts).is_empty());
+    }
+
+    #[test]
     fn b20_more_partitions_than_an_express_broker_may_have() {
         assert!(
             one(judge(&on("express.m7g.large", 1_501)), "B20").message.contains("express.m7g.large is made for 1500")
@@ -187,6 +199,8 @@ mod tests {
         facts.config.seed.partitions_per_batch = 1;
         assert!(judge(&facts).is_empty());
         facts.config.target.auth.mode = AuthMode::Iam;
-        assert!(one(judge(&facts), "W19").message.ends_with("the brokers take 3000"));
+        let finding = one(judge(&facts), "W19");
+        assert!(finding.message.ends_with("the brokers take 3000"));
+        assert!(finding.fix.ends_with("MSK does not let that limit be raised"), "{}", finding.fix);
     }
 }

@@ -18,6 +18,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         locked_working_data(facts),
         default_retention(facts),
         changeable_evidence(facts),
+        evidence_key(facts),
     ];
     findings.into_iter().flatten().collect()
 }
@@ -161,6 +162,25 @@ fn changeable_evidence(facts: &Facts) -> Option<Finding> {
     })
 }
 
+/// The planned policies know the backup's key alone.
+fn evidence_key(facts: &Facts) -> Option<Finding> {
+    let key = facts.evidence.default_key.as_ref().ok()?.as_deref()?;
+    let planned = facts.config.backup.kms_key_arn.as_deref();
+    let same = planned.is_some_and(|planned| planned == key || planned.ends_with(&format!("/{key}")));
+    (!same).then(|| {
+        finding("W22", "evidence")
+            .found(format_args!(
+                "evidence S3 bucket '{}' encrypts objects with the KMS key {key}",
+                facts.config.evidence.s3_bucket
+            ))
+            .because("the policies that `msk-kraft plan` writes do not name that key, and storing the evidence at the end needs it")
+            .fix(format_args!(
+                "allow the roles of the functions evidence and gate kms:GenerateDataKey and kms:Decrypt on {key}, in its key \
+                 policy too if it is of another account"
+            ))
+    })
+}
+
 fn told(lock: DefaultLock) -> String {
     let mode = if lock.compliance { "compliance" } else { "governance" };
     format!("{} days ({mode} mode)", lock.days)
@@ -244,6 +264,19 @@ mod tests {
         facts.config.evidence.retention = "7y".parse().ok();
         assert!(one(judge(&facts), "W18").message.contains("evidence.retention 7y is shorter"));
         facts.evidence.lock = lock(365);
+        assert!(judge(&facts).is_empty());
+    }
+
+    #[test]
+    fn w22_a_key_that_no_policy_names() {
+        let mut facts = facts();
+        facts.evidence.default_key = Ok(Some(KEY.to_owned()));
+        assert!(one(judge(&facts), "W22").fix.contains(KEY));
+        facts.config.backup.kms_key_arn = Some(KEY.to_owned());
+        facts.backup.probe = Some(Probe { key: Some(KEY.to_owned()) });
+        assert!(judge(&facts).is_empty());
+        // S3 names a key as it was told.
+        facts.evidence.default_key = Ok(Some("k".to_owned()));
         assert!(judge(&facts).is_empty());
     }
 

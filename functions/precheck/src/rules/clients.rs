@@ -20,6 +20,7 @@ fn static_members(facts: &Facts) -> Option<Finding> {
         let more = if ids.len() > INSTANCES { ", ..." } else { "" };
         format!("{group} ({}{more})", ids[..ids.len().min(INSTANCES)].join(", "))
     });
+    let members = groups.iter().flat_map(|(group, ids)| ids.iter().map(move |id| format!("{group} {id}")));
     (!groups.is_empty()).then(|| {
         finding("W05", "source")
             .found(format_args!(
@@ -27,6 +28,7 @@ fn static_members(facts: &Facts) -> Option<Finding> {
                 count(groups.len(), "group"),
                 few(summary)
             ))
+            .of(members)
             .because("a group knows a static member by its group.instance.id; one that comes back without it is a new member")
             .fix("start these consumers on the target with the same group.instance.id each")
     })
@@ -46,6 +48,7 @@ fn active_on_target(facts: &Facts) -> Option<Finding> {
                 count(both.len(), "group"),
                 few(&both)
             ))
+            .of(&both)
             .because("brokers refuse offsets for a group that has members, so the cutover leaves it out")
             .fix("stop their consumers on the target until clients are switched, or rename them")
     })

@@ -179,6 +179,9 @@ fn reverse(facts: &Facts) -> Option<Finding> {
 
 fn fewer_brokers(facts: &Facts) -> Option<Finding> {
     let (source, target) = (facts.source.brokers()?, facts.target.brokers()?);
+    // MSK has as many brokers in each zone.
+    let zones = facts.target.described.as_ref().map_or(1, |described| described.zones.max(1));
+    let wanted = source.next_multiple_of(zones);
     (target < source).then(|| {
         finding("W01", "target")
             .found(format_args!("the target has {}, the source {source}", count(target, "broker")))
@@ -187,7 +190,7 @@ fn fewer_brokers(facts: &Facts) -> Option<Finding> {
             )
             .fix(format_args!(
                 "scale the target up before the copy: `aws kafka update-broker-count --cluster-arn {} --region {} \
-                 --current-version {} --target-number-of-broker-nodes {source}`",
+                 --current-version {} --target-number-of-broker-nodes {wanted}`",
                 facts.config.target.cluster_arn,
                 facts.config.target.region(),
                 facts.target.current_version()
@@ -344,6 +347,13 @@ mod tests {
         facts.target.described.as_mut().unwrap().brokers = Some(2);
         let finding = one(judge(&facts), "W01");
         assert!(finding.fix.contains("--current-version K1 --target-number-of-broker-nodes 3"), "{}", finding.fix);
+        facts.source.described.as_mut().unwrap().brokers = Some(4);
+        let finding = one(judge(&facts), "W01");
+        assert!(
+            finding.message.ends_with("the source 4") && finding.fix.ends_with("broker-nodes 6`"),
+            "{}",
+            finding.fix
+        );
         sample::target(&mut facts).brokers = vec![1, 2, 3, 4];
         assert!(judge(&facts).is_empty());
     }

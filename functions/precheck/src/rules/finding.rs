@@ -7,6 +7,9 @@ use migration::report::{Finding, Severity};
 /// Names that a message lists before it only counts.
 const NAMED: usize = 5;
 
+/// Names that a finding has beside its message: a report has to fit into the 6 MB of a function's answer.
+const MOST_NAMES: usize = 5_000;
+
 /// A finding that has yet to say what was found, why it matters and what to do: in this order.
 #[derive(Debug)]
 pub(super) struct Draft(Finding);
@@ -19,13 +22,27 @@ pub(super) fn finding(code: &str, subject: &str) -> Draft {
         _ => Severity::Info,
     };
     let (code, subject) = (code.to_owned(), subject.to_owned());
-    Draft(Finding { code, severity, subject, message: String::new(), cause: String::new(), fix: String::new() })
+    Draft(Finding {
+        code,
+        severity,
+        subject,
+        message: String::new(),
+        cause: String::new(),
+        fix: String::new(),
+        resources: Vec::new(),
+    })
 }
 
 impl Draft {
     /// What was found.
     pub(super) fn found(mut self, message: impl Display) -> Self {
         self.0.message = message.to_string();
+        self
+    }
+
+    /// All that it is about, of which the message names a few.
+    pub(super) fn of<T: Display>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.0.resources = names.into_iter().take(MOST_NAMES).map(|name| name.to_string()).collect();
         self
     }
 

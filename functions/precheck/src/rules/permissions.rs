@@ -1,7 +1,7 @@
 //! Whether the functions' principal may do what later phases do.
 //!
-//! What brokers say of their own accord (KIP-430), and the check of a creation that is not carried out, are read-only. On
-//! topics that the target does not have yet nothing but their creation can be asked about.
+//! What brokers say of their own accord (KIP-430), also of topics that do not exist yet, and the check of a creation that is
+//! not carried out, are read-only.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use super::finding::{count, few, finding};
 use crate::facts::{Facts, Permitted};
 
 /// An operation that a phase needs (`kafka.server.KafkaApis` says which request wants which).
-struct Need {
+pub(super) struct Need {
     phase: Phase,
-    operation: AclOperation,
+    pub(super) operation: AclOperation,
     /// What for.
     why: &'static str,
 }
@@ -38,8 +38,8 @@ const SOURCE_TOPIC: [Need; 3] = [
     need(Phase::Cutover, AclOperation::Write, "writes sentinels"),
 ];
 
-/// On each topic that the target has already.
-const TARGET_TOPIC: [Need; 5] = [
+/// On each topic of the source, on the target.
+pub(super) const TARGET_TOPIC: [Need; 5] = [
     need(Phase::TopologyCopy, AclOperation::DescribeConfigs, "reads the topic's configs"),
     need(Phase::TopologyCopy, AclOperation::AlterConfigs, "sets copy-time configs, which the cutover replaces"),
     need(Phase::Seed, AclOperation::Write, "writes records"),
@@ -47,8 +47,11 @@ const TARGET_TOPIC: [Need; 5] = [
     need(Phase::Tail, AclOperation::Alter, "adds the partitions that the source gets"),
 ];
 
+/// On each group of the source.
+const SOURCE_GROUP: [Need; 1] = [need(Phase::Cutover, AclOperation::Describe, "reads committed offsets")];
+
 /// On each group of the source, on the target.
-const TARGET_GROUP: [Need; 2] = [
+pub(super) const TARGET_GROUP: [Need; 2] = [
     need(Phase::Cutover, AclOperation::Read, "commits offsets"),
     need(Phase::Validating, AclOperation::Describe, "compares offsets"),
 ];
@@ -57,22 +60,43 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     let modes = [("source", facts.config.source.auth.mode), ("target", facts.config.target.auth.mode)];
     findings.extend(modes.into_iter().filter_map(|(side, mode)| unknown(side, mode)));
+    findings.extend(hidden(facts));
     if let Some(leaving) = facts.leaving.as_ref().filter(|_| facts.config.source.auth.mode != AuthMode::Iam) {
         let mut lacks = on_cluster(&leaving.permitted, &SOURCE_CLUSTER);
         let topics: Vec<_> = facts.source_topics().map(|(name, _)| name.as_ref()).collect();
         lacks.extend(on_topics(&leaving.permitted, &topics, &SOURCE_TOPIC));
+        lacks.extend(on_groups(&leaving.permitted, &SOURCE_GROUP));
         findings.extend(lacking("source", lacks));
     }
     if let Some(arriving) = facts.arriving.as_ref().filter(|_| facts.config.target.auth.mode != AuthMode::Iam) {
         let mut lacks = on_cluster(&arriving.permitted, &target_cluster(facts));
-        let there = |name: &&str| facts.target.reached.as_ref().is_ok_and(|target| target.topics.contains_key(*name));
-        let topics: Vec<_> = facts.source_topics().map(|(name, _)| name.as_ref()).filter(there).collect();
+        let topics: Vec<_> = facts.source_topics().map(|(name, _)| name.as_ref()).collect();
         lacks.extend(on_topics(&arriving.permitted, &topics, &TARGET_TOPIC));
-        lacks.extend(on_groups(&arriving.permitted));
+        lacks.extend(on_groups(&arriving.permitted, &TARGET_GROUP));
         lacks.extend(creation(facts));
         findings.extend(lacking("target", lacks));
     }
     findings
+}
+
+/// With every way of signing in: nobody else would notice that they are left behind.
+fn hidden(facts: &Facts) -> Option<Finding> {
+    let hidden = facts.source.reached.as_ref().ok()?.hidden.as_ref().ok()?;
+    (!hidden.is_empty()).then(|| {
+        finding("B18", "source")
+            .found(format_args!(
+                "the functions' principal lacks {:?} on {} of the source: {}",
+                AclOperation::Describe,
+                count(hidden.len(), "topic"),
+                few(hidden)
+            ))
+            .of(hidden)
+            .because("brokers do not even list them to it, so the migration would leave them behind without a word")
+            .fix(
+                "allow it to describe and read them (Kafka ACLs, or with IAM kafka-cluster:DescribeTopic), or name them in \
+                 topology.exclude",
+            )
+    })
 }
 
 /// Whether a broker refused for lack of permission.
@@ -84,21 +108,33 @@ pub(super) fn is_denial(error: &kafka::Error) -> bool {
 }
 
 /// On the target's cluster, as far as the source gives a reason.
-fn target_cluster(facts: &Facts) -> Vec<Need> {
+pub(super) fn target_cluster(facts: &Facts) -> Vec<Need> {
     let leaving = facts.leaving.as_ref();
     let acls = leaving.and_then(|leaving| leaving.acls.as_ref().ok()?.as_ref());
     let own = acls.is_some_and(|acls| acls.iter().any(|acl| !topology::acls::is_internal(acl)));
     let acls = own.then_some(need(Phase::TopologyCopy, AclOperation::Alter, "creates ACLs"));
-    acls.into_iter().collect()
+    let read = need(Phase::TopologyCopy, AclOperation::Describe, "reads ACLs");
+    std::iter::once(read).chain(acls).collect()
 }
 
-/// What is lacking: which phase, what it lacks on what.
-type Lack = (Phase, String);
+/// What is lacking.
+struct Lack {
+    phase: Phase,
+    /// In words, with a few names.
+    text: String,
+    /// The operation and each resource.
+    resources: Vec<String>,
+}
 
 fn on_cluster(permitted: &Permitted, needs: &[Need]) -> Vec<Lack> {
     let Ok(Some(operations)) = &permitted.cluster else { return Vec::new() };
     let lacking = needs.iter().filter(|need| !operations.contain(need.operation));
-    lacking.map(|need| (need.phase, format!("{:?} on the cluster ({})", need.operation, need.why))).collect()
+    let lack = |need: &Need| Lack {
+        phase: need.phase,
+        text: format!("{:?} on the cluster ({})", need.operation, need.why),
+        resources: vec![format!("{:?} on the cluster", need.operation)],
+    };
+    lacking.map(lack).collect()
 }
 
 fn on_topics(permitted: &Permitted, topics: &[&str], needs: &[Need]) -> Vec<Lack> {
@@ -109,8 +145,8 @@ fn on_topics(permitted: &Permitted, topics: &[&str], needs: &[Need]) -> Vec<Lack
     })
 }
 
-fn on_groups(permitted: &Permitted) -> Vec<Lack> {
-    lacks(&TARGET_GROUP, "group", |need| {
+fn on_groups(permitted: &Permitted, needs: &[Need]) -> Vec<Lack> {
+    lacks(needs, "group", |need| {
         let lacking = permitted.groups.known.iter().filter(|(_, operations)| !operations.contain(need.operation));
         lacking.map(|(group, _)| group.clone()).collect()
     })
@@ -119,8 +155,11 @@ fn on_groups(permitted: &Permitted) -> Vec<Lack> {
 fn lacks(needs: &[Need], noun: &str, lacking: impl Fn(&Need) -> Vec<String>) -> Vec<Lack> {
     let lack = |need: &Need| {
         let names = lacking(need);
-        let text = || format!("{:?} on {}: {} ({})", need.operation, count(names.len(), noun), few(&names), need.why);
-        (!names.is_empty()).then(|| (need.phase, text()))
+        (!names.is_empty()).then(|| Lack {
+            phase: need.phase,
+            text: format!("{:?} on {}: {} ({})", need.operation, count(names.len(), noun), few(&names), need.why),
+            resources: names.iter().map(|name| format!("{:?} on {noun} {name}", need.operation)).collect(),
+        })
     };
     needs.iter().filter_map(lack).collect()
 }
@@ -129,26 +168,30 @@ fn lacks(needs: &[Need], noun: &str, lacking: impl Fn(&Need) -> Vec<String>) -> 
 fn creation(facts: &Facts) -> Option<Lack> {
     let refused = facts.arriving.as_ref()?.refused.iter().filter(|(_, error)| is_denial(error));
     let names: Vec<_> = refused.map(|(name, _)| name).collect();
-    let what = || {
-        format!(
-            "{:?} on the cluster, or on {}: {} (creates them)",
-            AclOperation::Create,
+    let operation = AclOperation::Create;
+    (!names.is_empty()).then(|| Lack {
+        phase: Phase::TopologyCopy,
+        text: format!(
+            "{operation:?} on the cluster, or on {}: {} (creates them)",
             count(names.len(), "topic"),
             few(&names)
-        )
-    };
-    (!names.is_empty()).then(|| (Phase::TopologyCopy, what()))
+        ),
+        resources: names.iter().map(|name| format!("{operation:?} on topic {name}")).collect(),
+    })
 }
 
 fn lacking(side: &str, lacks: Vec<Lack>) -> Option<Finding> {
     let mut phases: BTreeMap<Phase, Vec<String>> = BTreeMap::new();
-    for (phase, lack) in lacks {
-        phases.entry(phase).or_default().push(lack);
+    let mut resources = Vec::new();
+    for lack in lacks {
+        phases.entry(lack.phase).or_default().push(lack.text);
+        resources.extend(lack.resources);
     }
     let told: Vec<_> = phases.iter().map(|(phase, lacks)| format!("{phase} needs {}", lacks.join(", and "))).collect();
     (!told.is_empty()).then(|| {
         finding("B18", side)
             .found(format_args!("the functions' principal lacks permissions on the {side}: {}", told.join("; ")))
+            .of(resources)
             .because("the brokers say that it is not authorized, so those phases would fail")
             .fix(format_args!(
                 "add the ACLs for the principal that {side}.auth signs in as (`kafka-acls.sh --add --allow-principal \
@@ -172,7 +215,6 @@ fn unknown(side: &str, mode: AuthMode) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Topic;
     use crate::sample::{self, codes, facts, one};
     use kafka::{Operations, Place};
 
@@ -200,10 +242,21 @@ mod tests {
     }
 
     #[test]
-    fn b18_on_the_target_as_far_as_there_is_something_to_ask_about() {
+    fn b18_topics_that_brokers_do_not_list() {
         let mut facts = facts();
-        let shape = Topic { partitions: 2, replication_factor: 3 };
-        sample::target(&mut facts).topics.insert("orders".into(), shape);
+        sample::source(&mut facts).hidden = Ok(["audit".into(), "orders".into()].into());
+        facts.config.source.auth.mode = AuthMode::Iam;
+        let findings = judge(&facts);
+        assert_eq!(codes(&findings), ["I03", "B18"]);
+        assert!(
+            findings[1].message.ends_with("lacks Describe on 2 topics of the source: audit, orders"),
+            "{findings:?}"
+        );
+    }
+
+    #[test]
+    fn b18_on_the_target_of_topics_that_it_does_not_have_too() {
+        let mut facts = facts();
         let permitted = &mut sample::arriving(&mut facts).permitted;
         permitted.topics = Ok([("orders".into(), Operations::of(&[AclOperation::Read]))].into());
         permitted.groups.known = [("billing".to_owned(), Operations::of(&[AclOperation::Describe]))].into();
@@ -217,6 +270,14 @@ mod tests {
             assert!(message.contains(part), "{part}: {message}");
         }
         assert!(!message.contains("validating"), "{message}");
+    }
+
+    #[test]
+    fn b18_groups_of_the_source_whose_offsets_cannot_be_read() {
+        let mut facts = facts();
+        sample::leaving(&mut facts).permitted.groups.known = [("billing".to_owned(), Operations::of(&[]))].into();
+        let message = one(judge(&facts), "B18").message;
+        assert!(message.ends_with("cutover needs Describe on 1 group: billing (reads committed offsets)"), "{message}");
     }
 
     #[test]
@@ -234,9 +295,16 @@ mod tests {
     }
 
     #[test]
+    fn b18_reading_the_targets_state_takes_a_permission() {
+        let mut facts = facts();
+        sample::arriving(&mut facts).permitted.cluster = Ok(Some(Operations::of(&[AclOperation::Alter])));
+        assert!(one(judge(&facts), "B18").message.ends_with("needs Describe on the cluster (reads ACLs)"));
+    }
+
+    #[test]
     fn b18_acls_are_created_only_where_the_source_has_some() {
         let mut facts = facts();
-        sample::arriving(&mut facts).permitted.cluster = Ok(Some(Operations::of(&[])));
+        sample::arriving(&mut facts).permitted.cluster = Ok(Some(Operations::of(&[AclOperation::Describe])));
         assert!(judge(&facts).is_empty());
         sample::leaving(&mut facts).acls = Ok(Some(vec![sample::acl("User:alice", "orders")]));
         assert!(one(judge(&facts), "B18").message.contains("topology_copy needs Alter on the cluster (creates ACLs)"));

@@ -1,41 +1,51 @@
 //! Client quotas that slow the copy down.
 
 use kafka::{CLIENT_ID, ClientQuota, QuotaEntity};
-use migration::config::{AuthMode, ClusterConfig};
 use migration::report::Finding;
 
 use super::estimated;
 use super::finding::finding;
-use crate::facts::Facts;
+use crate::facts::{BrokerConfig, Cluster, Facts};
 
 /// How long the client goes on asking while a quota refuses it (`kafka::RetryPolicy`), in seconds.
 const PATIENCE: f64 = 30.0;
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
-    let source = facts.leaving.as_ref().and_then(|leaving| leaving.quotas.as_ref().ok());
-    let target = facts.arriving.as_ref().and_then(|arriving| arriving.quotas.as_ref().ok());
-    let config = &facts.config;
-    let source = source.and_then(|quotas| side(facts, "source", &config.source, quotas, "consumer_byte_rate"));
-    let target = target.and_then(|quotas| side(facts, "target", &config.target, quotas, "producer_byte_rate"));
+    let source = facts.leaving.as_ref().and_then(|leaving| {
+        let quotas = leaving.quotas.as_ref().ok()?;
+        let (cluster, brokers) = (&facts.source, leaving.brokers.as_deref().unwrap_or_default());
+        side(facts, &Side { name: "source", cluster, brokers, quotas, byte_rate: "consumer_byte_rate" })
+    });
+    let target = facts.arriving.as_ref().and_then(|arriving| {
+        let quotas = arriving.quotas.as_ref().ok()?;
+        let (cluster, brokers) = (&facts.target, arriving.brokers.as_deref().unwrap_or_default());
+        side(facts, &Side { name: "target", cluster, brokers, quotas, byte_rate: "producer_byte_rate" })
+    });
     source.into_iter().chain(target).collect()
 }
 
-fn side(facts: &Facts, name: &str, config: &ClusterConfig, quotas: &[ClientQuota], byte_rate: &str) -> Option<Finding> {
-    let user = user(config);
-    let limit = |limit: &str| in_force(quotas, user.as_deref(), limit);
+/// One side of the migration, with the rate that the copy has there.
+struct Side<'a> {
+    name: &'static str,
+    cluster: &'a Cluster,
+    brokers: &'a [BrokerConfig],
+    quotas: &'a [ClientQuota],
+    byte_rate: &'static str,
+}
+
+fn side(facts: &Facts, side: &Side<'_>) -> Option<Finding> {
+    let Side { name, byte_rate, .. } = *side;
+    let user = side.cluster.reached.as_ref().ok().and_then(|reached| reached.user.as_deref());
+    let limit = |limit: &str| in_force(side.quotas, user, limit);
     let held = [
-        limit(byte_rate).and_then(|quota| slow(facts, name, byte_rate, quota)),
-        limit("request_percentage").map(|quota| {
-            format!(
-                "request_percentage={} of {}: the share of a broker's threads that its requests may take",
-                quota.1, quota.0
-            )
-        }),
+        limit(byte_rate).and_then(|quota| slow(facts, side, quota)),
+        limit("request_percentage").and_then(|quota| few_threads(side, quota)),
         limit("controller_mutation_rate").filter(|_| name == "target").and_then(|quota| slow_creation(facts, quota)),
     ];
     let held: Vec<_> = held.into_iter().flatten().collect();
+    let config = if name == "source" { &facts.config.source } else { &facts.config.target };
     let servers = config.bootstrap_servers.as_deref().unwrap_or("<bootstrap servers>");
-    let whom = user.as_deref().unwrap_or("<user>");
+    let whom = user.unwrap_or("<user>");
     (!held.is_empty()).then(|| {
         finding("W16", name)
             .found(format_args!("client quotas hold the copy back on the {name}: {}", held.join("; ")))
@@ -46,15 +56,6 @@ fn side(facts: &Facts, name: &str, config: &ClusterConfig, quotas: &[ClientQuota
                  {byte_rate}=<bytes per second and broker>`, or plan for the longer time"
             ))
     })
-}
-
-/// The name of the user that the functions are to a cluster, where the configuration tells.
-fn user(config: &ClusterConfig) -> Option<String> {
-    match config.auth.mode {
-        AuthMode::Plaintext | AuthMode::Tls => Some("ANONYMOUS".to_owned()),
-        AuthMode::ScramSha512 => config.auth.username.clone(),
-        AuthMode::Iam | AuthMode::Mtls => None,
-    }
 }
 
 /// The quota that counts for the functions: that of the entity which names them most closely
@@ -81,16 +82,28 @@ fn closeness(entity: &QuotaEntity, user: Option<&str>) -> Option<(u8, u8)> {
 }
 
 /// A rate of bytes, where the seed would take longer with it. Brokers count each for itself.
-fn slow(facts: &Facts, side: &str, name: &str, (entity, rate): (&QuotaEntity, f64)) -> Option<String> {
+fn slow(facts: &Facts, side: &Side<'_>, (entity, rate): (&QuotaEntity, f64)) -> Option<String> {
     let estimate = estimated(facts)?;
     let bytes: i64 = facts.leaving.as_ref()?.sizes.as_ref().ok()?.values().sum();
-    let cluster = if side == "source" { &facts.source } else { &facts.target };
-    let seconds = (bytes as f64 / (rate * cluster.brokers()? as f64)).ceil();
+    let seconds = (bytes as f64 / (rate * side.cluster.brokers()? as f64)).ceil();
+    let name = side.byte_rate;
     (seconds > estimate.seconds as f64).then(|| {
         format!(
             "{name}={rate} of {entity}, for each broker: the seed of {bytes} bytes takes at least {seconds} s, without the quota \
              an estimated {} s",
             estimate.seconds
+        )
+    })
+}
+
+/// A share of the threads' time, in percent of one thread (KIP-124). What all threads of every broker have cannot bind.
+fn few_threads(side: &Side<'_>, (entity, percentage): (&QuotaEntity, f64)) -> Option<String> {
+    let threads = side.brokers.iter().map(|broker| broker.threads).max().flatten();
+    let binds = threads.is_none_or(|threads| percentage < 100.0 * threads as f64);
+    binds.then(|| {
+        let of = threads.map_or_else(String::new, |threads| format!(", of {}", 100 * threads));
+        format!(
+            "request_percentage={percentage} of {entity}: the time of a broker's threads that its requests may take{of}"
         )
     })
 }
@@ -146,7 +159,7 @@ mod tests {
     #[test]
     fn w16_a_quota_below_the_speed_of_the_copy() {
         let mut facts = facts();
-        sample::leaving(&mut facts).sizes = Ok([("orders".into(), 100_000_000_000)].into());
+        sample::leaving(&mut facts).sizes = Ok(sample::sizes(&[("orders", 100_000_000_000)]));
         sample::arriving(&mut facts).quotas = Ok(vec![quota(&[("user", None)], "producer_byte_rate", 1e6)]);
         let finding = one(judge(&facts), "W16");
         assert_eq!(
@@ -175,10 +188,24 @@ mod tests {
         ];
         sample::arriving(&mut facts).quotas = Ok(quotas);
         let message = one(judge(&facts), "W16").message;
-        assert!(message.contains("request_percentage=10 of user <default>"), "{message}");
+        assert!(
+            message.contains("request_percentage=10 of user <default>") && message.contains(", of 1100;"),
+            "{message}"
+        );
         assert!(message.contains("creating 1002 partitions takes at least 201 s"), "{message}");
-        sample::arriving(&mut facts).quotas =
-            Ok(vec![quota(&[("client-id", None)], "controller_mutation_rate", 500.0)]);
+        sample::arriving(&mut facts).quotas = Ok(vec![
+            quota(&[("client-id", None)], "controller_mutation_rate", 500.0),
+            quota(&[("user", None)], "request_percentage", 1_100.0),
+        ]);
         assert!(judge(&facts).is_empty());
+    }
+
+    #[test]
+    fn w16_of_the_user_that_the_functions_are() {
+        let mut facts = facts();
+        sample::arriving(&mut facts).quotas = Ok(vec![quota(&[("user", Some("mig"))], "request_percentage", 1.0)]);
+        assert!(judge(&facts).is_empty());
+        sample::target(&mut facts).user = Some("mig".to_owned());
+        assert!(one(judge(&facts), "W16").fix.contains("--entity-name mig --entity-type clients"));
     }
 }

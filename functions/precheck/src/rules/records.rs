@@ -30,6 +30,7 @@ fn too_large(facts: &Facts, leaving: &Leaving) -> Option<Finding> {
     let named = large.iter().map(|(record, limit)| {
         format!("{} offset {} ({} bytes, taken are {limit})", record.partition, record.offset, record.bytes)
     });
+    let named: Vec<_> = named.collect();
     let (looked, possible) = sample.partitions;
     let servers = facts.config.source.bootstrap_servers.as_deref().unwrap_or("<source bootstrap servers>");
     Some(
@@ -37,8 +38,9 @@ fn too_large(facts: &Facts, leaving: &Leaving) -> Option<Finding> {
             .found(format_args!(
                 "records that are larger than the target will take, found where the logs begin in {looked} of {}: {}",
                 count(possible, "large partition"),
-                few(named)
+                few(&named)
             ))
+            .of(&named)
             .because(
                 "they were stored before their topic's max.message.bytes was lowered; the copy takes batches of up to twice \
                  that limit, and a single larger record stops its partition. Other logs may hold more of them",
@@ -80,6 +82,7 @@ fn out_of_bounds(facts: &Facts, leaving: &Leaving) -> Option<Finding> {
                 count(topics.len(), "topic"),
                 few(&topics)
             ))
+            .of(&topics)
             .because(
                 "the copy is not affected, since topics have no bounds while they are copied; after the client switch \
                  producers of records with older or later timestamps get InvalidTimestampException, which they did not before",

@@ -33,9 +33,11 @@ fn internal_acls(facts: &Facts) -> Option<Finding> {
     let acls = facts.leaving.as_ref()?.acls.as_ref().ok()?.as_ref()?;
     let internal: Vec<_> = acls.iter().filter(|acl| is_internal(acl)).collect();
     let named = internal.iter().map(|acl| format!("{} on {}", acl.principal, acl.name));
+    let named: Vec<_> = named.collect();
     (!internal.is_empty()).then(|| {
         finding("W09", "source")
-            .found(format_args!("{} of the source will not be copied: {}", count(internal.len(), "ACL"), few(named)))
+            .found(format_args!("{} of the source will not be copied: {}", count(internal.len(), "ACL"), few(&named)))
+            .of(&named)
             .because(format_args!(
                 "they name {ANONYMOUS} or the cluster's own topics and groups, which every cluster has anew"
             ))

@@ -53,6 +53,7 @@ fn occupied(facts: &Facts) -> Option<Finding> {
                 count(taken.len(), "topic"),
                 few(&taken)
             ))
+            .of(&taken)
             .because("offsets are only exact in a topic that begins empty")
             .fix(format_args!(
                 "if their records are not needed, delete them: {}; if another migration is filling them, resume that one",
@@ -75,6 +76,7 @@ fn reshaped(facts: &Facts) -> Option<Finding> {
                 count(differs.len(), "topic"),
                 few(&differs)
             ))
+            .of(&differs)
             .because("a record stays in its partition")
             .fix(format_args!(
                 "delete them on the target, and they are created like those of the source: {}",
@@ -97,6 +99,7 @@ fn leaderless(facts: &Facts) -> Option<Finding> {
     (!partitions.is_empty()).then(|| {
         finding("B16", "source and target")
             .found(format_args!("no broker leads {}: {}", count(partitions.len(), "partition"), few(&partitions)))
+            .of(&partitions)
             .because("they can be neither read nor written")
             .fix(
                 "bring the brokers that hold them back (`aws kafka list-nodes` and the cluster's state show which are down), \
@@ -121,6 +124,7 @@ fn refused(facts: &Facts) -> Option<Finding> {
     (!refused.is_empty()).then(|| {
         finding("B19", "target")
             .found(format_args!("the target would not create {}: {}", count(refused.len(), "topic"), few(&refused)))
+            .of(&refused)
             .because(
                 "the target was asked to check their creation as topology copy will ask for it, without creating them",
             )
@@ -133,6 +137,7 @@ fn compacted(facts: &Facts) -> Option<Finding> {
     (!topics.is_empty()).then(|| {
         finding("W07", "source")
             .found(format_args!("cleanup.policy=compact on {} of the source: {}", count(topics.len(), "topic"), few(&topics)))
+            .of(&topics)
             .because(
                 "records that the source compacts away before they are copied are not on the target; the newest record of \
                  every key is",
@@ -159,6 +164,7 @@ fn expiring(facts: &Facts) -> Option<Finding> {
                 count(topics.len(), "topic"),
                 few(&topics)
             ))
+            .of(&topics)
             .because(
                 "what expires on the source before it is copied is not copied; the target keeps everything while it is copied \
                  and takes over these limits just before the client switch, from then on old records expire there as on the \
@@ -191,6 +197,7 @@ fn overtaken(facts: &Facts) -> Option<Finding> {
                 count(topics.len(), "topic"),
                 few(&topics)
             ))
+            .of(&topics)
             .because("records that expire while their partition is being copied stop it: the copy would have a hole")
             .fix(format_args!(
                 "raise retention.ms of those topics on the source for the time of the migration, to {window} or more, or let \
@@ -213,6 +220,7 @@ fn replicas(facts: &Facts) -> Option<Finding> {
                 count(topics.len(), "topic"),
                 few(&topics)
             ))
+            .of(&topics)
             .because(format_args!("they are created on the target with {}", count(brokers, "replica")))
             .fix("add brokers to the target first if the replication factor has to stay")
     })
@@ -336,8 +344,8 @@ mod tests {
         let with = |ms| TopicConfig { retention_ms: Some(ms), ..sample::topic_config() };
         sample::with_configs(&mut facts, &[("clicks", with(3_600_000)), ("orders", with(604_800_000))]);
         // One function moves 25 MB/s, see the estimate.
-        let sizes = [("clicks".into(), 10_000_000_000), ("orders".into(), 90_000_000_000)];
-        sample::leaving(&mut facts).sizes = Ok(sizes.into());
+        let sizes = sample::sizes(&[("clicks", 10_000_000_000), ("orders", 90_000_000_000)]);
+        sample::leaving(&mut facts).sizes = Ok(sizes);
         let findings = judge(&facts);
         assert_eq!(codes(&findings), ["W10", "W15"]);
         let finding = &findings[1];
@@ -345,7 +353,7 @@ mod tests {
         assert!(finding.message.ends_with("on 1 topic of the source: clicks (3600000 ms)"), "{}", finding.message);
         assert!(finding.fix.contains("to 8000000 or more"), "{}", finding.fix);
         // Nothing to be copied takes no time.
-        sample::leaving(&mut facts).sizes = Ok([("clicks".into(), 0)].into());
+        sample::leaving(&mut facts).sizes = Ok(sample::sizes(&[("clicks", 0)]));
         assert_eq!(codes(&judge(&facts)), ["W10"]);
     }
 
@@ -376,7 +384,9 @@ mod tests {
         let names: Vec<_> = (0..2000).map(|index| format!("topic-{index:04}")).collect();
         let configs: Vec<_> = names.iter().map(|name| (name.as_str(), compact.clone())).collect();
         sample::with_configs(&mut facts, &configs);
-        let message = one(judge(&facts), "W07").message;
+        let finding = one(judge(&facts), "W07");
+        let message = &finding.message;
         assert!(message.contains("topic-0004 and 1995 more") && message.len() < 400, "{message}");
+        assert_eq!(finding.resources, names);
     }
 }

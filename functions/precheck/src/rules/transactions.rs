@@ -1,9 +1,11 @@
 //! Transactional producers, and transactions that nobody will end.
 
+use kafka::{AclBinding, AclOperation, AclPermission, AclResource};
 use migration::report::Finding;
 use topology::transactions::OpenTransaction;
 
 use super::finding::{count, few, finding};
+use crate::access::{Access, Verdict};
 use crate::facts::{Facts, Transactions};
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
@@ -34,6 +36,7 @@ fn producers(transactions: &Transactions) -> Option<Finding> {
     Some(
         finding("W06", "source")
             .found(format_args!("{found}; {now}"))
+            .of(transactions.producers.iter().flatten().flatten().map(|producer| &producer.transactional_id))
             .because(
                 "transactional ids, producer ids and epochs stay behind: exactly-once ends at the switch and begins anew after \
                  it, and nothing behind an open transaction is copied",
@@ -52,21 +55,41 @@ fn hanging(facts: &Facts, transactions: &Transactions) -> Option<Finding> {
     let named = hanging.iter().map(|OpenTransaction { partition, offset, producer_id, .. }| {
         format!("{partition} from offset {offset} on (producer {producer_id})")
     });
+    let named: Vec<_> = named.collect();
     let (what, why) = match transactions.producers {
-        Ok(Some(_)) => ("hanging", "they are older than a transaction may become, and no coordinator knows them"),
+        Ok(Some(_)) if lists_all(facts) => {
+            ("hanging", "they are older than a transaction may become, and no coordinator knows them")
+        }
+        Ok(Some(_)) => (
+            "perhaps hanging, or hidden",
+            "they are older than a transaction may become, and coordinators do not tell of them, which they do not either of \
+             transactional ids that the principal may not describe",
+        ),
         _ => ("perhaps hanging", "they are older than a transaction may become, by the timestamps of their records"),
     };
     let servers = facts.config.source.bootstrap_servers.as_deref().unwrap_or("<source bootstrap servers>");
     Some(
         finding("W20", "source")
-            .found(format_args!("{what}: {} of the source: {}", count(hanging.len(), "transaction"), few(named)))
-            .because(format_args!("{why}: nobody ends them, nothing behind their first record is copied, and drain_ready waits for that"))
-            .fix(format_args!(
-                "end each, the first with `kafka-transactions.sh --bootstrap-server {servers} abort --topic {} --partition {} \
-                 --start-offset {}` (a tool of Kafka 3.0 and later, which brokers understand from 2.8 on)",
-                first.partition.topic, first.partition.partition, first.offset
-            )),
+            .found(format_args!("{what}: {} of the source: {}", count(hanging.len(), "transaction"), few(&named)))
+            .of(&named)
+            .because(format_args!(
+                "{why}: nobody ends them, nothing behind their first record is copied, and drain_ready waits for that"
+            ))
+            .fix(format_args!("one by one, and the first: {}", first.way_out(servers))),
     )
+}
+
+/// Whether it is certain that coordinators list every transactional id (`KafkaApis.handleListTransactionsRequest` leaves out
+/// those without `DESCRIBE`): there is no authorizer, or an ACL allows to describe all.
+fn lists_all(facts: &Facts) -> bool {
+    let acls = facts.leaving.as_ref().and_then(|leaving| leaving.acls.as_ref().ok());
+    let Some(Some(acls)) = acls else { return acls.is_some() };
+    let user = facts.source.reached.as_ref().ok().and_then(|reached| reached.user.as_deref());
+    let principal = user.map(|user| format!("User:{user}"));
+    let all = Access::new(acls, principal.as_deref(), (AclResource::TransactionalId, "*"));
+    let denies =
+        |acl: &AclBinding| acl.resource == AclResource::TransactionalId && acl.permission == AclPermission::Deny;
+    all.verdict(AclOperation::Describe) == Verdict::Allowed && !acls.iter().any(denies)
 }
 
 #[cfg(test)]
@@ -120,11 +143,33 @@ mod tests {
 
     #[test]
     fn w20_a_transaction_that_no_coordinator_knows() {
-        let findings = judge(&with(Some(Vec::new()), vec![open(false), open(true)]));
+        let mut facts = with(Some(Vec::new()), vec![open(false), open(true)]);
+        sample::leaving(&mut facts).acls = Ok(None);
+        let findings = judge(&facts);
         let finding = one(findings, "W20");
         assert_eq!(finding.message, "hanging: 1 transaction of the source: orders/1 from offset 71 on (producer 4000)");
         assert!(finding.fix.contains("abort --topic orders --partition 1 --start-offset 71"), "{}", finding.fix);
         assert!(judge(&with(Some(Vec::new()), vec![open(false)])).is_empty());
+    }
+
+    #[test]
+    fn w20_of_ids_that_coordinators_may_hide() {
+        let mut facts = with(Some(Vec::new()), vec![open(true)]);
+        let hidden = |facts: &Facts| one(judge(facts), "W20").message.starts_with("perhaps hanging, or hidden: 1 tran");
+        assert!(hidden(&facts));
+        let ids =
+            |principal, name| AclBinding { resource: AclResource::TransactionalId, ..sample::acl(principal, name) };
+        let acls = |acls: &[AclBinding]| Ok(Some(acls.to_vec()));
+        let (all, some) =
+            (AclBinding { operation: AclOperation::Describe, ..ids("User:ANONYMOUS", "*") }, ids("User:a", "pay"));
+        sample::leaving(&mut facts).acls = acls(std::slice::from_ref(&some));
+        assert!(hidden(&facts));
+        sample::leaving(&mut facts).acls = acls(&[some.clone(), all.clone()]);
+        assert!(!hidden(&facts));
+        let denial =
+            AclBinding { permission: AclPermission::Deny, operation: AclOperation::All, ..ids("User:*", "pay") };
+        sample::leaving(&mut facts).acls = acls(&[some, all, denial]);
+        assert!(hidden(&facts));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use migration::Error;
 use migration::config::AuthMode;
 use migration::report::Finding;
 
-use super::finding::{count, finding};
-use crate::facts::{Facts, Partly, Permitted};
+use super::finding::{count, few, finding};
+use crate::facts::{Facts, Leaving, Partly, Permitted};
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     [msk(facts), source(facts), target(facts), buckets(facts)].into_iter().flatten().collect()
@@ -48,19 +48,35 @@ fn source(facts: &Facts) -> Vec<Finding> {
     let Some(leaving) = &facts.leaving else { return Vec::new() };
     let transactions = leaving.transactions.as_ref();
     let iam = facts.config.source.auth.mode == AuthMode::Iam;
+    let hidden = facts.source.reached.as_ref().ok().map(|reached| &reached.hidden);
     let findings = [
+        hidden
+            .and_then(|hidden| failed("source", "whether topics are hidden on the source", hidden, "B18, W06 and W20")),
         failed("source", "the source's groups", &leaving.groups, "W05 and W11"),
         part("source", &leaving.static_members, "group", "members of", "W05"),
         failed("source", "the source's ACLs", &leaving.acls, "W09"),
         part("source", &leaving.configs, "topic", "configs of", "B17, B19, W07, W10, W14 and W15"),
         failed("source", "the sizes of the source's topics", &leaving.sizes, "B17, W15 and W16"),
+        unsized_partitions(leaving),
+        part("source", &leaving.logs, "partition", "log starts and ends of", "B17"),
         part("source", &leaving.sample, "partition", "the first records of", "B17"),
         failed("source", "the source's client quotas", &leaving.quotas, "W16"),
         transactions.and_then(|all| failed("source", "the source's transactional ids", &all.producers, "W06 and W20")),
         transactions.and_then(|all| failed("source", "the source's open transactions", &all.open, "W06 and W20")),
         permitted("source", &leaving.permitted).filter(|_| !iam),
+        part("source", &leaving.permitted.groups, "group", "permissions on the source for", "B18").filter(|_| !iam),
     ];
     findings.into_iter().flatten().collect()
+}
+
+/// Partitions with records whose size no broker told: a leader that moved, or a disk that is offline.
+fn unsized_partitions(leaving: &Leaving) -> Option<Finding> {
+    let sizes = leaving.sizes.as_ref().ok()?;
+    let silent =
+        leaving.logs.known.iter().filter(|(partition, log)| !log.is_empty() && !sizes.contains_key(*partition));
+    let silent: Vec<_> = silent.map(|(partition, _)| partition).collect();
+    let what = format!("the sizes of {} with records ({})", count(silent.len(), "partition"), few(&silent));
+    (!silent.is_empty()).then(|| unread("source", what, "no broker told them", "B17, W15 and W16"))
 }
 
 fn target(facts: &Facts) -> Vec<Finding> {
@@ -74,6 +90,7 @@ fn target(facts: &Facts) -> Vec<Finding> {
     let findings = [
         failed("target", "the target's groups", &arriving.active_groups, "W11"),
         part("target", &arriving.ends, "partition", "end offsets on the target of", "B14"),
+        failed("target", "the target's ACLs", &arriving.acls, "W21").filter(|_| !iam),
         failed("target", "the target's client quotas", &arriving.quotas, "W16"),
         permitted("target", &arriving.permitted).filter(|_| !iam),
         part("target", &arriving.permitted.groups, "group", "permissions on the target for", "B18").filter(|_| !iam),
@@ -100,6 +117,7 @@ fn buckets(facts: &Facts) -> Vec<Finding> {
         evidence
             .and_then(|bucket| failed("evidence", "the evidence bucket's Object Lock", &bucket.lock, "B08 and W18")),
         evidence.and_then(|bucket| failed("evidence", "the evidence bucket's versioning", &bucket.versioned, "I04")),
+        evidence.and_then(|bucket| failed("evidence", "the evidence bucket's encryption", &bucket.default_key, "W22")),
     ];
     findings.into_iter().flatten().collect()
 }
@@ -145,6 +163,7 @@ mod tests {
     #[test]
     fn w13_each_part_of_the_source() {
         let mut facts = facts();
+        sample::source(&mut facts).hidden = Err(denied());
         let leaving = sample::leaving(&mut facts);
         leaving.groups = Err(denied());
         leaving.static_members.missing = Some((2, denied()));
@@ -156,9 +175,25 @@ mod tests {
         leaving.transactions = Some(Transactions { producers: Err(denied()), open: Err(denied()) });
         leaving.permitted.cluster = Ok(None);
         let messages = messages(&facts);
-        assert_eq!(messages.len(), 10);
-        assert!(messages[1].starts_with("members of 2 groups could not be read, so W05"));
-        assert!(messages[9].ends_with("its brokers do not tell (KIP-430)"));
+        assert_eq!(messages.len(), 11);
+        assert!(
+            messages[0].starts_with("whether topics are hidden on the source could not be read, so B18, W06 and W20")
+        );
+        assert!(messages[2].starts_with("members of 2 groups could not be read, so W05"));
+        assert!(messages[10].ends_with("its brokers do not tell (KIP-430)"));
+    }
+
+    #[test]
+    fn w13_logs_whose_size_or_ends_nobody_told() {
+        let mut facts = facts();
+        let leaving = sample::leaving(&mut facts);
+        let orders = |partition| migration::TopicPartition::new("orders", partition);
+        leaving.logs.known = [(orders(0), 0..9), (orders(1), 0..9), (orders(2), 9..9)].into();
+        leaving.logs.missing = Some((3, denied()));
+        let messages = messages(&facts);
+        assert!(messages[0].starts_with("the sizes of 1 partition with records (orders/1) could not be read, so B17"));
+        assert!(messages[1].starts_with("log starts and ends of 3 partitions could not be read, so B17"));
+        assert_eq!(messages.len(), 2);
     }
 
     #[test]
@@ -167,15 +202,16 @@ mod tests {
         let arriving = sample::arriving(&mut facts);
         arriving.active_groups = Err(denied());
         arriving.ends.missing = Some((3, denied()));
+        arriving.acls = Err(denied());
         arriving.quotas = Err(denied());
         arriving.permitted.topics = Err(denied());
         arriving.permitted.groups.missing = Some((1, denied()));
         let unreachable = kafka::Error::Unreachable { message: "down".to_owned() };
         arriving.refused = [("a".into(), unreachable.clone()), ("b".into(), unreachable)].into();
         let messages = messages(&facts);
-        assert_eq!(messages.len(), 6);
+        assert_eq!(messages.len(), 7);
         assert!(messages[1].starts_with("end offsets on the target of 3 partitions"));
-        assert!(messages[5].starts_with("whether the target would create 2 topics could not be read, so B18 and B19"));
+        assert!(messages[6].starts_with("whether the target would create 2 topics could not be read, so B18 and B19"));
     }
 
     #[test]
@@ -192,7 +228,8 @@ mod tests {
         facts.backup.lock = Err(denied());
         facts.evidence.lock = Err(denied());
         facts.evidence.versioned = Err(denied());
-        assert_eq!(messages(&facts).len(), 3);
+        facts.evidence.default_key = Err(denied());
+        assert_eq!(messages(&facts).len(), 4);
         // Of a bucket that cannot be used at all nothing more is to be said.
         facts.evidence.reachable = Err(Error::blocked("gone"));
         assert_eq!(messages(&facts).len(), 1);

@@ -168,7 +168,7 @@ impl Cluster {
 
     /// Adds rules. A rule that is there already stays and counts as created.
     pub async fn create_acls(&self, bindings: &[AclBinding]) -> Each<AclBinding, ()> {
-        self.settle(bindings.to_vec(), AclBinding::clone, |bindings| self.create_acls_once(bindings)).await
+        self.settle_in_parts(bindings, |_| 1, AclBinding::clone, |bindings| self.create_acls_once(bindings)).await
     }
 
     async fn create_acls_once(&self, bindings: Vec<AclBinding>) -> Each<AclBinding, ()> {

@@ -181,12 +181,14 @@ impl Cluster {
 
     /// Changes single configs of topics and leaves all others as they are.
     pub async fn alter_topic_configs(&self, changes: &[ConfigChange]) -> Each<Arc<str>, ()> {
-        self.settle(changes.to_vec(), |change| change.topic.clone(), |changes| self.alter_once(changes, false)).await
+        let (ops, topic) = (|change: &ConfigChange| change.ops.len(), |change: &ConfigChange| change.topic.clone());
+        self.settle_in_parts(changes, ops, topic, |changes| self.alter_once(changes, false)).await
     }
 
     /// Asks whether [`Self::alter_topic_configs`] would be accepted, and changes nothing.
     pub async fn check_topic_configs(&self, changes: &[ConfigChange]) -> Each<Arc<str>, ()> {
-        self.settle(changes.to_vec(), |change| change.topic.clone(), |changes| self.alter_once(changes, true)).await
+        let (ops, topic) = (|change: &ConfigChange| change.ops.len(), |change: &ConfigChange| change.topic.clone());
+        self.settle_in_parts(changes, ops, topic, |changes| self.alter_once(changes, true)).await
     }
 
     async fn alter_once(&self, changes: Vec<ConfigChange>, validate_only: bool) -> Each<Arc<str>, ()> {

@@ -11,29 +11,40 @@ use migration::TopicPartition;
 use crate::Api;
 use crate::cluster::Cluster;
 use crate::error::{Place, Result, check};
+use crate::metadata::Metadata;
 use crate::pool::Purpose;
+
+/// A broker, and the bytes of each log that it holds.
+pub(super) type Held = (i32, Vec<(TopicPartition, i64)>);
 
 impl Cluster {
     /// Size in bytes of each partition's log on its leader. A partition without a leader is missing.
     pub async fn log_sizes(&self) -> Result<BTreeMap<TopicPartition, i64>> {
+        let (metadata, logs) = self.logs().await?;
+        let mut sizes = BTreeMap::new();
+        for (broker, held) in logs {
+            for (partition, size) in held {
+                if metadata.leader(&partition) == Some(broker) {
+                    *sizes.entry(partition).or_default() += size;
+                }
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// The logs of each live broker with their sizes, also those of topics that the metadata leaves out, and the metadata
+    /// from just before.
+    pub(super) async fn logs(&self) -> Result<(Arc<Metadata>, Vec<Held>)> {
         self.with_retries(|| async {
             self.refresh().await?;
             let metadata = self.metadata().await?;
-            let answers = try_join_all(metadata.brokers.keys().map(|broker| self.log_dirs_of(*broker))).await?;
-            let mut sizes = BTreeMap::new();
-            for (broker, held) in answers {
-                for (partition, size) in held {
-                    if metadata.leader(&partition) == Some(broker) {
-                        *sizes.entry(partition).or_default() += size;
-                    }
-                }
-            }
-            Ok(sizes)
+            let logs = try_join_all(metadata.brokers.keys().map(|broker| self.log_dirs_of(*broker))).await?;
+            Ok((metadata, logs))
         })
         .await
     }
 
-    async fn log_dirs_of(&self, broker: i32) -> Result<(i32, Vec<(TopicPartition, i64)>)> {
+    async fn log_dirs_of(&self, broker: i32) -> Result<Held> {
         let request = DescribeLogDirsRequest::default().with_topics(None);
         let answer = self.call(broker, Purpose::Admin, &request, Duration::ZERO).await?;
         check(Api::DescribeLogDirs, answer.error_code, || Place::Broker(broker), None)?;

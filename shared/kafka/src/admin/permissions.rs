@@ -1,19 +1,20 @@
 //! What this client may do: the operations that brokers say are authorized (KIP-430). Asking changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{DescribeClusterRequest, DescribeGroupsRequest, GroupId, MetadataRequest};
 use serde::{Deserialize, Serialize};
 
 use super::AclOperation;
-use crate::Api;
 use crate::cluster::Cluster;
 use crate::error::{Each, Error, Place, Result, check};
 use crate::pool::Purpose;
-use crate::spread::text;
+use crate::spread::{text, topic_name};
+use crate::{Api, Code};
 
 /// What a broker answers when it did not look (`AclOperation`'s bit field of KIP-430).
 const NOT_TOLD: i32 = i32::MIN;
@@ -56,23 +57,43 @@ impl Cluster {
         .await
     }
 
-    /// What this client may do to each topic. A topic that it may not even describe is missing, as from
-    /// [`Cluster::topics`].
-    pub async fn topic_operations(&self) -> Result<BTreeMap<Arc<str>, Operations>> {
+    /// What this client may do to each of `topics`, whether it exists or not (`kafka.server.KafkaApis
+    /// .handleTopicMetadataRequest`); to one that it may not even describe, nothing. A topic of which the broker does not
+    /// tell is missing. Nothing is created.
+    pub async fn topic_operations(&self, topics: &[Arc<str>]) -> Result<BTreeMap<Arc<str>, Operations>> {
+        let named = |topic: &Arc<str>| MetadataRequestTopic::default().with_name(Some(topic_name(topic)));
         let request = MetadataRequest::default()
-            .with_topics(None)
+            .with_topics(Some(topics.iter().map(named).collect()))
             .with_allow_auto_topic_creation(false)
             .with_include_topic_authorized_operations(true);
         self.with_retries(|| async {
             let answer = self.call(self.any_broker().await?, Purpose::Admin, &request, Duration::ZERO).await?;
             check(Api::Metadata, answer.error_code, || Place::Cluster, None)?;
             let topics = answer.topics.into_iter().filter_map(|topic| {
-                let operations = Operations::told(topic.topic_authorized_operations)?;
+                let operations = match Code::try_from_code(topic.error_code) {
+                    Some(Code::TopicAuthorizationFailed) => Operations::of(&[]),
+                    _ => Operations::told(topic.topic_authorized_operations)?,
+                };
                 Some((Arc::from(topic.name?.as_str()), operations))
             });
             Ok(topics.collect())
         })
         .await
+    }
+
+    /// Topics that this client may not describe: [`Cluster::topics`] is silent about them. The brokers' logs show them, for
+    /// which a permission on the cluster is enough.
+    ///
+    /// # Errors
+    /// `ClusterAuthorizationFailed` without that permission, `DESCRIBE` on the cluster.
+    pub async fn hidden_topics(&self) -> Result<BTreeSet<Arc<str>>> {
+        let (listed, logs) = self.logs().await?;
+        let topics = logs.into_iter().flat_map(|(_, held)| held).map(|(partition, _)| partition.topic);
+        let unlisted: BTreeSet<_> = topics.filter(|topic| !listed.topics.contains_key(topic)).collect();
+        // The others were created or deleted meanwhile.
+        let operations = self.topic_operations(&Vec::from_iter(unlisted)).await?;
+        let hidden = operations.into_iter().filter(|(_, operations)| !operations.contain(AclOperation::Describe));
+        Ok(hidden.map(|(topic, _)| topic).collect())
     }
 
     /// What this client may do to each group, whether it exists or not; none where its coordinator does not tell.

@@ -32,6 +32,13 @@ pub struct NewTopic {
     pub configs: BTreeMap<String, String>,
 }
 
+impl NewTopic {
+    /// Records of the metadata log that it takes: itself, its configs, its partitions.
+    fn records(&self) -> usize {
+        1 + self.configs.len() + usize::try_from(self.partitions).unwrap_or(0)
+    }
+}
+
 impl Cluster {
     /// All topics by name as the cluster knows them now, internal ones included.
     pub async fn topics(&self) -> Result<Vec<TopicInfo>> {
@@ -45,7 +52,8 @@ impl Cluster {
     /// A topic that exists has the code [`TopicAlreadyExists`](crate::Code::TopicAlreadyExists). It may be one that this
     /// very call created, when the answer to its first attempt was lost.
     pub async fn create_topics(&self, topics: &[NewTopic]) -> Each<Arc<str>, ()> {
-        self.settle(topics.to_vec(), |topic| topic.name.clone(), |topics| self.create_once(topics, false)).await
+        let name = |topic: &NewTopic| topic.name.clone();
+        self.settle_in_parts(topics, NewTopic::records, name, |topics| self.create_once(topics, false)).await
     }
 
     /// Whether the cluster would create topics: its authorizer, its policies and its checks of names, replicas and configs
@@ -54,7 +62,8 @@ impl Cluster {
     /// # Errors
     /// Those that creating the topic would give.
     pub async fn would_create_topics(&self, topics: &[NewTopic]) -> Each<Arc<str>, ()> {
-        self.settle(topics.to_vec(), |topic| topic.name.clone(), |topics| self.create_once(topics, true)).await
+        let name = |topic: &NewTopic| topic.name.clone();
+        self.settle_in_parts(topics, NewTopic::records, name, |topics| self.create_once(topics, true)).await
     }
 
     async fn create_once(&self, topics: Vec<NewTopic>, validate_only: bool) -> Each<Arc<str>, ()> {
@@ -88,7 +97,10 @@ impl Cluster {
     /// A topic that has as many already has the code [`InvalidPartitions`](crate::Code::InvalidPartitions). It may have
     /// them from this very call, when the answer to its first attempt was lost.
     pub async fn create_partitions(&self, topics: &[(Arc<str>, i32)]) -> Each<Arc<str>, ()> {
-        self.settle(topics.to_vec(), |topic| topic.0.clone(), |topics| self.create_partitions_once(topics)).await
+        // How many of them are new only the cluster knows.
+        let records = |(_, partitions): &(Arc<str>, i32)| usize::try_from(*partitions).unwrap_or(0);
+        let name = |(name, _): &(Arc<str>, i32)| name.clone();
+        self.settle_in_parts(topics, records, name, |topics| self.create_partitions_once(topics)).await
     }
 
     async fn create_partitions_once(&self, topics: Vec<(Arc<str>, i32)>) -> Each<Arc<str>, ()> {

@@ -8,7 +8,7 @@ use regex::Regex;
 use super::*;
 
 /// Which actions a call of an AWS SDK needs. A call that is not here fails the tests: give it its actions.
-const AWS: [(&str, &[&str]); 23] = [
+const AWS: [(&str, &[&str]); 24] = [
     ("get_item", &["dynamodb:GetItem"]),
     ("query", &["dynamodb:Query"]),
     ("put_item", &["dynamodb:PutItem"]),
@@ -22,6 +22,7 @@ const AWS: [(&str, &[&str]); 23] = [
     ("put_object", &["s3:PutObject"]),
     ("get_object_lock_configuration", &["s3:GetBucketObjectLockConfiguration"]),
     ("get_bucket_versioning", &["s3:GetBucketVersioning"]),
+    ("get_bucket_encryption", &["s3:GetEncryptionConfiguration"]),
     ("list_scram_secrets", &["kafka:ListScramSecrets"]),
     ("describe_cluster_v2", &["kafka:DescribeClusterV2"]),
     ("get_bootstrap_brokers", &["kafka:GetBootstrapBrokers"]),
