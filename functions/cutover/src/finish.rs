@@ -27,16 +27,14 @@ pub(crate) struct Finished {
 /// it changes nothing.
 ///
 /// # Errors
-/// When the target cannot be changed. One that does not let quotas be set is a warning.
+/// When the target cannot be changed. A quota that it does not take is a warning.
 pub(crate) async fn finish(run: &Run<'_>, source: &Cluster, target: &Cluster) -> Result<Finished> {
     let topics_reconfigured = configs::own(run, source, target).await?.put_in_place(target).await?;
     run.journal.set_fact("configs_restored_at", &json!(run.journal.now())).await?;
     let quotas = Quotas::compare(source, target, run.config.topology.on_config_drift).await?;
     let mut warnings = quotas.lines();
-    let quotas_set = quotas.put_in_place(target).await?.unwrap_or_else(|reason| {
-        warnings.push(format!("{} client quotas are not set: the target refuses: {reason}", quotas.to_set.len()));
-        0
-    });
+    let set = quotas.put_in_place(target).await?;
+    warnings.extend(set.refused);
     let before = TargetState::before(run).await?;
     let acls_created = add_acls(run, source, target, &before).await?.unwrap_or_else(|reason| {
         warnings.push(format!("ACLs that were added to the source meanwhile are not copied: {reason}"));
@@ -46,7 +44,7 @@ pub(crate) async fn finish(run: &Run<'_>, source: &Cluster, target: &Cluster) ->
     let copied = manifest.topics();
     let after = TargetState::read(target, |topic| copied.contains_key(topic)).await?;
     Diff::between(&before, &after).record(run, Phase::Cutover).await?;
-    Ok(Finished { topics_reconfigured, quotas_set, acls_created, warnings })
+    Ok(Finished { topics_reconfigured, quotas_set: set.limits, acls_created, warnings })
 }
 
 /// Adds the ACLs that the target lacks now. Returns how many, or why they cannot be: that must not hold a cutover up which

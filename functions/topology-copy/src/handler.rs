@@ -59,7 +59,8 @@ async fn bring_over(run: &Run<'_>, source: &Cluster, target: &Cluster, wanted: I
     let there = existing(target, |topic| topics.contains_key(topic)).await?;
     create::check_existing(run, target, topics, &there).await?;
     let drift = run.config.topology.on_config_drift;
-    let quotas = Quotas::compare(source, target, drift).await?;
+    let mut quotas = Quotas::compare(source, target, drift).await?;
+    quotas.check(target).await?;
     let rules = source.describe_acls().await?;
     let before = settle(run, target, topics, rules.clone(), &quotas).await?;
     let mut acls = decide(run, rules.clone(), &before)?;
