@@ -3,6 +3,8 @@
 //! Everything up to [`Journal::mark_committed`](journal::Journal::mark_committed) can be given up and is repeated from
 //! the start; everything behind it is completed from what was stored, however often that takes.
 
+use std::collections::BTreeSet;
+
 use journal::TailWanted;
 use kafka::Cluster;
 use migration::message::PhaseInput;
@@ -10,7 +12,7 @@ use migration::{Error, MigrationId, Phase, Result};
 use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
 use telemetry::metrics;
-use topology::{Manifest, changes, gone, transactions};
+use topology::{Manifest, changes, gone, lockout, transactions};
 
 use crate::clock::{FreezeClock, Steps};
 use crate::{commit, configs, drain, fence, finish, groups, sentinels};
@@ -55,6 +57,8 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     steps.time("look for changes", look_for_changes(run, &source)).await?;
     let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
 
+    let topics: BTreeSet<_> = names.iter().map(|partition| &partition.topic).collect();
+    steps.time("check permissions", lockout::refuse(run, &target, topics.into_iter())).await?;
     steps.time("check topic configs", configs::check(run, &source, &target)).await?;
     steps.time("prove the fence", fence::prove(&source, &names, &clock)).await?;
     let sentinels = steps.time("publish sentinels", sentinels::publish(run, &source, &names)).await?;
