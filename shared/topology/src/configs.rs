@@ -11,8 +11,9 @@ use kafka::ConfigOp;
 /// Configs by name.
 pub type TopicConfigs = BTreeMap<String, String>;
 
-/// The largest value of a Kafka `long` config, which means no bound.
-const UNBOUNDED: &str = "9223372036854775807";
+/// A bound that no timestamp exceeds, and not the largest `long`: that is the default, for which a broker of 3.6 to 3.9 takes
+/// its `log.message.timestamp.difference.max.ms` instead (`LogConfig.getMessageTimestampBeforeMaxMs`).
+const UNBOUNDED: &str = "9223372036854775806";
 
 /// Configs that take every batch as it is. `message.timestamp.*.max.ms` are named because Kafka 4 bounds the future by an
 /// hour (KIP-1030).
@@ -71,6 +72,13 @@ mod tests {
         let source = configs(&[("cleanup.policy", "compact"), ("retention.ms", "86400000")]);
         assert_eq!(apply(copying(1_048_588), restore(&source, &copying(1_048_588))), source);
         assert!(restore(&source, &source).is_empty());
+    }
+
+    #[test]
+    fn bounds_of_timestamps_are_not_left_to_the_brokers() {
+        let configs = copying(1);
+        let bounds = configs.iter().filter(|(name, _)| name.starts_with("message.timestamp.") && name.ends_with(".max.ms"));
+        assert!(bounds.clone().all(|(_, bound)| bound.parse::<i64>().unwrap() == i64::MAX - 1) && bounds.count() == 2);
     }
 
     #[test]

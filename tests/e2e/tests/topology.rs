@@ -334,14 +334,16 @@ async fn a_second_run_changes_nothing(waves: &Waves) {
 /// before anything depends on it, with the way out.
 #[tokio::test(flavor = "multi_thread")]
 async fn acls_that_lock_the_migration_out_are_told_in_time() {
-    let target_config = [("super.users", "User:root")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    // Records are older than the brokers would take.
+    let target_config = [("super.users", "User:root"), ("log.message.timestamp.difference.max.ms", "3600000")];
+    let target_config = target_config.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let name = "e2e-lockout".to_owned();
     let options = Options { name, discard: true, quiet: true, target_config, ..Options::default() };
     let rehearsal = Rehearsal::start(options, "lockout").await.unwrap();
     let source = Cluster::connect(Settings::parse(&rehearsal.stack.source_bootstrap())).await.unwrap();
     let target = Cluster::connect(Settings::parse(&rehearsal.stack.target_bootstrap())).await.unwrap();
-    create(&source, "orders", &[]).await;
-    fill(&source, "orders", 20).await;
+    create(&source, "orders", &[("retention.ms", "-1")]).await;
+    fill_at(&source, "orders", 20, 1_600_000_000_000).await;
     commit(&source, "readers", &[("orders", 7)]).await;
     let group = acl("User:alice", AclResource::Group, "readers", PatternType::Literal);
     all_ok(source.create_acls(&[topic_acl("User:alice", "orders"), group]).await).unwrap();
