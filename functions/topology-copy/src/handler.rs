@@ -8,7 +8,7 @@ use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
 use topology::{
     Acls, Diff, Inventory, KnownConfigs, Manifest, OwnConfigs, Quotas, TargetState, Topics, acl_copy, create, existing,
-    listed, lockout,
+    lockout,
 };
 
 use crate::drift;
@@ -69,7 +69,7 @@ async fn bring_over(run: &Run<'_>, source: &Cluster, target: &Cluster, wanted: I
     let mut acls = decide(run, rules.clone(), &before)?;
 
     create::create(target, topics, &there).await?;
-    listed(target, topics).await?;
+    create::created(target, topics).await?;
     acls.create(target).await?;
     lockout::refuse(run, target, topics.keys()).await?;
     let after = TargetState::read_with(target, topics).await?;

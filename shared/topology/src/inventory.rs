@@ -76,8 +76,8 @@ pub async fn existing(cluster: &Cluster, is_wanted: impl Fn(&Arc<str>) -> bool) 
 /// answer.
 ///
 /// # Errors
-/// Transient, naming a topic, when it does not; otherwise what the cluster gives.
-pub async fn listed(target: &Cluster, topics: &Topics) -> Result<Topics> {
+/// `missing`, about the first topic that the target does not show; otherwise what the cluster gives.
+pub async fn listed<T>(target: &Cluster, topics: &BTreeMap<Arc<str>, T>, missing: Error) -> Result<Topics> {
     let mut there = existing(target, |topic| topics.contains_key(topic)).await?;
     for _ in 1..LOOKS {
         if there.len() == topics.len() {
@@ -88,7 +88,7 @@ pub async fn listed(target: &Cluster, topics: &Topics) -> Result<Topics> {
     }
     match topics.keys().find(|topic| !there.contains_key(*topic)) {
         None => Ok(there),
-        Some(missing) => Err(Error::transient("the target does not list the topic that it created").at_topic(missing)),
+        Some(topic) => Err(missing.at_topic(topic)),
     }
 }
 

@@ -26,7 +26,7 @@ pub use acl_copy::Acls;
 pub use changes::Changes;
 pub use configs::{TopicConfigs, copying, restore};
 pub use diff::Diff;
-pub use inventory::{Inventory, Topic, Topics, existing, inventory, listed};
+pub use inventory::{Inventory, Topic, Topics, existing, inventory};
 pub use known::KnownConfigs;
 pub use latecomers::refuse_uncopied;
 pub use manifest::Manifest;

@@ -8,16 +8,20 @@ use std::time::Duration;
 use kafka::{Cluster, ConfigChange};
 use migration::config::ConfigDrift;
 use migration::{Error, ErrorKind, Result};
+use runtime::Run;
 use serde::{Deserialize, Serialize};
 
 use crate::configs::{TopicConfigs, restore};
-use crate::inventory::{Topics, existing};
+use crate::inventory::{Topics, listed};
 use crate::known::KnownConfigs;
 use crate::target_state::TargetState;
 
 /// Pause between two looks at the configs, and how many there are.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 100;
+
+/// Where the configs are in the run's store from the cutover on.
+const STORED: &str = "cutover/configs.json";
 
 /// A config of source topics that the target's do not get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +35,7 @@ pub struct NotCopied {
 }
 
 /// The configs by topic that the target's topics are to have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnConfigs {
     topics: BTreeMap<Arc<str>, TopicConfigs>,
     not_copied: Vec<NotCopied>,
@@ -58,6 +62,27 @@ impl OwnConfigs {
         Self { topics, not_copied: not_copied.into_values().collect() }
     }
 
+    /// Stores them: the cutover puts in place what it checked, whatever becomes of the source.
+    ///
+    /// # Errors
+    /// What S3 gives.
+    pub async fn record(&self, run: &Run<'_>) -> Result<()> {
+        run.store.put_json(STORED, self).await
+    }
+
+    /// Those that the cutover stored.
+    ///
+    /// # Errors
+    /// Blocked before it did; otherwise what S3 gives.
+    pub async fn on_record(run: &Run<'_>) -> Result<Self> {
+        run.store.get_json(STORED).await
+    }
+
+    /// The configs of each topic.
+    pub fn topics(&self) -> &BTreeMap<Arc<str>, TopicConfigs> {
+        &self.topics
+    }
+
     /// What is set on the source and is not going to be on the target, by name of the config.
     pub fn not_copied(&self) -> &[NotCopied] {
         &self.not_copied
@@ -66,7 +91,7 @@ impl OwnConfigs {
     /// Asks `target` whether it would take them all, and changes nothing.
     ///
     /// # Errors
-    /// Blocked, naming the topic and what the target objects to.
+    /// Blocked, naming the topic and what the target objects to, or that it does not have the topic.
     pub async fn check(&self, target: &Cluster) -> Result<()> {
         for (topic, outcome) in target.check_topic_configs(&self.changes(target).await?).await {
             outcome.map_err(|error| {
@@ -85,7 +110,8 @@ impl OwnConfigs {
     /// Puts them in place of whatever is set on `target`, and checks that they are. Returns how many topics were changed.
     ///
     /// # Errors
-    /// When a topic's configs cannot be changed, naming it; Transient when they are not in place afterwards.
+    /// When a topic's configs cannot be changed, naming it; Blocked when the target does not have the topic; Transient when they
+    /// are not in place afterwards.
     pub async fn put_in_place(&self, target: &Cluster) -> Result<usize> {
         let changes = self.changes(target).await?;
         for (topic, outcome) in target.alter_topic_configs(&changes).await {
@@ -112,10 +138,13 @@ impl OwnConfigs {
         }
     }
 
+    /// What is to be changed on `target`, which has to have every topic.
     async fn changes(&self, target: &Cluster) -> Result<Vec<ConfigChange>> {
-        let there = existing(target, |topic| self.topics.contains_key(topic)).await?;
+        let missing = "the target does not have the topic: somebody deleted it there, or an ACL hides it from the principal of \
+                       target.auth";
+        let there = listed(target, &self.topics, Error::blocked(missing)).await?;
         let change = |(name, wanted): (&Arc<str>, &TopicConfigs)| {
-            let ops = restore(wanted, &there.get(name)?.configs);
+            let ops = restore(wanted, &there[name].configs);
             (!ops.is_empty()).then(|| ConfigChange { topic: name.clone(), ops })
         };
         Ok(self.topics.iter().filter_map(change).collect())

@@ -9,7 +9,8 @@ use runtime::Run;
 use serde::{Deserialize, Serialize};
 
 use crate::configs::TopicConfigs;
-use crate::inventory::{Topic, Topics, existing, listed};
+use crate::create::created;
+use crate::inventory::{Topic, Topics, existing};
 use crate::refusal::unless_refused;
 
 /// Where the state that the migration found is in the run's store.
@@ -61,10 +62,10 @@ impl TargetState {
     /// Reads the state of `target` once it shows all of `topics`.
     ///
     /// # Errors
-    /// As [`listed`] and [`TargetState::read`].
+    /// As [`created`] and [`TargetState::read`].
     pub async fn read_with(target: &Cluster, topics: &Topics) -> Result<Self> {
         let (topics, acls, quotas) =
-            tokio::join!(listed(target, topics), target.describe_acls(), target.client_quotas());
+            tokio::join!(created(target, topics), target.describe_acls(), target.client_quotas());
         Ok(Self::of(&topics?, acls?, unless_refused(quotas)?.ok()))
     }
 
