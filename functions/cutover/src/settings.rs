@@ -10,8 +10,9 @@ use kafka::Cluster;
 use migration::Result;
 use runtime::Run;
 use serde::{Deserialize, Serialize};
+use topology::own_configs::NotCopied;
 use topology::refusal::unless_refused;
-use topology::{KnownConfigs, Manifest, OwnConfigs, Quotas, TargetState, Topics, acl_copy};
+use topology::{KnownConfigs, Manifest, OwnConfigs, Quotas, Replication, TargetState, Topics, acl_copy};
 
 /// Where the document is in the run's store; configs have one of their own, see [`OwnConfigs`].
 const STORED: &str = "cutover/settings.json";
@@ -43,6 +44,7 @@ pub(crate) async fn decide(run: &Run<'_>, source: &Cluster, target: &Cluster) ->
     })?;
     let quotas = Quotas::compare(source, target, run.config.topology.on_config_drift).await?;
     let mut warnings = quotas.lines();
+    warnings.extend(unlike_the_source(target, &manifest, &topics, &configs).await?);
     let acls_created = add_acls(run, source, target, &before).await?.unwrap_or_else(|reason| {
         warnings.push(format!("ACLs that were added to the source meanwhile are not copied: {reason}"));
         0
@@ -75,6 +77,23 @@ async fn own(run: &Run<'_>, target: &Cluster, topics: &Topics, before: &TargetSt
         None => KnownConfigs::default(),
     };
     Ok(OwnConfigs::of(topics, &known, run.config.topology.on_config_drift, before))
+}
+
+/// Lines about what is not as on the source and could not be told when the topology was copied: configs that were altered
+/// since, and topics that were picked up.
+async fn unlike_the_source(
+    target: &Cluster,
+    manifest: &Manifest,
+    topics: &Topics,
+    configs: &OwnConfigs,
+) -> Result<Vec<String>> {
+    let beginning = manifest.beginning();
+    let picked_up = topics.iter().filter(|(name, _)| !beginning.contains_key(name));
+    let picked_up: Topics = picked_up.map(|(name, topic)| (name.clone(), topic.clone())).collect();
+    let there = topology::existing(target, |topic| picked_up.contains_key(topic)).await?;
+    let there = there.iter().map(|(name, topic)| (name.clone(), topic.into())).collect();
+    let configs = configs.not_copied_since(&beginning);
+    Ok(configs.iter().map(NotCopied::line).chain(Replication::between(&picked_up, &there).line()).collect())
 }
 
 /// Adds the ACLs that the target lacks now. Returns how many, or why they cannot be.

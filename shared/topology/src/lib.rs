@@ -19,6 +19,7 @@ pub mod own_configs;
 pub mod pick_up;
 pub mod quotas;
 pub mod refusal;
+pub mod replication;
 pub mod target_state;
 pub mod transactions;
 
@@ -32,4 +33,5 @@ pub use latecomers::refuse_uncopied;
 pub use manifest::Manifest;
 pub use own_configs::OwnConfigs;
 pub use quotas::Quotas;
+pub use replication::Replication;
 pub use target_state::TargetState;

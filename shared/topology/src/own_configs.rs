@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::configs::{TopicConfigs, restore};
 use crate::inventory::{Topics, listed};
 use crate::known::KnownConfigs;
+use crate::manifest::DealtTopic;
 use crate::target_state::TargetState;
 
 /// Pause between two looks at the configs, and how many there are.
@@ -86,6 +87,20 @@ impl OwnConfigs {
     /// What is set on the source and is not going to be on the target, by name of the config.
     pub fn not_copied(&self) -> &[NotCopied] {
         &self.not_copied
+    }
+
+    /// What is not going to be on the target and was not set in the `beginning`, when it was told: configs of topics that were
+    /// picked up, and configs that were altered.
+    pub fn not_copied_since(&self, beginning: &BTreeMap<&Arc<str>, &DealtTopic>) -> Vec<NotCopied> {
+        let was_told = |topic: &Arc<str>, config: &str, value: &String| {
+            beginning.get(topic).is_some_and(|dealt| dealt.configs.get(config) == Some(value))
+        };
+        let mut since = self.not_copied.clone();
+        for NotCopied { config, topics, .. } in &mut since {
+            topics.retain(|topic, value| !was_told(topic, config, value));
+        }
+        since.retain(|config| !config.topics.is_empty());
+        since
     }
 
     /// Asks `target` whether it would take them all, and changes nothing.
@@ -206,6 +221,22 @@ mod tests {
             "config message.downconversion.enable is not copied: the target does not know it, or does not let it be set; the \
              source has it on a (false) and 1 more topics"
         );
+    }
+
+    #[test]
+    fn what_is_new_among_what_is_not_copied_is_told_from_the_rest() {
+        let downconversion = |value| [("message.downconversion.enable", value)];
+        let source = source(&[
+            ("altered", &downconversion("false")),
+            ("picked-up", &downconversion("true")),
+            ("told", &downconversion("true")),
+        ]);
+        let own = OwnConfigs::of(&source, &KnownConfigs::from([]), ConfigDrift::default(), &TargetState::default());
+        let dealt = DealtTopic { id: None, configs: configs(&downconversion("true")) };
+        let (altered, told) = (Arc::from("altered"), Arc::from("told"));
+        let since = own.not_copied_since(&BTreeMap::from([(&altered, &dealt), (&told, &dealt)]));
+        let topics: Vec<_> = since[0].topics.keys().map(|topic| &**topic).collect();
+        assert_eq!((since.len(), topics), (1, vec!["altered", "picked-up"]));
     }
 
     #[test]
