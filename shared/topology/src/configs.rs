@@ -39,6 +39,12 @@ pub fn copying(max_message_bytes: i64) -> TopicConfigs {
     configs
 }
 
+/// Whether these are copy-time configs, which nobody wants to keep: a topic has them from an attempt that was rolled back.
+pub fn is_copying(configs: &TopicConfigs) -> bool {
+    let expected = copying(0);
+    expected.keys().eq(configs.keys()) && COPYING.iter().all(|(name, value)| configs[*name] == *value)
+}
+
 /// The changes that turn `now`, what is set on the target's topic, into `wanted`: nothing else stays set. Empty when there
 /// is nothing to change.
 pub fn restore(wanted: &TopicConfigs, now: &TopicConfigs) -> Vec<ConfigOp> {
@@ -75,9 +81,18 @@ mod tests {
     }
 
     #[test]
+    fn copy_time_configs_are_known_whatever_the_size_of_a_batch() {
+        assert!(is_copying(&copying(1)) && is_copying(&copying(9_000_000)));
+        let mut altered = copying(1);
+        altered.insert("retention.ms".to_owned(), "5".to_owned());
+        assert!(!is_copying(&altered) && !is_copying(&TopicConfigs::new()));
+    }
+
+    #[test]
     fn bounds_of_timestamps_are_not_left_to_the_brokers() {
         let configs = copying(1);
-        let bounds = configs.iter().filter(|(name, _)| name.starts_with("message.timestamp.") && name.ends_with(".max.ms"));
+        let bounds =
+            configs.iter().filter(|(name, _)| name.starts_with("message.timestamp.") && name.ends_with(".max.ms"));
         assert!(bounds.clone().all(|(_, bound)| bound.parse::<i64>().unwrap() == i64::MAX - 1) && bounds.count() == 2);
     }
 

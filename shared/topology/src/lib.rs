@@ -25,7 +25,7 @@ pub mod transactions;
 
 pub use acl_copy::Acls;
 pub use changes::Changes;
-pub use configs::{TopicConfigs, copying, restore};
+pub use configs::{TopicConfigs, copying, is_copying, restore};
 pub use diff::Diff;
 pub use inventory::{Inventory, Topic, Topics, existing, inventory};
 pub use known::KnownConfigs;

@@ -11,7 +11,7 @@ use migration::{Error, ErrorKind, Result};
 use runtime::Run;
 use serde::{Deserialize, Serialize};
 
-use crate::configs::{TopicConfigs, restore};
+use crate::configs::{TopicConfigs, is_copying, restore};
 use crate::inventory::{Topics, listed};
 use crate::known::KnownConfigs;
 use crate::manifest::DealtTopic;
@@ -43,13 +43,14 @@ pub struct OwnConfigs {
 }
 
 impl OwnConfigs {
-    /// The configs for the target's counterparts of `source`, where `before` is what the target had.
+    /// The configs for the target's counterparts of `source`, where `before` is what the target had. Copy-time configs are
+    /// nothing to keep: an attempt that was rolled back left them.
     pub fn of(source: &Topics, known: &KnownConfigs, drift: ConfigDrift, before: &TargetState) -> Self {
         let mut topics = BTreeMap::new();
         let mut not_copied: BTreeMap<&str, NotCopied> = BTreeMap::new();
         for (name, topic) in source {
             let kept = before.topics.get(name).filter(|_| drift == ConfigDrift::KeepTarget);
-            if let Some(kept) = kept {
+            if let Some(kept) = kept.filter(|kept| !is_copying(&kept.configs)) {
                 topics.insert(name.clone(), kept.configs.clone());
                 continue;
             }
@@ -248,5 +249,10 @@ mod tests {
         assert_eq!(of(ConfigDrift::KeepTarget)[&Arc::from("a")], configs(&[("segment.ms", "9")]));
         assert_eq!(of(ConfigDrift::KeepTarget)[&Arc::from("new")], configs(&[("retention.ms", "2")]));
         assert_eq!(of(ConfigDrift::OverwriteWithSource)[&Arc::from("a")], configs(&[("retention.ms", "1")]));
+
+        let mut left_behind = before;
+        left_behind.topics.get_mut("a").unwrap().configs = crate::configs::copying(5_000_000);
+        let own = OwnConfigs::of(&source, &known, ConfigDrift::KeepTarget, &left_behind).topics;
+        assert_eq!(own[&Arc::from("a")], configs(&[("retention.ms", "1")]), "of an attempt that was rolled back");
     }
 }
