@@ -349,7 +349,8 @@ async fn acls_that_lock_the_migration_out_are_told_in_time() {
     all_ok(source.create_acls(&[topic_acl("User:alice", "orders"), group]).await).unwrap();
     // Who signs in nowhere is User:ANONYMOUS.
     let allow = async |resource| {
-        let rule = AclBinding { operation: AclOperation::All, ..acl("User:ANONYMOUS", resource, "*", PatternType::Literal) };
+        let rule =
+            AclBinding { operation: AclOperation::All, ..acl("User:ANONYMOUS", resource, "*", PatternType::Literal) };
         all_ok(target.create_acls(&[rule]).await).unwrap();
     };
     let refused = async |verb: &str, expected: &str| {
