@@ -2,7 +2,7 @@
 
 use journal::{Decision, GateName};
 use migration::{Config, Error, Phase, Result};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::{Exit, decide, resume};
 use crate::args::RollbackArgs;
@@ -134,17 +134,24 @@ async fn tell_what_stays(session: &Session, snapshot: &Snapshot) -> Result<()> {
     session.forget_secrets(&config).await;
     let store = session.backup(&config);
     let target = config.target.name();
-    match created(session, &config).await {
+    match brought(session, &config).await {
         None => session.console.say(format!("on the target {target}: no topics were recorded as created")),
-        Some(topics) => {
-            let shown = topics.iter().take(TOPICS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let more = topics.len().saturating_sub(TOPICS_SHOWN);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Some(Brought { created, existing }) => {
             session.console.say(format!(
                 "on the target {target} stay {} topics with what was copied, under copy-time configs (no retention, no \
-                 compaction: delete them), and added ACLs: {shown}{more}",
-                topics.len()
+                 compaction: delete them), and added ACLs: {}",
+                created.len(),
+                shown(&created)
             ));
+            if !existing.is_empty() {
+                session.console.say(format!(
+                    "{} topics that the target had before have what was copied and copy-time configs too: {}; delete their \
+                     records and set the configs that are on record in {}",
+                    existing.len(),
+                    shown(&existing),
+                    store.url("topology/before.json")
+                ));
+            }
         }
     }
     session
@@ -153,27 +160,39 @@ async fn tell_what_stays(session: &Session, snapshot: &Snapshot) -> Result<()> {
     Ok(())
 }
 
-/// Topics that were created on the target, as far as that is recorded.
-async fn created(session: &Session, config: &Config) -> Option<Vec<String>> {
-    // Missing when the migration did not get that far; anything else is no reason to fail after the fact.
-    let object = session.backup(config).get("topology/report.json").await.ok()??;
-    let report: Value = serde_json::from_slice(&object.body).ok()?;
-    Some(topics(&report))
+/// The first few names.
+fn shown(topics: &[String]) -> String {
+    let first = topics.iter().take(TOPICS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match topics.len().saturating_sub(TOPICS_SHOWN) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
-fn topics(report: &Value) -> Vec<String> {
-    let name = |topic: &Value| topic.as_str().or_else(|| topic["name"].as_str()).map(str::to_owned);
-    report["created"].as_array().into_iter().flatten().filter_map(name).collect()
+/// Topics of the target that the migration wrote to, as `topology/report.json` names them.
+#[derive(Debug, Deserialize)]
+struct Brought {
+    /// Those that it created.
+    created: Vec<String>,
+    /// Those that were there before.
+    existing: Vec<String>,
+}
+
+/// The topics, as far as they are recorded.
+async fn brought(session: &Session, config: &Config) -> Option<Brought> {
+    // Missing when the migration did not get that far; anything else is no reason to fail after the fact.
+    let object = session.backup(config).get("topology/report.json").await.ok()??;
+    serde_json::from_slice(&object.body).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
-    fn created_topics_are_read_in_either_form() {
-        assert_eq!(topics(&json!({"created": ["a", {"name": "b"}]})), ["a", "b"]);
-        assert!(topics(&json!({})).is_empty());
+    fn many_topics_are_counted() {
+        let topics = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>();
+        assert_eq!(shown(&topics(2)), "0, 1");
+        assert!(shown(&topics(12)).ends_with("8, 9 and 2 more"));
     }
 }

@@ -1,14 +1,13 @@
-//! What the target gets besides offsets, once everything is copied and committed: the topics' own configs, the client quotas,
-//! which would have slowed the copy, and ACLs that were added to the source meanwhile.
+//! What the target gets besides offsets, once everything is copied and committed: the topics' own configs, and the client
+//! quotas, which would have slowed the copy.
 
 use kafka::Cluster;
 use migration::{Phase, Result};
 use runtime::Run;
 use serde_json::json;
-use topology::refusal::unless_refused;
-use topology::{Diff, Manifest, Quotas, TargetState, acl_copy};
+use topology::{Diff, Manifest, OwnConfigs, TargetState};
 
-use crate::configs;
+use crate::settings::Settings;
 
 /// What was done.
 #[derive(Debug)]
@@ -23,53 +22,20 @@ pub(crate) struct Finished {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Gives `target` the topics' own configs and the client quotas, and records how it differs from what was found. Repeating
-/// it changes nothing.
+/// Gives `target` the topics' own configs and the client quotas that were decided, and records how it differs from what was
+/// found. Repeating it changes nothing.
 ///
 /// # Errors
-/// When the target cannot be changed. One that does not let quotas be set is a warning.
-pub(crate) async fn finish(run: &Run<'_>, source: &Cluster, target: &Cluster) -> Result<Finished> {
-    let topics_reconfigured = configs::own(run, source, target).await?.put_in_place(target).await?;
+/// When the target cannot be changed. A quota that it does not take is a warning.
+pub(crate) async fn finish(run: &Run<'_>, target: &Cluster) -> Result<Finished> {
+    let topics_reconfigured = OwnConfigs::on_record(run).await?.put_in_place(target).await?;
     run.journal.set_fact("configs_restored_at", &json!(run.journal.now())).await?;
-    let quotas = Quotas::compare(source, target, run.config.topology.on_config_drift).await?;
-    let mut warnings = quotas.lines();
-    let quotas_set = quotas.put_in_place(target).await?.unwrap_or_else(|reason| {
-        warnings.push(format!("{} client quotas are not set: the target refuses: {reason}", quotas.to_set.len()));
-        0
-    });
-    let before = TargetState::before(run).await?;
-    let acls_created = add_acls(run, source, target, &before).await?.unwrap_or_else(|reason| {
-        warnings.push(format!("ACLs that were added to the source meanwhile are not copied: {reason}"));
-        0
-    });
+    let Settings { quotas, acls_created, mut warnings } = Settings::on_record(run).await?;
+    let set = quotas.put_in_place(target).await?;
+    warnings.extend(set.refused);
     let manifest = Manifest::load(run).await?;
     let copied = manifest.topics();
     let after = TargetState::read(target, |topic| copied.contains_key(topic)).await?;
-    Diff::between(&before, &after).record(run, Phase::Cutover).await?;
-    Ok(Finished { topics_reconfigured, quotas_set, acls_created, warnings })
-}
-
-/// Adds the ACLs that the target lacks now. Returns how many, or why they cannot be: that must not hold a cutover up which
-/// nobody can give up any more.
-async fn add_acls(
-    run: &Run<'_>,
-    source: &Cluster,
-    target: &Cluster,
-    before: &TargetState,
-) -> Result<std::result::Result<usize, String>> {
-    let config = &run.config;
-    let rules = match unless_refused(source.describe_acls().await)? {
-        Ok(rules) => rules,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    let mut acls = match acl_copy::decide(rules, before, config.acl.on_drift, &config.topology) {
-        Ok(acls) => acls,
-        // Allowed when the topology was copied: the source lost ACLs since.
-        Err(drift) => return Ok(Err(drift.message)),
-    };
-    match acls.create(target).await {
-        Ok(()) => Ok(Ok(acls.created)),
-        Err(error) if error.kind.is_retryable() => Err(error),
-        Err(error) => Ok(Err(error.message)),
-    }
+    Diff::between(&TargetState::before(run).await?, &after).record(run, Phase::Cutover).await?;
+    Ok(Finished { topics_reconfigured, quotas_set: set.limits, acls_created, warnings })
 }

@@ -10,6 +10,7 @@ use migration::progress::PartitionProgress;
 use migration::{Error, Result, scope};
 use runtime::Run;
 use serde::{Deserialize, Serialize};
+use topology::lockout;
 
 /// Where the translated groups are kept in the run's store.
 pub(crate) const STORED: &str = "cutover/groups.json";
@@ -85,7 +86,7 @@ impl Group {
 /// Snapshots every group of the source and translates its offsets.
 ///
 /// # Errors
-/// When a group cannot be read, or offset runs are missing.
+/// When a group cannot be read, or offset runs are missing. Blocked when offsets of a group may not be committed on the target.
 pub(crate) async fn translate(
     run: &Run<'_>,
     source: &Cluster,
@@ -101,7 +102,7 @@ pub(crate) async fn translate(
         Ok::<_, Error>(Snapshot::of(group.id, offsets, &run.config.topology))
     });
     let snapshots: Vec<Snapshot> = snapshots.buffer_unordered(AT_ONCE).try_collect().await?;
-    let active = active_on(target, &snapshots).await?;
+    let active = active_on(run, target, &snapshots).await?;
     let needed: BTreeSet<_> =
         snapshots.iter().flat_map(|snapshot| &snapshot.offsets).map(|offset| &offset.partition).collect();
     let runs = load_runs(run, &needed, drained).await?;
@@ -162,9 +163,14 @@ fn skipped(group: &str, reason: String) -> Group {
 }
 
 /// The groups that have members on the target: the broker would refuse to commit for them.
-async fn active_on(target: &Cluster, snapshots: &[Snapshot]) -> Result<BTreeSet<String>> {
+///
+/// # Errors
+/// Blocked when offsets may not be committed for one of them.
+async fn active_on(run: &Run<'_>, target: &Cluster, snapshots: &[Snapshot]) -> Result<BTreeSet<String>> {
     let ids: Vec<_> = snapshots.iter().map(|snapshot| snapshot.group.clone()).collect();
-    let described = kafka::all_ok(target.describe_groups(&ids).await)?;
+    let described = target.describe_groups(&ids).await;
+    lockout::refuse_groups(run, &described)?;
+    let described = kafka::all_ok(described)?;
     Ok(described.into_iter().filter(|(_, group)| group.state.is_active()).map(|(id, _)| id).collect())
 }
 

@@ -3,6 +3,8 @@
 //! Everything up to [`Journal::mark_committed`](journal::Journal::mark_committed) can be given up and is repeated from
 //! the start; everything behind it is completed from what was stored, however often that takes.
 
+use std::collections::BTreeSet;
+
 use journal::TailWanted;
 use kafka::Cluster;
 use migration::message::PhaseInput;
@@ -10,10 +12,10 @@ use migration::{Error, MigrationId, Phase, Result};
 use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
 use telemetry::metrics;
-use topology::{Manifest, changes, gone, transactions};
+use topology::{Manifest, changes, gone, lockout, transactions};
 
 use crate::clock::{FreezeClock, Steps};
-use crate::{commit, configs, drain, fence, finish, groups, sentinels};
+use crate::{commit, drain, fence, finish, groups, sentinels, settings};
 
 /// Where the cutover's account is kept in the run's store.
 const REPORT: &str = "cutover/report.json";
@@ -55,7 +57,9 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     steps.time("look for changes", look_for_changes(run, &source)).await?;
     let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
 
-    steps.time("check topic configs", configs::check(run, &source, &target)).await?;
+    steps.time("decide configs, quotas and ACLs", settings::decide(run, &source, &target)).await?;
+    let topics: BTreeSet<_> = names.iter().map(|partition| &partition.topic).collect();
+    steps.time("check permissions", lockout::refuse(run, &target, topics.into_iter())).await?;
     steps.time("prove the fence", fence::prove(&source, &names, &clock)).await?;
     let sentinels = steps.time("publish sentinels", sentinels::publish(run, &source, &names)).await?;
     let drained = steps.time("drain", drain::to_sentinels(run, &sentinels, &clock)).await?;
@@ -79,10 +83,10 @@ async fn look_for_changes(run: &Run<'_>, source: &Cluster) -> Result<()> {
 /// Commits what was translated, reads it back, and gives the topics their own configs.
 async fn complete(run: &Run<'_>, mut steps: Steps) -> Result<Value> {
     run.journal.set_tail_wanted(TailWanted::Stop).await?;
-    let (source, target) = tokio::try_join!(run.source(), run.target())?;
+    let target = run.target().await?;
     let groups: Vec<groups::Group> = run.store.get_json(groups::STORED).await?;
     let committed = steps.time("commit and read back", commit::commit(&target, &groups)).await?;
-    let finished = steps.time("configs, quotas and ACLs", finish::finish(run, &source, &target)).await?;
+    let finished = steps.time("configs and quotas", finish::finish(run, &target)).await?;
 
     let ready_at = run.journal.now();
     let frozen_at = run.journal.freeze_state().await?.map(|freeze| freeze.current().frozen_at);

@@ -2,13 +2,13 @@
 
 mod clock;
 mod commit;
-mod configs;
 mod drain;
 mod fence;
 mod finish;
 mod groups;
 mod handler;
 mod sentinels;
+mod settings;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {

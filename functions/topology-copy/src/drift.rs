@@ -2,7 +2,7 @@
 
 use migration::config::ConfigDrift;
 use migration::{Error, Result};
-use topology::{KnownConfigs, TargetState, Topics, restore};
+use topology::{KnownConfigs, TargetState, Topics, is_copying, restore};
 
 /// Differences that an error names.
 const NAMED: usize = 5;
@@ -29,12 +29,13 @@ pub(crate) fn refuse(drift: ConfigDrift, source: &Topics, before: &TargetState, 
     .at_topic(first))
 }
 
-/// Topics and what differs of them.
+/// Topics and what differs of them. Copy-time configs, which an attempt that was rolled back left, are nobody's.
 fn differences<'a>(source: &'a Topics, before: &TargetState, known: &KnownConfigs) -> Vec<(&'a str, String)> {
     let value = |value: Option<&String>| value.map_or_else(|| "not set".to_owned(), Clone::clone);
     let mut differences = Vec::new();
     for (name, topic) in source {
-        let Some(found) = before.topics.get(name) else { continue };
+        let found = before.topics.get(name).filter(|found| !is_copying(&found.configs));
+        let Some(found) = found else { continue };
         for op in restore(&known.only(&topic.configs), &found.configs) {
             let config = op.name();
             let (is, was) = (value(topic.configs.get(config)), value(found.configs.get(config)));

@@ -8,6 +8,7 @@ use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
 use topology::{
     Acls, Diff, Inventory, KnownConfigs, Manifest, OwnConfigs, Quotas, TargetState, Topics, acl_copy, create, existing,
+    lockout,
 };
 
 use crate::drift;
@@ -56,16 +57,21 @@ async fn bring_over(run: &Run<'_>, source: &Cluster, target: &Cluster, wanted: I
             "the source has no topics to migrate; look at topology.include and topology.exclude, if they are set",
         )
     })?;
+    // What an earlier invocation brought here may have locked this one out.
+    lockout::refuse(run, target, topics.keys()).await?;
     let there = existing(target, |topic| topics.contains_key(topic)).await?;
     create::check_existing(run, target, topics, &there).await?;
     let drift = run.config.topology.on_config_drift;
-    let quotas = Quotas::compare(source, target, drift).await?;
+    let mut quotas = Quotas::compare(source, target, drift).await?;
+    quotas.check(target).await?;
     let rules = source.describe_acls().await?;
     let before = settle(run, target, topics, rules.clone(), &quotas).await?;
     let mut acls = decide(run, rules.clone(), &before)?;
 
     create::create(target, topics, &there).await?;
+    create::created(target, topics).await?;
     acls.create(target).await?;
+    lockout::refuse(run, target, topics.keys()).await?;
     let after = TargetState::read_with(target, topics).await?;
     let known = KnownConfigs::ask(target, first).await?;
     let configs = OwnConfigs::of(topics, &known, drift, &before);

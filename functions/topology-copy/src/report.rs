@@ -13,7 +13,7 @@ use serde_json::json;
 use topology::access_map::{self, AccessMap};
 use topology::defaults::{self, DefaultDrift};
 use topology::own_configs::NotCopied;
-use topology::{Acls, Inventory, KnownConfigs, OwnConfigs, Quotas, TargetState, Topic, TopicConfigs, Topics};
+use topology::{Acls, Inventory, KnownConfigs, OwnConfigs, Quotas, Replication, TargetState, TopicConfigs, Topics};
 
 use crate::scram::{self, Scram};
 
@@ -58,7 +58,7 @@ pub(crate) struct Report {
     /// Topics that `topology.include` and `topology.exclude` leave to another migration.
     pub(crate) outside: Vec<String>,
     /// Topics with another replication factor than on the source.
-    pub(crate) replication: BTreeMap<Arc<str>, Replication>,
+    pub(crate) replication: Replication,
     /// Configs that are set on the source's topics and not copied.
     pub(crate) configs_not_copied: Vec<NotCopied>,
     /// Defaults of the brokers that differ.
@@ -73,13 +73,6 @@ pub(crate) struct Report {
     pub(crate) scram: Scram,
     #[serde(skip)]
     pub(crate) access_map: Option<AccessMap>,
-}
-
-/// Replicas of a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Replication {
-    source: usize,
-    target: usize,
 }
 
 impl Report {
@@ -97,7 +90,7 @@ impl Report {
         Ok(Self {
             created,
             existing,
-            replication: replication(topics, &after),
+            replication: Replication::between(topics, &after.topics),
             configs_not_copied: configs.not_copied().to_vec(),
             defaults: default_drift(source, target, topics, &known).await?,
             configs: topics.iter().map(|(name, topic)| (name.clone(), topic.configs.clone())).collect(),
@@ -117,20 +110,11 @@ impl Report {
         lines.extend(self.acls.lines());
         lines.extend(self.quotas.lines());
         lines.extend(self.configs_not_copied.iter().map(NotCopied::line));
-        lines.extend(self.replication_line());
+        lines.extend(self.replication.line());
         lines.extend(self.defaults.iter().map(DefaultDrift::line));
         lines.extend(listed("topics of the cluster itself are not copied", &self.skipped_internal));
         lines.extend(listed("topics are outside topology.include and topology.exclude", &self.outside));
         lines
-    }
-
-    fn replication_line(&self) -> Option<String> {
-        let (first, Replication { source, target }) = self.replication.first_key_value()?;
-        let count = self.replication.len();
-        Some(format!(
-            "{count} topics have another replication factor than on the source, first {first}: {source} there, {target} on \
-             the target"
-        ))
     }
 
     /// Stores the report and the access map, and the first lines where `status` finds them.
@@ -150,15 +134,6 @@ impl Report {
         }
         run.journal.set_fact(TOPOLOGY, &json!(lines)).await
     }
-}
-
-/// Topics that have another number of replicas on the target than on the source.
-fn replication(source: &Topics, target: &TargetState) -> BTreeMap<Arc<str>, Replication> {
-    let differs = |(name, topic): (&Arc<str>, &Topic)| {
-        let (source, target) = (topic.replication_factor(), target.topics.get(name)?.replication_factor);
-        (source != target).then(|| (name.clone(), Replication { source, target }))
-    };
-    source.iter().filter_map(differs).collect()
 }
 
 /// Defaults of the brokers that differ.

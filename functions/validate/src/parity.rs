@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kafka::{Cluster, ConfigOp, OffsetSpec, all_ok};
-use migration::Result;
-use migration::config::{ConfigDrift, Topology};
+use kafka::{Cluster, OffsetSpec, all_ok};
+use migration::config::Topology;
 use migration::progress::PartitionProgress;
-use topology::{KnownConfigs, Topic};
+use migration::{Error, Result};
+use topology::{KnownConfigs, OwnConfigs, Topic, TopicConfigs, is_copying};
 
 use crate::check::{Check, Problem};
 
-/// Compares the topics of both clusters with what was copied.
+/// Compares the topics of both clusters with what was copied, and their configs with what the cutover has `put` in place.
 ///
 /// # Errors
 /// Transient when a cluster could not be asked.
@@ -20,6 +20,7 @@ pub(crate) async fn compare(
     target: &Cluster,
     copied: &[PartitionProgress],
     config: &Topology,
+    put: &OwnConfigs,
 ) -> Result<Check> {
     let mut partitions: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     for progress in copied {
@@ -34,7 +35,9 @@ pub(crate) async fn compare(
     let mut check = Check::default();
     for (topic, copied) in &partitions {
         let (source, target) = (source_topics.get(topic), target_topics.get(topic));
-        check.add(judge(topic, *copied, source, target, config.on_config_drift));
+        let put =
+            put.topics().get(topic).ok_or_else(|| Error::internal("the cutover left a topic out").at_topic(topic))?;
+        check.add(judge(topic, *copied, source, target, put));
     }
     let uncopied: Vec<_> = source_topics.values().filter(|topic| !partitions.contains_key(&topic.info.name)).collect();
     let filled = filled(source, &uncopied).await?;
@@ -45,17 +48,24 @@ pub(crate) async fn compare(
     Ok(check)
 }
 
-/// What differs of a topic that was copied with `copied` partitions.
+/// What differs of a topic that was copied with `copied` partitions and got `put` as its configs at the cutover. From then on
+/// the target belongs to the clients: what they change there is theirs.
 fn judge(
     name: &str,
     copied: usize,
     source: Option<&Topic>,
     target: Option<&Topic>,
-    drift: ConfigDrift,
+    put: &TopicConfigs,
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut count = |side: &str, topic: Option<&Topic>| match topic.map(|topic| topic.info.partitions.len()) {
         None => problems.push(Problem::failed(name, format_args!("the topic is missing on the {side}"))),
+        Some(count) if side == "target" && count > copied => problems.push(Problem::warning(
+            name,
+            format_args!(
+                "the topic has {count} partitions on the target, {copied} were copied: somebody added the others"
+            ),
+        )),
         Some(count) if count != copied => problems.push(Problem::failed(
             name,
             format_args!("the topic has {count} partitions on the {side}, {copied} were copied"),
@@ -65,32 +75,28 @@ fn judge(
     count("source", source);
     count("target", target);
     let (Some(source), Some(target)) = (source, target) else { return problems };
-    for op in topology::restore(&source.configs, &target.configs) {
-        problems.push(match op {
-            ConfigOp::Set { name: config, value } => {
-                let found = target.configs.get(&config).map_or("not set", String::as_str);
-                let message = format!("config {config} is {value} on the source and {found} on the target");
-                match drift {
-                    ConfigDrift::KeepTarget => {
-                        Problem::warning(name, format_args!("{message}, as topology.on_config_drift allows"))
-                    }
-                    ConfigDrift::OverwriteWithSource | ConfigDrift::Fail => Problem::failed(name, message),
-                }
-            }
-            ConfigOp::Delete { name: config } => {
-                let found = target.configs.get(&config).map_or("", String::as_str);
-                let left = topology::copying(source.max_message_bytes).get(&config).is_some_and(|value| value == found);
-                match left && drift != ConfigDrift::KeepTarget {
-                    true => Problem::failed(
-                        name,
-                        format_args!(
-                            "config {config} still has its copy-time value {found} on the target; remove it there"
-                        ),
-                    ),
-                    false => Problem::warning(name, format_args!("config {config} is set on the target only")),
-                }
-            }
-        });
+    let value = |configs: &TopicConfigs, config: &str| configs.get(config).map_or("not set", String::as_str).to_owned();
+    if is_copying(&target.configs) && !is_copying(put) {
+        let message = "the topic still has its copy-time configs on the target; set its own there, see cutover/configs.json";
+        problems.push(Problem::failed(name, message));
+        return problems;
+    }
+    for op in topology::restore(put, &target.configs) {
+        let config = op.name();
+        let (found, left) = (value(&target.configs, config), value(put, config));
+        problems.push(Problem::warning(
+            name,
+            format_args!("config {config} is {found} on the target; the cutover left it {left}, so somebody changed it since"),
+        ));
+    }
+    for op in topology::restore(&source.configs, put) {
+        let config = op.name();
+        let (is, left) = (value(&source.configs, config), value(put, config));
+        let message = format_args!(
+            "config {config} is {is} on the source and was left {left} on the target: as topology.on_config_drift says, or it \
+             was altered on the source since"
+        );
+        problems.push(Problem::warning(name, message));
     }
     problems
 }
@@ -128,48 +134,56 @@ mod tests {
         }
     }
 
-    fn outcomes(source: Option<&Topic>, target: Option<&Topic>, drift: ConfigDrift) -> Vec<Outcome> {
-        judge("orders", 3, source, target, drift).iter().map(|problem| problem.outcome).collect()
+    fn outcomes(source: Option<&Topic>, target: Option<&Topic>, put: &[(&str, &str)]) -> Vec<Outcome> {
+        let put = topic(0, put).configs;
+        judge("orders", 3, source, target, &put).iter().map(|problem| problem.outcome).collect()
     }
 
     #[test]
     fn the_same_on_both_sides_passes() {
         let topic = topic(3, &[("retention.ms", "5")]);
-        assert!(outcomes(Some(&topic), Some(&topic), ConfigDrift::default()).is_empty());
+        assert!(outcomes(Some(&topic), Some(&topic), &[("retention.ms", "5")]).is_empty());
     }
 
     #[test]
     fn a_topic_that_grew_or_vanished_fails() {
-        let (as_copied, grown) = (topic(3, &[]), topic(4, &[]));
+        let (as_copied, grown, shrunk) = (topic(3, &[]), topic(4, &[]), topic(2, &[]));
         for (source, target) in [
             (Some(&grown), Some(&as_copied)),
-            (Some(&as_copied), Some(&grown)),
+            (Some(&as_copied), Some(&shrunk)),
             (None, Some(&as_copied)),
             (Some(&as_copied), None),
         ] {
-            assert_eq!(outcomes(source, target, ConfigDrift::default()), [Outcome::Failed]);
+            assert_eq!(outcomes(source, target, &[]), [Outcome::Failed]);
         }
     }
 
     #[test]
-    fn a_config_that_differs_fails_unless_the_targets_was_to_stay() {
+    fn what_clients_change_on_their_new_cluster_is_a_warning() {
         let source = topic(3, &[("retention.ms", "5")]);
-        let target = topic(3, &[("retention.ms", "6"), ("segment.ms", "9")]);
-        let default = outcomes(Some(&source), Some(&target), ConfigDrift::default());
-        assert_eq!(default, [Outcome::Failed, Outcome::Warning]);
-        let keep = outcomes(Some(&source), Some(&target), ConfigDrift::KeepTarget);
-        assert_eq!(keep, [Outcome::Warning, Outcome::Warning]);
-        assert_eq!(outcomes(Some(&source), Some(&topic(3, &[])), ConfigDrift::Fail), [Outcome::Failed]);
+        assert_eq!(
+            outcomes(Some(&source), Some(&topic(4, &[("retention.ms", "5")])), &[("retention.ms", "5")]),
+            [Outcome::Warning]
+        );
+        let changed = topic(3, &[("retention.ms", "6"), ("segment.ms", "9")]);
+        let both = [Outcome::Warning, Outcome::Warning];
+        assert_eq!(outcomes(Some(&source), Some(&changed), &[("retention.ms", "5")]), both);
+    }
+
+    #[test]
+    fn what_was_to_stay_or_changed_on_the_source_since_is_a_warning() {
+        let (source, kept) = (topic(3, &[("retention.ms", "5")]), [("retention.ms", "6")]);
+        assert_eq!(outcomes(Some(&source), Some(&topic(3, &kept)), &kept), [Outcome::Warning]);
     }
 
     #[test]
     fn a_copy_time_config_that_was_left_behind_fails() {
-        let source = topic(3, &[]);
-        let left = topic(3, &[("retention.ms", "-1")]);
-        assert_eq!(outcomes(Some(&source), Some(&left), ConfigDrift::default()), [Outcome::Failed]);
-        assert_eq!(outcomes(Some(&source), Some(&left), ConfigDrift::KeepTarget), [Outcome::Warning]);
-        let overwritten = topic(3, &[("retention.ms", "5")]);
-        assert_eq!(outcomes(Some(&overwritten), Some(&left), ConfigDrift::default()), [Outcome::Failed]);
+        let source = topic(3, &[("retention.ms", "5")]);
+        let left = Topic { configs: topology::copying(2), ..topic(3, &[]) };
+        assert_eq!(outcomes(Some(&source), Some(&left), &[("retention.ms", "5")]), [Outcome::Failed]);
+        // One of them alone is a choice of the clients.
+        let unlimited = topic(3, &[("retention.ms", "-1")]);
+        assert_eq!(outcomes(Some(&source), Some(&unlimited), &[("retention.ms", "5")]), [Outcome::Warning]);
     }
 
     #[test]

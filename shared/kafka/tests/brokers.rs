@@ -421,8 +421,9 @@ async fn quotas_of_every_kind_are_set_read_back_and_removed() {
         .await;
 
         let unknown = QuotaChange { limits: [("no_such_rate".to_owned(), Some(1.0))].into(), ..set[0].clone() };
-        let refused = cluster.alter_client_quotas(&[unknown]).await;
+        let refused = cluster.check_client_quotas(&[unknown, set[0].clone()]).await;
         assert_eq!(refused[0].1.as_ref().unwrap_err().code(), Some(Code::InvalidRequest), "{refused:?}");
+        assert!(refused[1].1.is_ok());
 
         let removed: Vec<_> = entities.iter().map(|parts| change(parts, None)).collect();
         all_ok(cluster.alter_client_quotas(&removed).await).unwrap();
@@ -432,6 +433,33 @@ async fn quotas_of_every_kind_are_set_read_back_and_removed() {
         })
         .await;
     }
+}
+
+/// A KRaft controller refuses an operation that makes more than 10,000 records.
+#[tokio::test]
+async fn more_configs_are_altered_than_a_controller_takes_at_once() {
+    const TOPICS: usize = 500;
+    const CONFIGS: &str = "cleanup.policy=delete compression.type=producer delete.retention.ms=1000 file.delete.delay.ms=1000 \
+        flush.messages=1000 flush.ms=1000 index.interval.bytes=4096 max.compaction.lag.ms=1000 \
+        max.message.bytes=1000 message.timestamp.type=CreateTime min.cleanable.dirty.ratio=0.1 \
+        min.compaction.lag.ms=1 min.insync.replicas=1 preallocate=false retention.bytes=1000 retention.ms=-1 \
+        segment.bytes=10485760 segment.index.bytes=1000 segment.jitter.ms=1 segment.ms=1000 \
+        unclean.leader.election.enable=false";
+    let Some(target) = cluster("MSK_KRAFT_TEST_TARGET").await else { return };
+    let topic = |_| NewTopic { partitions: 1, ..new_topic(&fresh("many"), &[]) };
+    let topics: Vec<_> = (0..TOPICS).map(topic).collect();
+    for some in topics.chunks(100) {
+        all_ok(target.create_topics(some).await).unwrap();
+    }
+    let sets = CONFIGS.split(' ').map(|config| config.split_once('=').unwrap());
+    let ops: Vec<_> =
+        sets.map(|(name, value)| ConfigOp::Set { name: name.to_owned(), value: value.to_owned() }).collect();
+    assert!(TOPICS * ops.len() > 10_000);
+    let change = |topic: &NewTopic| ConfigChange { topic: topic.name.clone(), ops: ops.clone() };
+    let changes: Vec<_> = topics.iter().map(change).collect();
+    all_ok(target.check_topic_configs(&changes).await).unwrap();
+    let names: Vec<_> = topics.into_iter().map(|topic| topic.name).collect();
+    all_ok(target.delete_topics(&names).await).unwrap();
 }
 
 /// The stack has one user, where it has listeners to sign in to.

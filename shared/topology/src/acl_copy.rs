@@ -1,7 +1,8 @@
 //! ACLs of the source on the target. They are brought over with the topology, so that clients can be tried, and once more at
-//! the cutover: what was added to the source meanwhile may be what a new topic needs.
+//! the cutover, before its point of no return: what was added to the source meanwhile may be what a new topic needs.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use kafka::{AclBinding, AclResource, Cluster, PatternType};
 use migration::config::{AclDrift, Topology};
@@ -9,10 +10,15 @@ use migration::{Error, Result};
 use serde::Serialize;
 
 use crate::acls::is_internal;
+use crate::refusal::unless_refused;
 use crate::target_state::TargetState;
 
 /// ACLs that an error or a line names.
 const NAMED: usize = 5;
+
+/// How often the target is looked at until it shows new ACLs, and the pause in between.
+const LOOKS: u32 = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What becomes of the ACLs.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -106,7 +112,21 @@ impl Acls {
             })?;
         }
         self.created = missing.len();
-        Ok(())
+        self.in_force(target).await
+    }
+
+    /// Waits until brokers show them: they get to know them behind the controller's answer. One that does not tell them any
+    /// more, because they are in force against whoever asks, is told by [`crate::lockout`].
+    async fn in_force(&self, target: &Cluster) -> Result<()> {
+        for _ in 0..LOOKS {
+            let Ok(there) = unless_refused(target.describe_acls().await)? else { return Ok(()) };
+            let there: BTreeSet<_> = there.into_iter().flatten().collect();
+            if self.wanted.is_subset(&there) {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Err(Error::transient("the target does not list the ACLs that it created"))
     }
 
     /// What the target is to have of them.

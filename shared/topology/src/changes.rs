@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka::{Cluster, OffsetSpec, TopicPartition};
+use migration::config::ConfigDrift;
 use migration::progress::PartitionProgress;
 use migration::{Error, Result};
 use runtime::Run;
@@ -34,6 +35,9 @@ pub struct Changes {
     pub removed: Vec<Removed>,
     /// Configs that are set otherwise.
     pub configs: Vec<AlteredConfig>,
+    /// What the cutover does about them.
+    #[serde(default)]
+    pub on_config_drift: ConfigDrift,
     /// Transactions that hold the copy of a partition up now.
     pub transactions: Vec<OpenTransaction>,
     /// Servers of the source, for the commands in lines.
@@ -109,6 +113,7 @@ pub async fn survey(
             .collect(),
         removed: copied.iter().filter_map(|progress| removed(progress, starts[&progress.partition])).collect(),
         configs: altered(&dealt_topics, &now),
+        on_config_drift: run.config.topology.on_config_drift,
         transactions: transactions::open(source, &stable, run.journal.now()).await?,
         source: runtime::clusters::bootstrap_servers(&run.host().aws, &run.config.source).await?,
     })
@@ -171,7 +176,7 @@ impl Changes {
         let mut lines: Vec<_> = hanging.into_iter().map(|transaction| transaction.line(&self.source)).collect();
         lines.extend(self.left_out.iter().map(LeftOut::line));
         lines.extend(self.picked_up.iter().map(PickedUp::line));
-        lines.extend(self.configs.iter().map(AlteredConfig::line));
+        lines.extend(self.configs.iter().map(|config| config.line(self.on_config_drift)));
         lines.extend(self.removed.iter().map(Removed::line));
         lines.extend(open.into_iter().map(|transaction| transaction.line(&self.source)));
         lines
@@ -235,10 +240,14 @@ impl Removed {
 }
 
 impl AlteredConfig {
-    fn line(&self) -> String {
+    fn line(&self, drift: ConfigDrift) -> String {
+        let outcome = match drift {
+            ConfigDrift::OverwriteWithSource | ConfigDrift::Fail => "the cutover takes what is set then",
+            ConfigDrift::KeepTarget => "the cutover takes what is set then, unless the target had the topic before",
+        };
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
         format!(
-            "topic {}: config {} was altered on the source from {} to {}; the cutover takes what is set then",
+            "topic {}: config {} was altered on the source from {} to {}; {outcome}",
             self.topic,
             self.config,
             value(&self.was),
@@ -281,13 +290,14 @@ mod tests {
         };
         let was = configs(&[("a", "1"), ("b", "2"), ("c", "3")]);
         let found = differences("orders", &was, &configs(&[("a", "1"), ("b", "9"), ("d", "4")]));
-        let lines: Vec<_> = found.iter().map(AlteredConfig::line).collect();
+        let lines: Vec<_> = found.iter().map(|config| config.line(ConfigDrift::Fail)).collect();
         let expected = [
             "topic orders: config b was altered on the source from 2 to 9; the cutover takes what is set then",
             "topic orders: config c was altered on the source from 3 to not set; the cutover takes what is set then",
             "topic orders: config d was altered on the source from not set to 4; the cutover takes what is set then",
         ];
         assert_eq!(lines, expected);
+        assert!(found[0].line(ConfigDrift::KeepTarget).ends_with("unless the target had the topic before"));
     }
 
     #[test]

@@ -11,8 +11,9 @@ use kafka::ConfigOp;
 /// Configs by name.
 pub type TopicConfigs = BTreeMap<String, String>;
 
-/// The largest value of a Kafka `long` config, which means no bound.
-const UNBOUNDED: &str = "9223372036854775807";
+/// A bound that no timestamp exceeds, and not the largest `long`: that is the default, for which a broker of 3.6 to 3.9 takes
+/// its `log.message.timestamp.difference.max.ms` instead (`LogConfig.getMessageTimestampBeforeMaxMs`).
+const UNBOUNDED: &str = "9223372036854775806";
 
 /// Configs that take every batch as it is. `message.timestamp.*.max.ms` are named because Kafka 4 bounds the future by an
 /// hour (KIP-1030).
@@ -36,6 +37,12 @@ pub fn copying(max_message_bytes: i64) -> TopicConfigs {
     let limit = max_message_bytes.max(MIN_MESSAGE_BYTES).saturating_mul(2).min(i64::from(i32::MAX));
     configs.insert("max.message.bytes".to_owned(), limit.to_string());
     configs
+}
+
+/// Whether these are copy-time configs, which nobody wants to keep: a topic has them from an attempt that was rolled back.
+pub fn is_copying(configs: &TopicConfigs) -> bool {
+    let expected = copying(0);
+    expected.keys().eq(configs.keys()) && COPYING.iter().all(|(name, value)| configs[*name] == *value)
 }
 
 /// The changes that turn `now`, what is set on the target's topic, into `wanted`: nothing else stays set. Empty when there
@@ -71,6 +78,22 @@ mod tests {
         let source = configs(&[("cleanup.policy", "compact"), ("retention.ms", "86400000")]);
         assert_eq!(apply(copying(1_048_588), restore(&source, &copying(1_048_588))), source);
         assert!(restore(&source, &source).is_empty());
+    }
+
+    #[test]
+    fn copy_time_configs_are_known_whatever_the_size_of_a_batch() {
+        assert!(is_copying(&copying(1)) && is_copying(&copying(9_000_000)));
+        let mut altered = copying(1);
+        altered.insert("retention.ms".to_owned(), "5".to_owned());
+        assert!(!is_copying(&altered) && !is_copying(&TopicConfigs::new()));
+    }
+
+    #[test]
+    fn bounds_of_timestamps_are_not_left_to_the_brokers() {
+        let configs = copying(1);
+        let bounds =
+            configs.iter().filter(|(name, _)| name.starts_with("message.timestamp.") && name.ends_with(".max.ms"));
+        assert!(bounds.clone().all(|(_, bound)| bound.parse::<i64>().unwrap() == i64::MAX - 1) && bounds.count() == 2);
     }
 
     #[test]

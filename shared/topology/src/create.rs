@@ -7,7 +7,7 @@ use migration::{Error, Result};
 use runtime::Run;
 
 use crate::configs::{copying, restore};
-use crate::inventory::{Topic, Topics};
+use crate::inventory::{Topic, Topics, listed};
 
 /// Checks that those of `wanted` that are `there` on the target can be copied into: they have the same partitions and,
 /// unless this run copied into them, no records.
@@ -55,6 +55,14 @@ pub async fn create(target: &Cluster, wanted: &Topics, there: &Topics) -> Result
     let (existing, missing): (Vec<_>, Vec<_>) = wanted.values().partition(|topic| there.contains_key(&topic.info.name));
     create_missing(target, &missing).await?;
     take_every_batch(target, &existing, there).await
+}
+
+/// The counterparts of `wanted`, all of which were created, once `target` lists them.
+///
+/// # Errors
+/// Transient, naming a topic, when it does not.
+pub async fn created(target: &Cluster, wanted: &Topics) -> Result<Topics> {
+    listed(target, wanted, Error::transient("the target does not list the topic that it created")).await
 }
 
 /// Creates `missing` under their copy-time configs.

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kafka::{Cluster, ConfigSource, TopicInfo};
 use migration::config::Topology;
 use migration::{Error, Result, TopicPartition, scope};
 
 use crate::configs::TopicConfigs;
+
+/// How often a target is looked at until it shows every topic, and the pause in between.
+const LOOKS: u32 = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Topics by name.
 pub type Topics = BTreeMap<Arc<str>, Topic>;
@@ -65,6 +70,26 @@ pub async fn existing(cluster: &Cluster, is_wanted: impl Fn(&Arc<str>) -> bool) 
     let mut there = cluster.topics().await?;
     there.retain(|topic| is_wanted(&topic.name));
     configured(cluster, there).await
+}
+
+/// The counterparts of all of `topics` on `target`, once it shows them: a broker lists a new topic behind the controller's
+/// answer.
+///
+/// # Errors
+/// `missing`, about the first topic that the target does not show; otherwise what the cluster gives.
+pub async fn listed<T>(target: &Cluster, topics: &BTreeMap<Arc<str>, T>, missing: Error) -> Result<Topics> {
+    let mut there = existing(target, |topic| topics.contains_key(topic)).await?;
+    for _ in 1..LOOKS {
+        if there.len() == topics.len() {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        there = existing(target, |topic| topics.contains_key(topic)).await?;
+    }
+    match topics.keys().find(|topic| !there.contains_key(*topic)) {
+        None => Ok(there),
+        Some(topic) => Err(missing.at_topic(topic)),
+    }
 }
 
 /// Whether a topic of the source is to be migrated.

@@ -98,6 +98,11 @@ impl Manifest {
         topics
     }
 
+    /// The topics of the topology copy, as they were then.
+    pub fn beginning(&self) -> BTreeMap<&Arc<str>, &DealtTopic> {
+        self.deals.first().into_iter().flat_map(|deal| &deal.topics).collect()
+    }
+
     /// Every partition.
     pub fn partitions(&self) -> BTreeSet<&TopicPartition> {
         self.deals.iter().flat_map(Deal::partitions).collect()

@@ -8,16 +8,21 @@ use std::time::Duration;
 use kafka::{Cluster, ConfigChange};
 use migration::config::ConfigDrift;
 use migration::{Error, ErrorKind, Result};
+use runtime::Run;
 use serde::{Deserialize, Serialize};
 
-use crate::configs::{TopicConfigs, restore};
-use crate::inventory::{Topics, existing};
+use crate::configs::{TopicConfigs, is_copying, restore};
+use crate::inventory::{Topics, listed};
 use crate::known::KnownConfigs;
+use crate::manifest::DealtTopic;
 use crate::target_state::TargetState;
 
 /// Pause between two looks at the configs, and how many there are.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 100;
+
+/// Where the configs are in the run's store from the cutover on.
+const STORED: &str = "cutover/configs.json";
 
 /// A config of source topics that the target's do not get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,20 +36,21 @@ pub struct NotCopied {
 }
 
 /// The configs by topic that the target's topics are to have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnConfigs {
     topics: BTreeMap<Arc<str>, TopicConfigs>,
     not_copied: Vec<NotCopied>,
 }
 
 impl OwnConfigs {
-    /// The configs for the target's counterparts of `source`, where `before` is what the target had.
+    /// The configs for the target's counterparts of `source`, where `before` is what the target had. Copy-time configs are
+    /// nothing to keep: an attempt that was rolled back left them.
     pub fn of(source: &Topics, known: &KnownConfigs, drift: ConfigDrift, before: &TargetState) -> Self {
         let mut topics = BTreeMap::new();
         let mut not_copied: BTreeMap<&str, NotCopied> = BTreeMap::new();
         for (name, topic) in source {
             let kept = before.topics.get(name).filter(|_| drift == ConfigDrift::KeepTarget);
-            if let Some(kept) = kept {
+            if let Some(kept) = kept.filter(|kept| !is_copying(&kept.configs)) {
                 topics.insert(name.clone(), kept.configs.clone());
                 continue;
             }
@@ -58,15 +64,50 @@ impl OwnConfigs {
         Self { topics, not_copied: not_copied.into_values().collect() }
     }
 
+    /// Stores them: the cutover puts in place what it checked, whatever becomes of the source.
+    ///
+    /// # Errors
+    /// What S3 gives.
+    pub async fn record(&self, run: &Run<'_>) -> Result<()> {
+        run.store.put_json(STORED, self).await
+    }
+
+    /// Those that the cutover stored.
+    ///
+    /// # Errors
+    /// Blocked before it did; otherwise what S3 gives.
+    pub async fn on_record(run: &Run<'_>) -> Result<Self> {
+        run.store.get_json(STORED).await
+    }
+
+    /// The configs of each topic.
+    pub fn topics(&self) -> &BTreeMap<Arc<str>, TopicConfigs> {
+        &self.topics
+    }
+
     /// What is set on the source and is not going to be on the target, by name of the config.
     pub fn not_copied(&self) -> &[NotCopied] {
         &self.not_copied
     }
 
+    /// What is not going to be on the target and was not set in the `beginning`, when it was told: configs of topics that were
+    /// picked up, and configs that were altered.
+    pub fn not_copied_since(&self, beginning: &BTreeMap<&Arc<str>, &DealtTopic>) -> Vec<NotCopied> {
+        let was_told = |topic: &Arc<str>, config: &str, value: &String| {
+            beginning.get(topic).is_some_and(|dealt| dealt.configs.get(config) == Some(value))
+        };
+        let mut since = self.not_copied.clone();
+        for NotCopied { config, topics, .. } in &mut since {
+            topics.retain(|topic, value| !was_told(topic, config, value));
+        }
+        since.retain(|config| !config.topics.is_empty());
+        since
+    }
+
     /// Asks `target` whether it would take them all, and changes nothing.
     ///
     /// # Errors
-    /// Blocked, naming the topic and what the target objects to.
+    /// Blocked, naming the topic and what the target objects to, or that it does not have the topic.
     pub async fn check(&self, target: &Cluster) -> Result<()> {
         for (topic, outcome) in target.check_topic_configs(&self.changes(target).await?).await {
             outcome.map_err(|error| {
@@ -85,7 +126,8 @@ impl OwnConfigs {
     /// Puts them in place of whatever is set on `target`, and checks that they are. Returns how many topics were changed.
     ///
     /// # Errors
-    /// When a topic's configs cannot be changed, naming it; Transient when they are not in place afterwards.
+    /// When a topic's configs cannot be changed, naming it; Blocked when the target does not have the topic; Transient when they
+    /// are not in place afterwards.
     pub async fn put_in_place(&self, target: &Cluster) -> Result<usize> {
         let changes = self.changes(target).await?;
         for (topic, outcome) in target.alter_topic_configs(&changes).await {
@@ -112,10 +154,13 @@ impl OwnConfigs {
         }
     }
 
+    /// What is to be changed on `target`, which has to have every topic.
     async fn changes(&self, target: &Cluster) -> Result<Vec<ConfigChange>> {
-        let there = existing(target, |topic| self.topics.contains_key(topic)).await?;
+        let missing = "the target does not have the topic: somebody deleted it there, or an ACL hides it from the principal of \
+                       target.auth";
+        let there = listed(target, &self.topics, Error::blocked(missing)).await?;
         let change = |(name, wanted): (&Arc<str>, &TopicConfigs)| {
-            let ops = restore(wanted, &there.get(name)?.configs);
+            let ops = restore(wanted, &there[name].configs);
             (!ops.is_empty()).then(|| ConfigChange { topic: name.clone(), ops })
         };
         Ok(self.topics.iter().filter_map(change).collect())
@@ -180,6 +225,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_new_among_what_is_not_copied_is_told_from_the_rest() {
+        let downconversion = |value| [("message.downconversion.enable", value)];
+        let source = source(&[
+            ("altered", &downconversion("false")),
+            ("picked-up", &downconversion("true")),
+            ("told", &downconversion("true")),
+        ]);
+        let own = OwnConfigs::of(&source, &KnownConfigs::from([]), ConfigDrift::default(), &TargetState::default());
+        let dealt = DealtTopic { id: None, configs: configs(&downconversion("true")) };
+        let (altered, told) = (Arc::from("altered"), Arc::from("told"));
+        let since = own.not_copied_since(&BTreeMap::from([(&altered, &dealt), (&told, &dealt)]));
+        let topics: Vec<_> = since[0].topics.keys().map(|topic| &**topic).collect();
+        assert_eq!((since.len(), topics), (1, vec!["altered", "picked-up"]));
+    }
+
+    #[test]
     fn what_the_target_had_stays_only_where_it_is_to_be_kept() {
         let source = source(&[("a", &[("retention.ms", "1")]), ("new", &[("retention.ms", "2")])]);
         let known = KnownConfigs::from(["retention.ms", "segment.ms"]);
@@ -188,5 +249,10 @@ mod tests {
         assert_eq!(of(ConfigDrift::KeepTarget)[&Arc::from("a")], configs(&[("segment.ms", "9")]));
         assert_eq!(of(ConfigDrift::KeepTarget)[&Arc::from("new")], configs(&[("retention.ms", "2")]));
         assert_eq!(of(ConfigDrift::OverwriteWithSource)[&Arc::from("a")], configs(&[("retention.ms", "1")]));
+
+        let mut left_behind = before;
+        left_behind.topics.get_mut("a").unwrap().configs = crate::configs::copying(5_000_000);
+        let own = OwnConfigs::of(&source, &known, ConfigDrift::KeepTarget, &left_behind).topics;
+        assert_eq!(own[&Arc::from("a")], configs(&[("retention.ms", "1")]), "of an attempt that was rolled back");
     }
 }

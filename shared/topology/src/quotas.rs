@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kafka::{ClientQuota, Cluster, QuotaChange, QuotaEntity};
+use kafka::{ClientQuota, Cluster, Each, QuotaChange, QuotaEntity};
 use migration::config::ConfigDrift;
 use migration::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,18 @@ pub struct Quotas {
     pub kept: Vec<AlteredQuota>,
     /// Why none is copied, when none can be.
     pub skipped: Option<String>,
+    /// What the target said that it would not take, one line for each entity ([`Quotas::check`]).
+    #[serde(default)]
+    pub refused: Vec<String>,
+}
+
+/// What became of the limits that were to be set.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct QuotasSet {
+    /// Limits that are set.
+    pub limits: usize,
+    /// Why the others are not, one line for each entity, or one for all.
+    pub refused: Vec<String>,
 }
 
 impl Quotas {
@@ -63,7 +75,7 @@ impl Quotas {
         let (to_set, kept): (Vec<_>, Vec<_>) =
             wanted.partition(|quota| quota.was.is_none() || drift == ConfigDrift::OverwriteWithSource);
         let swap = |quota: AlteredQuota| AlteredQuota { was: quota.is, is: quota.was, ..quota };
-        Self { on_source, to_set, kept: kept.into_iter().map(swap).collect(), skipped: None }
+        Self { on_source, to_set, kept: kept.into_iter().map(swap).collect(), ..Self::default() }
     }
 
     /// Refuses limits that differ, where the policy is `fail`.
@@ -80,23 +92,46 @@ impl Quotas {
         )))
     }
 
-    /// Sets what is to be set. Returns the number of limits, or why the target does not let any be set.
+    /// Asks `target` whether it would take what is to be set, notes what it would not, and changes nothing. ZooKeeper mode
+    /// takes limits that KRaft refuses.
     ///
     /// # Errors
-    /// When the target cannot be changed, naming the entity.
-    pub async fn put_in_place(&self, target: &Cluster) -> Result<std::result::Result<usize, String>> {
-        for (entity, outcome) in target.alter_client_quotas(&changes(&self.to_set)).await {
+    /// When the target cannot be asked.
+    pub async fn check(&mut self, target: &Cluster) -> Result<()> {
+        self.refused = self.outcome(target.check_client_quotas(&changes(&self.to_set)).await)?.refused;
+        Ok(())
+    }
+
+    /// Sets what is to be set. What the target refuses is no error: it must not hold a cutover up which nobody can give up any
+    /// more.
+    ///
+    /// # Errors
+    /// When the target cannot be asked, naming the entity.
+    pub async fn put_in_place(&self, target: &Cluster) -> Result<QuotasSet> {
+        self.outcome(target.alter_client_quotas(&changes(&self.to_set)).await)
+    }
+
+    fn outcome(&self, each: Each<QuotaEntity, ()>) -> Result<QuotasSet> {
+        let mut set = QuotasSet::default();
+        for (entity, outcome) in each {
             match outcome {
-                Ok(()) => {}
-                Err(error) if is_refusal(&error) => return Ok(Err(error.to_string())),
-                Err(error) => {
+                Ok(()) => set.limits += self.to_set.iter().filter(|quota| quota.entity == entity).count(),
+                Err(error) if is_refusal(&error) => {
+                    let count = self.to_set.len();
+                    let refused = vec![format!("{count} client quotas cannot be set: the target refuses: {error}")];
+                    return Ok(QuotasSet { limits: 0, refused });
+                }
+                Err(error) if error.is_retryable() => {
                     let mut error = Error::from(error);
                     error.message = format!("client quota of {entity}: {}", error.message);
                     return Err(error);
                 }
+                Err(error) => {
+                    set.refused.push(format!("client quota of {entity}: the target does not take it: {error}"))
+                }
             }
         }
-        Ok(Ok(self.to_set.len()))
+        Ok(set)
     }
 
     /// Lines for an operator about what is not copied.
@@ -106,7 +141,7 @@ impl Quotas {
             .kept
             .iter()
             .map(|quota| format!("client quota of {}, which stays", quota.line("the source", "the target")));
-        skipped.chain(kept).collect()
+        skipped.chain(kept).chain(self.refused.iter().cloned()).collect()
     }
 }
 
@@ -183,6 +218,32 @@ mod tests {
         let named = "user alice: producer_byte_rate is 5 on the source and 7 on the target";
         assert!(error.message.contains(named), "{error}");
         between(ConfigDrift::KeepTarget).refuse_drift(ConfigDrift::KeepTarget).unwrap();
+    }
+
+    #[test]
+    fn what_the_target_does_not_take_is_named_and_holds_nothing_up() {
+        let quotas = Quotas::between(
+            &[
+                quota(Some("alice"), &[("producer_byte_rate", 5.0), ("consumer_byte_rate", 6.0)]),
+                quota(Some("bob"), &[("producer_byte_rate", 0.0)]),
+            ],
+            &[],
+            ConfigDrift::default(),
+        );
+        let entity = |user: &str| quota(Some(user), &[]).entity;
+        let error = |code| kafka::Error::Broker {
+            api: kafka::Api::AlterClientQuotas,
+            code,
+            place: kafka::Place::Cluster,
+            message: None,
+        };
+        let outcome = |code| quotas.outcome(vec![(entity("alice"), Ok(())), (entity("bob"), Err(error(code)))]);
+        let set = outcome(kafka::Code::InvalidRequest).unwrap();
+        assert_eq!((set.limits, set.refused.len()), (2, 1));
+        assert!(set.refused[0].starts_with("client quota of user bob: the target does not take it"), "{set:?}");
+        let refused = outcome(kafka::Code::ClusterAuthorizationFailed).unwrap();
+        assert!(refused.limits == 0 && refused.refused[0].starts_with("3 client quotas cannot be set"), "{refused:?}");
+        assert!(outcome(kafka::Code::NotController).is_err(), "a passing fault is repeated");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use kafka::{AclBinding, ClientQuota, Cluster};
 use migration::{Error, Result};
@@ -10,15 +9,12 @@ use runtime::Run;
 use serde::{Deserialize, Serialize};
 
 use crate::configs::TopicConfigs;
+use crate::create::created;
 use crate::inventory::{Topic, Topics, existing};
 use crate::refusal::unless_refused;
 
 /// Where the state that the migration found is in the run's store.
 const BEFORE: &str = "topology/before.json";
-
-/// How often the target is looked at until it shows every topic, and the pause in between.
-const LOOKS: u32 = 100;
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The counterparts of the source's topics, all ACLs and all client quotas of a target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -63,25 +59,14 @@ impl TargetState {
         Ok(Self::of(&topics?, acls?, unless_refused(quotas)?.ok()))
     }
 
-    /// Reads the state of `target` once it shows all of `topics`: it lists a new topic behind the controller's answer.
+    /// Reads the state of `target` once it shows all of `topics`.
     ///
     /// # Errors
-    /// Transient, naming a topic, when it does not; otherwise as [`TargetState::read`].
+    /// As [`created`] and [`TargetState::read`].
     pub async fn read_with(target: &Cluster, topics: &Topics) -> Result<Self> {
-        let mut state = Self::read(target, |topic| topics.contains_key(topic)).await?;
-        for _ in 1..LOOKS {
-            if state.topics.len() == topics.len() {
-                break;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-            state = Self::read(target, |topic| topics.contains_key(topic)).await?;
-        }
-        match topics.keys().find(|topic| !state.topics.contains_key(*topic)) {
-            None => Ok(state),
-            Some(missing) => {
-                Err(Error::transient("the target does not list the topic that it created").at_topic(missing))
-            }
-        }
+        let (topics, acls, quotas) =
+            tokio::join!(created(target, topics), target.describe_acls(), target.client_quotas());
+        Ok(Self::of(&topics?, acls?, unless_refused(quotas)?.ok()))
     }
 
     fn of(topics: &Topics, acls: Option<Vec<AclBinding>>, quotas: Option<Vec<ClientQuota>>) -> Self {

@@ -27,7 +27,10 @@ async fn create(cluster: &Cluster, name: &str, configs: &[(&str, &str)]) {
 }
 
 async fn fill(cluster: &Cluster, topic: &str, count: i64) {
-    let timestamp = chrono::Utc::now().timestamp_millis();
+    fill_at(cluster, topic, count, chrono::Utc::now().timestamp_millis()).await;
+}
+
+async fn fill_at(cluster: &Cluster, topic: &str, count: i64, timestamp: i64) {
     let value = |at: i64| Some(Bytes::from(format!("{topic} {at}")));
     let records: Vec<_> = (0..count)
         .map(|at| Record { offset: at, timestamp, key: None, value: value(at), headers: Vec::new() })
@@ -325,4 +328,51 @@ async fn a_second_run_changes_nothing(waves: &Waves) {
     let diff = waves.report("twice-b", "diff").await["diff"].clone();
     assert!(diff.as_object().unwrap().values().all(|part| part.as_array().unwrap().is_empty()), "{diff:#}");
     assert_eq!(describe(&waves.target).await, before);
+}
+
+/// The ACLs of the source's clients deny everybody else, and so whoever copies them, unless it is a super user. That is told
+/// before anything depends on it, with the way out.
+#[tokio::test(flavor = "multi_thread")]
+async fn acls_that_lock_the_migration_out_are_told_in_time() {
+    // Records are older than the brokers would take.
+    let target_config = [("super.users", "User:root"), ("log.message.timestamp.difference.max.ms", "3600000")];
+    let target_config = target_config.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let name = "e2e-lockout".to_owned();
+    let options = Options { name, discard: true, quiet: true, target_config, ..Options::default() };
+    let rehearsal = Rehearsal::start(options, "lockout").await.unwrap();
+    let source = Cluster::connect(Settings::parse(&rehearsal.stack.source_bootstrap())).await.unwrap();
+    let target = Cluster::connect(Settings::parse(&rehearsal.stack.target_bootstrap())).await.unwrap();
+    create(&source, "orders", &[("retention.ms", "-1")]).await;
+    fill_at(&source, "orders", 20, 1_600_000_000_000).await;
+    commit(&source, "readers", &[("orders", 7)]).await;
+    let group = acl("User:alice", AclResource::Group, "readers", PatternType::Literal);
+    all_ok(source.create_acls(&[topic_acl("User:alice", "orders"), group]).await).unwrap();
+    // Who signs in nowhere is User:ANONYMOUS.
+    let allow = async |resource| {
+        let rule =
+            AclBinding { operation: AclOperation::All, ..acl("User:ANONYMOUS", resource, "*", PatternType::Literal) };
+        all_ok(target.create_acls(&[rule]).await).unwrap();
+    };
+    let refused = async |verb: &str, expected: &str| {
+        let Output { code, stdout, stderr } = rehearsal.cli.run(verb, &[]).await.unwrap();
+        let said = format!("{stdout}\n{stderr}");
+        assert!(code == 1 && said.contains(expected), "{verb}: {expected:?} in {code}:\n{said}");
+    };
+    let resume = async || {
+        let resumed = rehearsal.cli.run("resume", &[]).await.unwrap();
+        assert!(matches!(resumed.code, 0 | 10), "{}\n{}", resumed.stdout, resumed.stderr);
+    };
+
+    refused("execute", "Describe on 1 topics, first orders").await;
+    refused("resume", "Add ACLs on the target that allow this principal").await;
+    allow(AclResource::Topic).await;
+    resume().await;
+    refused("cutover", "Read on 1 groups, first readers").await;
+    assert!(committed(&source, "readers").await == ["orders"]);
+    allow(AclResource::Group).await;
+    assert!(committed(&target, "readers").await.is_empty(), "before the point of no return nothing is committed");
+    resume().await;
+    run(&rehearsal.cli, &["cutover", "cutover-ack", "finalize"]).await;
+    assert_eq!(committed(&target, "readers").await, ["orders"]);
+    rehearsal.stack.stop().await.unwrap();
 }

@@ -74,12 +74,12 @@ impl<'a> Entries<'a> {
         self.value(name)?.parse().ok()
     }
 
-    /// The bounds of timestamps. Until Kafka 3.5 one config is the bound of both sides; from 3.6 to 3.9 it still counts
-    /// where it is set (KIP-937, `LogConfig.getMessageTimestampBeforeMaxMs`).
+    /// The bounds of timestamps. Until Kafka 3.5 one config is the bound of both sides; from 3.6 to 3.9 it still counts on a
+    /// side whose own bound is the default (KIP-937, `LogConfig.getMessageTimestampBeforeMaxMs`).
     fn timestamps(&self, prefix: &str) -> Option<TimestampBounds> {
         let bound = |name: &str| self.number(&format!("{prefix}message.timestamp.{name}"));
         let both = bound("difference.max.ms");
-        let side = |name| both.filter(|both| *both < i64::MAX).or_else(|| bound(name)).or(both);
+        let side = |name| bound(name).filter(|own| *own < i64::MAX).or(both).or_else(|| bound(name));
         Some(TimestampBounds { before_ms: side("before.max.ms")?, after_ms: side("after.max.ms")? })
     }
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_bound_counts_where_it_is_set() {
+    fn the_old_bound_counts_on_a_side_without_its_own() {
         const MAX: &str = "9223372036854775807";
         let (before, after) = ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms");
         let both = "message.timestamp.difference.max.ms";
@@ -151,7 +151,8 @@ mod tests {
         };
         assert_eq!(bounds(&[(both, "5")]), (5, 5));
         assert_eq!(bounds(&[(both, MAX), (before, "7"), (after, "3")]), (7, 3));
-        assert_eq!(bounds(&[(both, "5"), (before, "7"), (after, "3")]), (5, 5));
+        assert_eq!(bounds(&[(both, "5"), (before, "7"), (after, "3")]), (7, 3));
+        assert_eq!(bounds(&[(both, "5"), (before, MAX), (after, "3")]), (5, 3));
         assert_eq!(bounds(&[(before, MAX), (after, "3600000")]), (i64::MAX, 3_600_000));
         assert_eq!(topic(&[(both, "5"), ("message.timestamp.type", "LogAppendTime")]).timestamps, None);
     }

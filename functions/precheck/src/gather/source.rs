@@ -177,6 +177,7 @@ mod tests {
             protocol_type: "consumer".into(),
             state: GroupState::Stable,
             members,
+            operations: None,
         };
         let groups = BTreeMap::from([
             ("billing".to_owned(), group(vec![member(Some("b")), member(None), member(Some("a"))])),

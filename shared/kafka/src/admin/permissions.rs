@@ -36,7 +36,7 @@ impl Operations {
         self.0 & bit(operation) != 0
     }
 
-    fn told(bits: i32) -> Option<Self> {
+    pub(crate) fn told(bits: i32) -> Option<Self> {
         (bits != NOT_TOLD).then_some(Self(bits))
     }
 }

@@ -71,12 +71,26 @@ impl Cluster {
 
     /// Changes client quotas; the changes of one entity are made all or none. Brokers show them a moment later.
     pub async fn alter_client_quotas(&self, changes: &[QuotaChange]) -> Each<QuotaEntity, ()> {
-        self.settle(changes.to_vec(), |change| change.entity.clone(), |changes| self.alter_quotas_once(changes)).await
+        self.alter_quotas(changes, false).await
     }
 
-    async fn alter_quotas_once(&self, changes: Vec<QuotaChange>) -> Each<QuotaEntity, ()> {
+    /// Asks whether [`Self::alter_client_quotas`] would be accepted, and changes nothing. KRaft refuses some of what ZooKeeper
+    /// mode takes (`org.apache.kafka.controller.ClientQuotaControlManager`).
+    pub async fn check_client_quotas(&self, changes: &[QuotaChange]) -> Each<QuotaEntity, ()> {
+        self.alter_quotas(changes, true).await
+    }
+
+    async fn alter_quotas(&self, changes: &[QuotaChange], validate_only: bool) -> Each<QuotaEntity, ()> {
+        let entity = |change: &QuotaChange| change.entity.clone();
+        let limits = |change: &QuotaChange| change.limits.len();
+        self.settle_in_parts(changes, limits, entity, |changes| self.alter_quotas_once(changes, validate_only)).await
+    }
+
+    async fn alter_quotas_once(&self, changes: Vec<QuotaChange>, validate_only: bool) -> Each<QuotaEntity, ()> {
         let entities = changes.iter().map(|change| change.entity.clone()).collect();
-        let request = AlterClientQuotasRequest::default().with_entries(changes.iter().map(alteration).collect());
+        let request = AlterClientQuotasRequest::default()
+            .with_entries(changes.iter().map(alteration).collect())
+            .with_validate_only(validate_only);
         let answer = async {
             let answer = self.call(self.controller().await?, Purpose::Admin, &request, Duration::ZERO).await?;
             let outcomes = answer.entries.into_iter().map(|entry| {

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{ConsumerGroupDescribeRequest, DescribeGroupsReque
 use serde::{Deserialize, Serialize};
 
 use super::GroupState;
+use crate::admin::Operations;
 use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::error::{Each, Error, Place, Result, check};
@@ -26,6 +27,8 @@ pub struct GroupDescription {
     pub state: GroupState,
     /// Its members now.
     pub members: Vec<GroupMember>,
+    /// What this client may do to it (KIP-430), whether it exists or not; none where the coordinator does not tell.
+    pub operations: Option<Operations>,
 }
 
 /// A member of a group.
@@ -57,7 +60,9 @@ impl Cluster {
 
     async fn describe_group(&self, group: &str) -> Result<GroupDescription> {
         let connection = self.coordinator_connection(group).await?;
-        let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
+        let request = DescribeGroupsRequest::default()
+            .with_groups(vec![GroupId(text(group))])
+            .with_include_authorized_operations(true);
         let answer = connection.call(&request, Duration::ZERO).await?;
         let found = answer.groups.into_iter().next().ok_or_else(|| left_out(&connection, group))?;
         check(Api::DescribeGroups, found.error_code, || Place::Group(group.to_owned()), None)?;
@@ -71,7 +76,9 @@ impl Cluster {
 }
 
 async fn describe_new(connection: &Connection, group: &str) -> Result<Option<GroupDescription>> {
-    let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![GroupId(text(group))]);
+    let request = ConsumerGroupDescribeRequest::default()
+        .with_group_ids(vec![GroupId(text(group))])
+        .with_include_authorized_operations(true);
     let answer = connection.call(&request, Duration::ZERO).await?;
     let found = answer.groups.into_iter().next().ok_or_else(|| left_out(connection, group))?;
     // The broker has the API but not the new protocol, or no such group.
@@ -101,6 +108,7 @@ fn classic(group: ClassicGroup) -> GroupDescription {
         protocol_type: group.protocol_type.to_string(),
         state: group.group_state.as_str().into(),
         members: group.members.into_iter().map(member).collect(),
+        operations: Operations::told(group.authorized_operations),
     }
 }
 
@@ -116,5 +124,6 @@ fn consumer(group: ConsumerGroup) -> GroupDescription {
         protocol_type: "consumer".to_owned(),
         state: group.group_state.as_str().into(),
         members: group.members.into_iter().map(member).collect(),
+        operations: Operations::told(group.authorized_operations),
     }
 }

@@ -1,0 +1,113 @@
+//! Whether the target still lets the migration's own principal do what the next phases need.
+//!
+//! A cluster that permits everything to everybody where no ACL is (`allow.everyone.if.no.acl.found`, MSK's default) stops
+//! doing so for a resource with the first ACL about it (`org.apache.kafka.metadata.authorizer.StandardAuthorizerData`). So
+//! ACLs that are copied can lock out whoever copies them. Brokers tell (KIP-430), before anything depends on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kafka::{AclOperation, Cluster, Code, Each, GroupDescription, Operations};
+use migration::config::AuthMode;
+use migration::{Error, Result};
+use runtime::Run;
+
+/// Names that an error tells for one operation.
+const NAMED: usize = 3;
+
+/// On every topic (`kafka.server.KafkaApis`).
+const ON_TOPICS: [AclOperation; 5] = [
+    AclOperation::Describe,
+    AclOperation::Read,
+    AclOperation::Write,
+    AclOperation::DescribeConfigs,
+    AclOperation::AlterConfigs,
+];
+
+/// On the cluster: ACLs are read back.
+const ON_CLUSTER: [AclOperation; 1] = [AclOperation::Describe];
+
+/// Refuses to go on when `target` denies what is needed on it or on `topics`, whether it has them or not. Clients that sign in with
+/// IAM have no ACLs.
+///
+/// # Errors
+/// Blocked, naming the operations, the first topics and the ACLs to add.
+pub async fn refuse(run: &Run<'_>, target: &Cluster, topics: impl Iterator<Item = &Arc<str>>) -> Result<()> {
+    if run.config.target.auth.mode == AuthMode::Iam {
+        return Ok(());
+    }
+    let names: Vec<_> = topics.cloned().collect();
+    let (cluster, topics) = tokio::try_join!(target.cluster_operations(), target.topic_operations(&names))?;
+    let mut denied: Vec<_> = ON_CLUSTER
+        .into_iter()
+        .filter(|operation| cluster.is_some_and(|cluster| !cluster.contain(*operation)))
+        .map(|operation| format!("{operation:?} on the cluster"))
+        .collect();
+    denied.extend(denied_on_topics(&topics));
+    if denied.is_empty() {
+        return Ok(());
+    }
+    Err(refusal(&denied, "Describe on the Cluster, All on Topic * and All on Group *"))
+}
+
+/// Refuses to go on when offsets of groups that are `described` may not be committed on the target. Clients that sign in with
+/// IAM have no ACLs.
+///
+/// # Errors
+/// Blocked, naming the first groups and the ACL to add.
+pub fn refuse_groups(run: &Run<'_>, described: &Each<String, GroupDescription>) -> Result<()> {
+    let denied: Vec<_> = described.iter().filter(|(_, group)| is_denied(group)).map(|(id, _)| id.as_str()).collect();
+    if denied.is_empty() || run.config.target.auth.mode == AuthMode::Iam {
+        return Ok(());
+    }
+    Err(refusal(&[on_some(AclOperation::Read, "groups", &denied)], "All on Group *"))
+}
+
+fn is_denied(group: &kafka::Result<GroupDescription>) -> bool {
+    match group {
+        Ok(group) => group.operations.is_some_and(|known| !known.contain(AclOperation::Read)),
+        Err(error) => error.code() == Some(Code::GroupAuthorizationFailed),
+    }
+}
+
+fn denied_on_topics(topics: &BTreeMap<Arc<str>, Operations>) -> impl Iterator<Item = String> {
+    ON_TOPICS.into_iter().filter_map(|operation| {
+        let denied = topics.iter().filter(|(_, known)| !known.contain(operation));
+        let names: Vec<_> = denied.map(|(topic, _)| &**topic).collect();
+        (!names.is_empty()).then(|| on_some(operation, "topics", &names))
+    })
+}
+
+fn on_some(operation: AclOperation, noun: &str, names: &[&str]) -> String {
+    let first = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    format!("{operation:?} on {} {noun}, first {first}", names.len())
+}
+
+fn refusal(denied: &[String], wanted: &str) -> Error {
+    Error::blocked(format_args!(
+        "the target does not let the principal of target.auth do what the migration needs there: {}. The first ACL about a \
+         resource, one copied from the source too, denies it to everybody else. Add ACLs on the target that allow this \
+         principal {wanted}, or make it one of super.users, then resume",
+        denied.join("; ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_denied_is_named_by_operation() {
+        use AclOperation::{AlterConfigs, Describe, DescribeConfigs, Read, Write};
+        let topics = BTreeMap::from([
+            ("free".into(), Operations::of(&[Describe, Read, Write, DescribeConfigs, AlterConfigs])),
+            ("hidden".into(), Operations::of(&[])),
+            ("read-only".into(), Operations::of(&[Describe, Read, DescribeConfigs, AlterConfigs])),
+        ]);
+        let denied: Vec<_> = denied_on_topics(&topics).collect();
+        assert_eq!(denied[0], "Describe on 1 topics, first hidden");
+        assert_eq!(denied[2], "Write on 2 topics, first hidden, read-only");
+        assert_eq!(denied.len(), 5);
+        assert!(refusal(&denied, "All on Topic *").message.contains("allow this principal All on Topic *, or"));
+    }
+}
