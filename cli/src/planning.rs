@@ -111,7 +111,9 @@ impl Planning {
             Artifact::Runbook => runbook::text(self),
             Artifact::AwsCli => aws_cli::text(self),
             Artifact::PolicyTemplated => json(&policy::templated()),
-            Artifact::PolicyConcrete => json(&policy::policies(&self.config, &self.deployment)),
+            Artifact::PolicyConcrete => {
+                json(&policy::policies(self.line.migration_id.as_str(), &self.config, &self.deployment))
+            }
             Artifact::Cost => json(&cost::estimate(self)),
         }
     }

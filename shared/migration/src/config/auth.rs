@@ -126,6 +126,13 @@ impl AuthConfig {
         }
     }
 
+    /// Whether it refers to something that only the operator's machine knows: variables, or files.
+    pub fn refers_to_its_machine(&self) -> bool {
+        let passwords = [&self.password, &self.keystore_password, &self.truststore_password];
+        let path = |store: &Option<String>| store.as_ref().is_some_and(|store| !is_secret_arn(store));
+        passwords.into_iter().any(Option::is_some) || path(&self.keystore) || path(&self.truststore)
+    }
+
     /// What is left of it when everything that only the operator's machine knows has moved into the secret `arn`.
     #[must_use]
     pub fn sealed(&self, arn: String) -> Self {
