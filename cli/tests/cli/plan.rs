@@ -98,6 +98,26 @@ async fn each_format_goes_to_stdout() {
 }
 
 #[tokio::test]
+async fn before_anything_is_deployed_there_are_policies_and_the_script() {
+    let Some(mut bench) = Bench::new(Phase::Planned).await else { return };
+    // Nobody answers here: policies are made without asking anybody.
+    bench.set_env("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1".to_owned());
+    let policies = ["plan", "--config", "CONFIG", "--format", "iam-policy"];
+    bench.run(&policies).await.exits(0).prints("\"seed-partition\"");
+    // Here there is no such function.
+    bench.set_env("AWS_ENDPOINT_URL_LAMBDA", bench.endpoint().to_owned());
+    let args = |format| ["plan", "--config", "CONFIG", "--format", format, "--out-dir", "DIR/plan"];
+    bench.run(&args("json")).await.exits(1).says("MSK_KRAFT_FUNCTION_PREFIX");
+    assert!(!bench.dir().join("plan").exists());
+    let all = bench.run(&args("all")).await;
+    all.exits(1).says("the clusters were not asked").says("not written: plan.json, runbook.md, cost-estimate.json");
+    let names: Vec<_> = read(&bench.dir().join("plan")).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["aws-cli.sh", "iam-policy-concrete.json", "iam-policy-templated.json"]);
+    let script = bench.run(&["plan", "--config", "CONFIG", "--format", "aws-cli"]).await;
+    script.exits(0).prints("did not see the clusters").says("the clusters were not asked");
+}
+
+#[tokio::test]
 async fn a_bad_configuration_is_named_line_by_line() {
     let Some(bench) = Bench::new(Phase::Planned).await else { return };
     bench.edit_config("{s3_bucket: segments", "{s3_buckt: segments");
