@@ -153,7 +153,7 @@ pub(crate) struct Topic {
 
 impl Topic {
     /// The partitions of the topic, if this is its `name`.
-    fn named_partitions(self, name: &Arc<str>) -> impl Iterator<Item = TopicPartition> {
+    pub(crate) fn named_partitions(self, name: &Arc<str>) -> impl Iterator<Item = TopicPartition> {
         let name = name.clone();
         (0..i32::try_from(self.partitions).unwrap_or(i32::MAX))
             .map(move |index| TopicPartition::new(name.clone(), index))
