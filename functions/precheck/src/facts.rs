@@ -264,6 +264,8 @@ pub(crate) struct TopicConfig {
     pub(crate) retention_bytes: Option<i64>,
     /// Bounds of record timestamps, unless brokers set the time themselves (`LogAppendTime`).
     pub(crate) timestamps: Option<TimestampBounds>,
+    /// Whether old segments are in tiered storage (`remote.storage.enable`), where their size cannot be asked for.
+    pub(crate) tiered: bool,
     /// Names of configs that are set on the topic itself.
     pub(crate) own: BTreeSet<String>,
 }
