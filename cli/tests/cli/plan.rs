@@ -158,7 +158,10 @@ async fn the_script_has_no_faults_that_shellcheck_sees() {
     large["limits_to_raise"] = json!([{"name": "message.max.bytes", "smallest": 1, "needed": 5}]);
     let plain = script(&bench, "plain", answer()).await;
     bench.edit_config("evidence: {s3_bucket", "evidence: {retention: 7y, s3_bucket");
-    bench.edit_config("backup: {s3_bucket", "backup: {kms_key_arn: 'arn:aws:kms:us-east-1:1:key/1', s3_bucket");
+    bench.edit_config(
+        "backup: {s3_bucket",
+        "backup: {kms_key_arn: 'arn:aws:kms:us-east-1:123456789012:key/1', s3_bucket",
+    );
     let locked = script(&bench, "locked", large.clone()).await;
     let scram = "mode: scram-sha-512, username: a, password: '${P}'";
     bench.edit_config("bootstrap_servers: target:9092\n      auth: {mode: plaintext}", &format!("auth: {{{scram}}}"));

@@ -7,6 +7,7 @@
 //! A file's problems are found all at once: `yaml` reads it into a tree that knows its lines, `value` gives the tree to
 //! serde, and `reading` tries until everything was looked at. The types below are the only description of the fields.
 
+mod arn;
 mod auth;
 mod bounds;
 mod cluster;

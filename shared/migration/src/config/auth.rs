@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::arn::Arn;
+
 /// How to sign in to a cluster.
 ///
 /// An operator's file names passwords by reference and stores by path. The CLI moves what they stand for into a secret of
@@ -101,8 +103,7 @@ impl From<SecretRef> for String {
 
 /// Whether `text` is the ARN of a secret, in place of a path.
 pub fn is_secret_arn(text: &str) -> bool {
-    let mut parts = text.split(':');
-    parts.next() == Some("arn") && parts.nth(1) == Some("secretsmanager") && parts.nth(2) == Some("secret")
+    Arn::parse(text).is_some_and(|arn| arn.service == "secretsmanager" && arn.resource.starts_with("secret:"))
 }
 
 /// The last part of a file's name, in lower case.

@@ -1,6 +1,6 @@
 //! What types cannot refuse: bounds, and values that only make sense together.
 
-use super::{Config, Cutover, MAX_PARTITIONS_PER_BATCH, Span};
+use super::{Config, Cutover, MAX_PARTITIONS_PER_BATCH, Span, arn};
 
 /// Longest that a state of Step Functions waits, in seconds: what the freeze gate gets as its time limit
 /// (<https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html>, `TimeoutSeconds`).
@@ -41,6 +41,7 @@ impl Config {
             &format!("evidence.retention must be from {SHORTEST_RETENTION} to {LONGEST_RETENTION}, as S3 takes it"),
         );
         problems.extend(self.cutover.problems());
+        problems.extend(self.backup.kms_key_arn.as_deref().and_then(arn::key_problem));
         problems.extend(self.source.problems("source"));
         problems.extend(self.target.problems("target"));
         problems
