@@ -57,14 +57,14 @@ impl Functions {
     /// # Errors
     /// The function's own.
     pub(crate) async fn precheck(&self, config: &Config) -> Result<PrecheckReport> {
-        self.ask_precheck(config, |config| PrecheckInput::Report { config }).await
+        Ok(self.ask_precheck(config, |config| PrecheckInput::Report { config }).await??)
     }
 
-    /// What a migration with `config` would do.
+    /// What a migration with `config` would do; nothing where there is no function yet to find out.
     ///
     /// # Errors
     /// The function's own.
-    pub(crate) async fn plan(&self, config: &Config) -> Result<Plan> {
+    pub(crate) async fn plan(&self, config: &Config) -> Result<Result<Plan, NotDeployed>> {
         self.ask_precheck(config, |config| PrecheckInput::Plan { config }).await
     }
 
@@ -73,7 +73,7 @@ impl Functions {
         &self,
         config: &Config,
         input: impl FnOnce(serde_json::Value) -> PrecheckInput,
-    ) -> Result<T> {
+    ) -> Result<Result<T, NotDeployed>> {
         let ask = async |config: Config| self.invoke("precheck", &input(config.to_json())).await;
         sealing::briefly(&self.aws, config, ask).await
     }
@@ -84,13 +84,17 @@ impl Functions {
     /// The function's own.
     pub(crate) async fn rollback(&self, id: &MigrationId, reason: &str) -> Result<Option<String>> {
         let input = json!({"op": "rollback", "migration_id": id, "reason": reason});
-        let answer: serde_json::Value = self.invoke("gate", &input).await?;
+        let answer: serde_json::Value = self.invoke("gate", &input).await??;
         Ok(answer["report"].as_str().map(str::to_owned))
     }
 
     /// Invokes a function, again if it was killed or failed for a passing reason: what the functions do here is either only
     /// reading, or changes nothing when it is done twice.
-    async fn invoke<T: DeserializeOwned>(&self, function: &str, input: &(impl Serialize + Sync)) -> Result<T> {
+    async fn invoke<T: DeserializeOwned>(
+        &self,
+        function: &str,
+        input: &(impl Serialize + Sync),
+    ) -> Result<Result<T, NotDeployed>> {
         let name = format!("{}{function}", self.prefix);
         let internal = |what: &str, error| Error::internal(format_args!("{what} of function {name}: {error}"));
         let payload = serde_json::to_vec(input).map_err(|error| internal("input", error))?;
@@ -115,14 +119,12 @@ impl Functions {
 
     async fn invoke_once(&self, name: &str, payload: &[u8]) -> Result<Answer> {
         let answer = self.client.invoke().function_name(name).payload(Blob::new(payload)).send().await;
-        let answer = answer.map_err(|error| {
-            let missing = error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception());
-            let mut error = sdk_error(&format!("invoke function {name}"), &error);
-            if missing {
-                error.message.push_str(&format!("; check the region, and {PREFIX} for the deployment's prefix"));
+        let answer = match answer {
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
+                return Ok(Answer::NotDeployed(sdk_error(&format!("invoke function {name}"), &error)));
             }
-            error
-        })?;
+            answer => answer.map_err(|error| sdk_error(&format!("invoke function {name}"), &error))?,
+        };
         let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
         Ok(match answer.function_error {
             Some(_) => Answer::Failed(Failure::read(&payload)),
@@ -138,13 +140,28 @@ enum Answer {
     Done(Vec<u8>),
     /// With an error of the function, or of Lambda about it.
     Failed(Failure),
+    /// Not at all: there is no such function.
+    NotDeployed(Error),
+}
+
+/// There is no function of the name that was invoked.
+#[derive(Debug)]
+pub(crate) struct NotDeployed(Error);
+
+impl From<NotDeployed> for Error {
+    fn from(NotDeployed(mut error): NotDeployed) -> Self {
+        error.message.push_str(&format!("; check the region, and {PREFIX} for the deployment's prefix"));
+        error
+    }
 }
 
 impl Answer {
-    fn read<T: DeserializeOwned>(self, name: &str) -> Result<T> {
+    fn read<T: DeserializeOwned>(self, name: &str) -> Result<Result<T, NotDeployed>> {
         match self {
+            Self::NotDeployed(error) => Ok(Err(NotDeployed(error))),
             Self::Failed(failure) => Err(failure.into_error(name)),
             Self::Done(payload) => serde_json::from_slice(&payload)
+                .map(Ok)
                 .map_err(|error| Error::internal(format_args!("answer of function {name}: {error}"))),
         }
     }

@@ -32,8 +32,8 @@ pub(crate) struct Planning {
     pub(crate) config: Config,
     /// Where msk-kraft is, or will be, deployed.
     pub(crate) deployment: Deployment,
-    /// What both clusters said.
-    pub(crate) plan: Plan,
+    /// What both clusters said; none before there is a function that can ask them.
+    pub(crate) plan: Option<Plan>,
     /// What AWS asks for its services.
     pub(crate) prices: Prices,
 }
@@ -84,6 +84,11 @@ impl Artifact {
         }
     }
 
+    /// Whether it is made from what both clusters said. The script does without it as long as it has to.
+    pub(crate) const fn needs_plan(self) -> bool {
+        matches!(self, Self::Plan | Self::Runbook | Self::Cost)
+    }
+
     /// Whether the file is a program.
     pub(crate) const fn is_executable(self) -> bool {
         matches!(self, Self::AwsCli)
@@ -104,24 +109,30 @@ impl Planning {
     /// The text of `artifact`.
     ///
     /// # Errors
-    /// Internal when it cannot be encoded.
+    /// Internal when it cannot be encoded, or when it needs a plan and there is none.
     pub(crate) fn text(&self, artifact: Artifact) -> Result<String> {
         match artifact {
-            Artifact::Plan => json(&self.document()),
-            Artifact::Runbook => runbook::text(self),
+            Artifact::Plan => json(&self.document(self.plan()?)),
+            Artifact::Runbook => runbook::text(self, self.plan()?),
             Artifact::AwsCli => aws_cli::text(self),
             Artifact::PolicyTemplated => json(&policy::templated()),
-            Artifact::PolicyConcrete => json(&policy::policies(&self.config, &self.deployment)),
-            Artifact::Cost => json(&cost::estimate(self)),
+            Artifact::PolicyConcrete => {
+                json(&policy::policies(self.line.migration_id.as_str(), &self.config, &self.deployment))
+            }
+            Artifact::Cost => json(&cost::estimate(self, self.plan()?)),
         }
     }
 
-    fn document(&self) -> Document<'_> {
+    fn plan(&self) -> Result<&Plan> {
+        self.plan.as_ref().ok_or_else(|| Error::internal("the clusters were not asked"))
+    }
+
+    fn document<'a>(&'a self, plan: &'a Plan) -> Document<'a> {
         Document {
             schema: SCHEMA,
             migration_id: self.line.migration_id.as_str(),
             config_fingerprint: self.config.fingerprint(),
-            plan: &self.plan,
+            plan,
         }
     }
 }

@@ -23,24 +23,44 @@ pub(super) async fn run(args: &PlanArgs) -> Result<Exit> {
     if let Some(dir) = args.out_dir.as_deref().filter(|_| !args.force) {
         refuse_existing(dir, artifacts)?;
     }
-    let planning = plan(args, config, prices).await?;
-    match args.out_dir.as_deref() {
-        Some(dir) => {
-            for path in write(dir, &planning, artifacts, args.force)? {
+    let planning = plan(&console, args, config, prices).await?;
+    let (made, left_out): (Vec<_>, Vec<_>) =
+        artifacts.iter().partition(|artifact| planning.plan.is_some() || !artifact.needs_plan());
+    match (args.out_dir.as_deref(), &planning.plan) {
+        (Some(dir), plan) => {
+            for path in write(dir, &planning, &made, args.force)? {
                 console.say(format!("wrote {}", path.display()));
             }
-            console.data(render::plan_summary(&planning.plan));
+            if let Some(plan) = plan {
+                console.data(render::plan_summary(plan));
+            }
         }
-        None if args.format == PlanFormat::Summary => console.data(render::plan_summary(&planning.plan)),
-        None => console.data(planning.text(artifacts[0])?),
+        (None, Some(plan)) if args.format == PlanFormat::Summary => console.data(render::plan_summary(plan)),
+        (None, _) => console.data(planning.text(artifacts[0])?),
     }
-    Ok(Exit::Done)
+    if left_out.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let left_out = left_out.iter().map(|artifact| artifact.file()).collect::<Vec<_>>().join(", ");
+    console.say(format!("not written: {left_out}; deploy msk-kraft, then run this again with --force"));
+    Ok(Exit::Failed)
 }
 
-/// Asks the function, and adds what only this machine knows.
-async fn plan(args: &PlanArgs, config: Config, prices: Prices) -> Result<Planning> {
+/// Asks the function where the format needs it, and adds what only this machine knows.
+async fn plan(console: &Console, args: &PlanArgs, config: Config, prices: Prices) -> Result<Planning> {
     let aws = Aws::from_env().await;
-    let plan = Functions::new(&aws).plan(&config).await?;
+    let plan = match args.format {
+        // Roles, and so policies, come before functions.
+        PlanFormat::IamPolicy => None,
+        PlanFormat::AwsCli | PlanFormat::All => Functions::new(&aws)
+            .plan(&config)
+            .await?
+            .map_err(|error| {
+                console.say(format!("{}; so the clusters were not asked", Error::from(error).message));
+            })
+            .ok(),
+        _ => Some(Functions::new(&aws).plan(&config).await??),
+    };
     let migration_id = match args.migration_id.clone() {
         Some(id) => id,
         None => naming::migration_id(&config, Utc::now())?,

@@ -27,6 +27,7 @@ struct Script<'a> {
     source: String,
     source_region: String,
     limits: &'a [LimitToRaise],
+    limits_known: bool,
     scram: Scram,
     policies: &'a str,
     functions: Vec<String>,
@@ -82,7 +83,8 @@ pub(super) fn text(planning: &Planning) -> Result<String> {
         target_region: quoted(config.target.region()),
         source: quoted(&config.source.cluster_arn),
         source_region: quoted(config.source.region()),
-        limits: &plan.limits_to_raise,
+        limits: plan.as_ref().map_or(&[], |plan| &plan.limits_to_raise),
+        limits_known: plan.is_some(),
         scram: Scram::of(&config.source, &config.target),
         policies: policy::CONCRETE,
         functions: FUNCTIONS.iter().map(|name| quoted(&deployment.function(name))).collect(),
@@ -103,9 +105,18 @@ mod tests {
         assert!(parts.iter().all(|part| full.contains(part)), "{full}");
         planning.config.evidence.retention = None;
         planning.config.backup.kms_key_arn = None;
-        planning.plan.limits_to_raise.clear();
+        planning.plan.as_mut().unwrap().limits_to_raise.clear();
         let plain = text(&planning).unwrap();
         assert!(!parts.iter().any(|part| plain.contains(part)) && !plain.contains("scram"), "{plain}");
+    }
+
+    #[test]
+    fn a_script_that_knows_no_limits_says_so() {
+        let mut planning = sample::planning();
+        assert!(!text(&planning).unwrap().contains("did not see the clusters"));
+        planning.plan = None;
+        let script = text(&planning).unwrap();
+        assert!(script.contains("did not see the clusters") && !script.contains("update-cluster-configuration"));
     }
 
     #[test]

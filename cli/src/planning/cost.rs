@@ -4,6 +4,7 @@ mod items;
 mod work;
 
 use items::{Item, hour_of_tail, keys, rest, rounded, seed, tail, traffic};
+use migration::report::Plan;
 use serde::Serialize;
 use work::{HOUR, Work};
 
@@ -62,21 +63,21 @@ struct Assumption {
     why: &'static str,
 }
 
-/// The estimate.
-pub(super) fn estimate(planning: &Planning) -> Cost {
+/// The estimate for `plan`.
+pub(super) fn estimate(planning: &Planning, plan: &Plan) -> Cost {
     let region = &planning.deployment.region;
     let (of_region, prices) =
         planning.prices.of(region).map_or(("", RegionPrices::default()), |(name, prices)| (name, prices));
-    let work = Work::of(planning);
+    let work = Work::of(planning, plan);
     let mut items = seed(&work, &prices);
     items.extend(tail(&work, &prices, TAIL_HOURS * HOUR));
     items.extend(rest(&work, &prices));
-    items.extend(traffic(planning, &prices, work.bytes));
+    items.extend(traffic(planning, plan, &prices, work.bytes));
     if planning.config.backup.kms_key_arn.is_some() {
         items.extend(keys(&items, &prices));
     }
     items.retain(|item| item.quantity > 0.0);
-    let written: f64 = traffic(planning, &prices, GB).iter().map(|item| item.cost).sum();
+    let written: f64 = traffic(planning, plan, &prices, GB).iter().map(|item| item.cost).sum();
     Cost {
         schema: super::SCHEMA,
         migration_id: planning.line.migration_id.to_string(),
@@ -131,7 +132,7 @@ mod tests {
     fn cost(change: impl FnOnce(&mut Planning)) -> Cost {
         let mut planning = sample::planning();
         change(&mut planning);
-        estimate(&planning)
+        estimate(&planning, planning.plan.as_ref().unwrap())
     }
 
     fn of(cost: &Cost, service: &str) -> f64 {
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_terabyte_costs_what_two_thirds_of_it_between_zones_cost() {
-        let cost = cost(|planning| planning.plan.estimated_seed_bytes = 1_000_000_000_000);
+        let cost = cost(|planning| planning.plan.as_mut().unwrap().estimated_seed_bytes = 1_000_000_000_000);
         let expected = 2.0 * 1_000.0 * (2.0 / 3.0) * 0.02;
         assert!((of(&cost, "between zones") - expected).abs() < 0.01, "{}", of(&cost, "between zones"));
     }

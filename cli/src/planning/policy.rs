@@ -4,6 +4,7 @@
 //! Actions on Kafka are there for clusters that are signed in to with IAM; elsewhere the brokers' own ACLs decide.
 
 mod calls;
+mod secrets;
 mod statement;
 
 use std::collections::BTreeMap;
@@ -24,12 +25,15 @@ const STATE_MACHINE: &str = "state-machine";
 /// Role of the person who runs this program.
 const OPERATOR: &str = "operator";
 
+/// Owners of the secrets that last as long as a question (`crate::sealing`).
+const QUESTIONS: &str = "question-*";
+
 /// Policies by the role that they are for.
 pub(super) type Policies = BTreeMap<&'static str, Policy>;
 
-/// The policies for `config` where msk-kraft is deployed as `deployment`.
-pub(super) fn policies(config: &Config, deployment: &Deployment) -> Policies {
-    let names = Names { config, deployment };
+/// The policies for the migration `id` of `config`, where msk-kraft is deployed as `deployment`.
+pub(super) fn policies(id: &str, config: &Config, deployment: &Deployment) -> Policies {
+    let names = Names { id, config, deployment };
     let mut policies: Policies =
         calls::FUNCTIONS.iter().map(|function| (function.name, names.function(function))).collect();
     policies.insert(STATE_MACHINE, names.state_machine());
@@ -41,7 +45,9 @@ pub(super) fn policies(config: &Config, deployment: &Deployment) -> Policies {
 pub(super) fn templated() -> Policies {
     let cluster = |side: &str| {
         let arn = format!("arn:<PARTITION>:kafka:<{side}_REGION>:<{side}_ACCOUNT>:cluster/<{side}_NAME>/<{side}_UUID>");
-        json!({"cluster_arn": arn, "auth": {"mode": "iam"}})
+        let secret = format!("arn:<PARTITION>:secretsmanager:<{side}_REGION>:<{side}_ACCOUNT>:secret:<{side}_SECRET>");
+        let auth = json!({"mode": "iam", "truststore": secret, "truststore_password": "${TRUSTSTORE_PASSWORD}"});
+        json!({"cluster_arn": arn, "auth": auth})
     };
     let config = json!({
         "source": cluster("SOURCE"),
@@ -58,11 +64,14 @@ pub(super) fn templated() -> Policies {
         prefix: "<FUNCTION_PREFIX>".to_owned(),
         state_machine: "<STATE_MACHINE>".to_owned(),
     };
-    Config::from_json(&config).map(|config| policies(&config, &deployment)).unwrap_or_default()
+    // Placeholders are no ARNs, so it is only read and not checked; a test holds it to the fields.
+    serde_json::from_value(config).map(|config| policies("<MIGRATION_ID>", &config, &deployment)).unwrap_or_default()
 }
 
 /// What the statements' resources are called.
 struct Names<'a> {
+    /// The migration's id.
+    id: &'a str,
     config: &'a Config,
     deployment: &'a Deployment,
 }
@@ -93,8 +102,10 @@ impl Names<'_> {
         let objects = |bucket: &str, prefix: &str| [self.deployment.s3_arn(&format!("{bucket}/{prefix}*"))];
         let of_backup = || objects(&backup.s3_bucket, &backup.s3_prefix);
         let of_evidence = || objects(&evidence.s3_bucket, &evidence.s3_prefix);
-        let allow =
-            |sid, resources: Vec<String>| vec![Statement::allow(sid, grant.actions().iter().copied(), resources)];
+        let allow = |sid, resources: Vec<String>| match resources.is_empty() {
+            true => Vec::new(),
+            false => vec![Statement::allow(sid, grant.actions().iter().copied(), resources)],
+        };
         match grant {
             Grant::ReadJournal => allow("ReadTheJournal", table().into()),
             Grant::ReadEvents => allow("ReadTheJournalsEvents", table().into()),
@@ -117,26 +128,19 @@ impl Names<'_> {
             }
             Grant::FindBrokers => {
                 let asked = [source, target].into_iter().filter(|cluster| cluster.bootstrap_servers.is_none());
-                let asked: Vec<_> = asked.map(|cluster| cluster.cluster_arn.clone()).collect();
-                if asked.is_empty() { Vec::new() } else { allow("FindTheBrokers", asked) }
+                allow("FindTheBrokers", asked.map(|cluster| cluster.cluster_arn.clone()).collect())
             }
             Grant::FindBrokersForWebhook if cutover.producer_freeze_webhook.is_some() => self.grant(Grant::FindBrokers),
             Grant::LockEvidence | Grant::FindBrokersForWebhook => Vec::new(),
             Grant::AnswerGates => allow("AnswerTheGates", vec![self.deployment.state_machine_arn()]),
-            Grant::ReadSecrets => allow("ReadTheSecrets", self.secrets().chain(self.given_secrets()).collect()),
-            Grant::StoreSecrets => allow("StoreTheSecretsOfARun", self.secrets().collect()),
-            Grant::ForgetSecrets => allow("ForgetTheSecretsOfARun", self.secrets().collect()),
+            Grant::ReadSecrets => allow("ReadTheSecrets", [self.of_the_run(), self.given()].concat()),
+            Grant::DecryptSecrets => self.keys_of_given().into_iter().collect(),
+            Grant::StoreSecrets => allow("StoreTheSecretsOfARun", self.of_the_run()),
+            Grant::ForgetSecrets => allow("ForgetTheSecretsOfARun", self.of_the_run()),
+            Grant::ReadQuestions => allow("ReadTheSecretsOfAQuestion", self.of_questions()),
+            Grant::StoreQuestions => allow("StoreTheSecretsOfAQuestion", self.of_questions()),
+            Grant::ForgetQuestions => allow("ForgetTheSecretsOfAQuestion", self.of_questions()),
         }
-    }
-
-    /// The secrets that msk-kraft stores for the time of a run (`runtime::secrets`).
-    fn secrets(&self) -> impl Iterator<Item = String> {
-        std::iter::once(self.deployment.arn("secretsmanager", "secret:msk-kraft/*"))
-    }
-
-    /// The secrets that the configuration names.
-    fn given_secrets(&self) -> impl Iterator<Item = String> {
-        [&self.config.source, &self.config.target].into_iter().filter_map(|cluster| cluster.auth.secret_arn.clone())
     }
 
     /// The backup bucket's key, which only S3 may use on somebody's behalf.

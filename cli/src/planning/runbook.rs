@@ -103,12 +103,12 @@ fn config_path(planning: &Planning) -> String {
     planning.line.config.as_deref().map_or_else(|| "migration.yaml".to_owned(), |path| quoted(&path.to_string_lossy()))
 }
 
-/// The document's text.
+/// The document's text for `plan`.
 ///
 /// # Errors
 /// Internal when the template cannot be filled.
-pub(super) fn text(planning: &Planning) -> Result<String> {
-    let Planning { line, config, deployment, plan, .. } = planning;
+pub(super) fn text(planning: &Planning, plan: &Plan) -> Result<String> {
+    let Planning { line, config, deployment, .. } = planning;
     let id = line.migration_id.as_str();
     let url = |bucket: &str, prefix: &str| format!("s3://{bucket}/{prefix}{id}/");
     let backup_url = url(&config.backup.s3_bucket, &config.backup.s3_prefix);
@@ -187,6 +187,10 @@ mod tests {
     use super::super::{Artifact, sample};
     use super::*;
     use crate::args::Cli;
+
+    fn text(planning: &Planning) -> Result<String> {
+        super::text(planning, planning.plan.as_ref().unwrap())
+    }
 
     /// Lines of shell in `text`, each as its words.
     fn shell(text: &str) -> Vec<Vec<String>> {

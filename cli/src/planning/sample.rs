@@ -19,7 +19,7 @@ pub(crate) fn planning() -> Planning {
         config: Some("migration.yaml".into()),
         journal_dir: None,
     };
-    Planning { line, config, deployment, plan: plan(), prices: Prices::built_in().unwrap() }
+    Planning { line, config, deployment, plan: Some(plan()), prices: Prices::built_in().unwrap() }
 }
 
 fn config() -> Config {

@@ -10,8 +10,7 @@ use runtime::run::copy_functions;
 use crate::facts::Described;
 
 /// Baseline throughput of the EBS connection of broker types, in MB/s
-/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ebs-optimized.html>). Express brokers have quotas instead, and are
-/// not estimated.
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ebs-optimized.html>). Every replica passes it.
 const BROKER_MB_PER_SECOND: [(&str, f64); 9] = [
     ("kafka.t3.small", 21.75),
     ("kafka.m5.large", 81.25),
@@ -24,11 +23,23 @@ const BROKER_MB_PER_SECOND: [(&str, f64); 9] = [
     ("kafka.m7g.4xlarge", 625.0),
 ];
 
+/// What clients may write to, and read from, an Express broker in MB/s for as long as they like
+/// (<https://docs.aws.amazon.com/msk/latest/developerguide/limits.html#msk-express-quota>). Replicas do not count.
+const EXPRESS_MB_PER_SECOND: [(&str, f64, f64); 7] = [
+    ("express.m7g.large", 15.6, 31.2),
+    ("express.m7g.xlarge", 31.2, 62.5),
+    ("express.m7g.2xlarge", 62.5, 125.0),
+    ("express.m7g.4xlarge", 124.9, 249.8),
+    ("express.m7g.8xlarge", 250.0, 500.0),
+    ("express.m7g.12xlarge", 375.0, 750.0),
+    ("express.m7g.16xlarge", 500.0, 1000.0),
+];
+
 /// Throughput of a broker's volume in MiB/s where none is provisioned
 /// (<https://docs.aws.amazon.com/msk/latest/developerguide/msk-provision-throughput.html>).
 const VOLUME_MIB_PER_SECOND: i32 = 250;
 
-/// Share of a broker's disk throughput that a copy takes beside production.
+/// Share of a broker's throughput that a copy takes beside production.
 const SHARE: f64 = 0.6;
 
 /// What one function moves in MB/s: a third of a Lambda's network, since a byte comes in once and goes out twice.
@@ -57,14 +68,36 @@ pub(crate) struct Side<'a> {
 }
 
 impl Side<'_> {
-    /// What its brokers can give or take in bytes per second, when their type is known.
-    fn bytes_per_second(&self) -> Option<f64> {
+    /// What its brokers give in bytes per second, when their type is known.
+    fn gives(&self) -> Option<f64> {
+        Some(self.copied(self.express().map(|(_, egress)| egress).or_else(|| self.disk())?))
+    }
+
+    /// What its brokers take in bytes per second of records that are written `replicas` times, when their type is known.
+    fn takes(&self, replicas: f64) -> Option<f64> {
+        Some(
+            self.copied(self.express().map(|(ingress, _)| ingress).or_else(|| Some(self.disk()? / replicas.max(1.0)))?),
+        )
+    }
+
+    /// Bytes per second of a copy, where one broker moves `mb_per_second`.
+    fn copied(&self, mb_per_second: f64) -> f64 {
+        mb_per_second * MB * SHARE * self.brokers as f64
+    }
+
+    /// What an Express broker takes and gives in MB/s.
+    fn express(&self) -> Option<(f64, f64)> {
+        let instance = self.described?.instance_type.as_deref()?;
+        EXPRESS_MB_PER_SECOND.iter().find(|(name, ..)| *name == instance).map(|(_, takes, gives)| (*takes, *gives))
+    }
+
+    /// What a standard broker's disk moves in MB/s.
+    fn disk(&self) -> Option<f64> {
         let described = self.described?;
         let instance = described.instance_type.as_deref()?;
         let connection = BROKER_MB_PER_SECOND.iter().find(|(name, _)| *name == instance)?.1;
         let volume = described.provisioned_mib_per_second.unwrap_or(VOLUME_MIB_PER_SECOND);
-        let limit = connection.min(f64::from(volume) * 1.048_576);
-        Some(limit * MB * SHARE * self.brokers as f64)
+        Some(connection.min(f64::from(volume) * 1.048_576))
     }
 }
 
@@ -109,6 +142,18 @@ impl Work {
     pub(crate) const fn batches(&self) -> usize {
         self.batches.len()
     }
+
+    /// Bytes of the function that is last to end when `functions` take whole batches in their order, each as soon as it is
+    /// free.
+    fn longest_turn(&self, functions: u32) -> i64 {
+        let mut turns = vec![0; functions.max(1) as usize];
+        for (_, bytes) in &self.batches {
+            if let Some(free) = turns.iter_mut().min() {
+                *free += bytes;
+            }
+        }
+        turns.into_iter().max().unwrap_or(0)
+    }
 }
 
 /// Copy functions of a seed.
@@ -116,11 +161,21 @@ fn functions(config: &Config, work: &Work) -> u32 {
     copy_functions(config).min(work.batches().max(1) as u32)
 }
 
-/// Seconds that one function takes for `bytes`, with its share of the throttle.
-fn alone(config: &Config, work: &Work, bytes: i64) -> u64 {
+/// Bytes a second of one of the functions, and what they follow from: its own, or its share of the throttle.
+fn one_function(config: &Config, work: &Work) -> (Binding, f64) {
+    let own = FUNCTION_MB_PER_SECOND * MB;
     let share = config.throttle.bytes_per_second.map(|limit| limit.get() as f64 / f64::from(functions(config, work)));
-    let rate = share.unwrap_or(f64::MAX).min(FUNCTION_MB_PER_SECOND * MB);
+    share.filter(|share| *share < own).map_or((Binding::Functions, own), |share| (Binding::Throttle, share))
+}
+
+/// Whole seconds for `bytes` at `rate` bytes a second.
+fn seconds(bytes: i64, rate: f64) -> u64 {
     (bytes as f64 / rate).ceil() as u64
+}
+
+/// Seconds that one function takes for `bytes`.
+fn alone(config: &Config, work: &Work, bytes: i64) -> u64 {
+    seconds(bytes, one_function(config, work).1)
 }
 
 /// The largest partition, and the batch that it is dealt into.
@@ -136,31 +191,29 @@ pub(crate) fn critical_path(config: &Config, work: &Work) -> Option<CriticalPath
     })
 }
 
-/// Estimates the seed of `work`. Brokers of unknown types do not bind.
+/// Estimates the seed of `work`: it takes as long as its slowest part alone. Brokers of unknown types do not bind.
 pub(crate) fn seed(config: &Config, source: &Side<'_>, target: &Side<'_>, work: &Work) -> Estimate {
     let functions = functions(config, work);
-    let throttle = config.throttle.bytes_per_second.map(|limit| limit.get() as f64);
     let per_broker = config.throttle.bytes_per_second_per_broker.map(|limit| limit.get() as f64);
     let rates = [
-        (Binding::Functions, Some(f64::from(functions) * FUNCTION_MB_PER_SECOND * MB)),
-        (Binding::SourceBrokers, source.bytes_per_second()),
-        (Binding::TargetBrokers, target.bytes_per_second().map(|rate| rate / work.replicas.max(1.0))),
-        (Binding::Throttle, throttle),
+        (Binding::SourceBrokers, source.gives()),
+        (Binding::TargetBrokers, target.takes(work.replicas)),
         (Binding::Throttle, per_broker.map(|limit| limit * source.brokers.min(target.brokers) as f64)),
     ];
-    let known = rates.into_iter().filter_map(|(what, rate)| Some((what, rate?)));
-    let (bound_by, rate) = known.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((Binding::Functions, MB));
-    let seconds = (work.bytes as f64 / rate).ceil() as u64;
+    let known = rates.into_iter().filter_map(|(what, rate)| Some((what, seconds(work.bytes, rate?))));
+    let of_functions = in_turns(config, work, functions);
+    let (bound_by, seconds) = known.fold(of_functions, |slowest, part| if part.1 > slowest.1 { part } else { slowest });
+    Estimate { seconds, bytes_per_second: work.bytes.unsigned_abs() / seconds.max(1), bound_by, functions }
+}
+
+/// Seconds that the functions take, and what makes it so many.
+fn in_turns(config: &Config, work: &Work, functions: u32) -> (Binding, u64) {
+    let (bound_by, rate) = one_function(config, work);
+    let longest = work.longest_turn(functions);
     let largest = work.batches.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
-    match alone(config, work, largest) {
-        longest if longest > seconds => Estimate {
-            seconds: longest,
-            bytes_per_second: work.bytes.unsigned_abs() / longest,
-            bound_by: Binding::LargestBatch,
-            functions,
-        },
-        _ => Estimate { seconds, bytes_per_second: rate as u64, bound_by, functions },
-    }
+    // The function with the largest batch takes no other, and is still the last to end, by more than a tenth.
+    let waits = longest == largest && longest as f64 > 1.1 * work.bytes as f64 / f64::from(functions);
+    (if waits { Binding::LargestBatch } else { bound_by }, seconds(longest, rate))
 }
 
 /// How long each phase may take, when the seed takes as long as `seed` and `created` partitions are new on the target.
@@ -195,8 +248,12 @@ pub(crate) fn phases(config: &Config, work: &Work, seed: &Estimate, created: usi
             Meaning::Estimated,
             &seed.bound_by.to_string(),
             format!(
-                "{} bytes at {} bytes a second with {} functions of {FUNCTION_MB_PER_SECOND} MB/s each",
-                work.bytes, seed.bytes_per_second, seed.functions
+                "{} bytes in {} batches at {} bytes a second; {} functions of {FUNCTION_MB_PER_SECOND} MB/s each take whole \
+                 batches in turn",
+                work.bytes,
+                work.batches(),
+                seed.bytes_per_second,
+                seed.functions
             ),
         ),
         phase(
@@ -205,7 +262,8 @@ pub(crate) fn phases(config: &Config, work: &Work, seed: &Estimate, created: usi
             Meaning::AtLeast,
             "the rate of the producers",
             format!(
-                "cutover.drain_stable_window; what is written during the seed is copied first, and how much that is shows                  only then; fails after cutover.drain_timeout, {}",
+                "cutover.drain_stable_window; what is written during the seed is copied first, and how much that is \
+                 shows only then; fails after cutover.drain_timeout, {}",
                 cutover.drain_timeout
             ),
         ),
@@ -268,7 +326,29 @@ mod tests {
         let mut config = sample::facts().config;
         config.seed.max_concurrent_partitions = 4;
         let estimate = estimated(&config, "kafka.z9.large", EVEN);
-        assert_eq!((estimate.bound_by, estimate.bytes_per_second), (Binding::Functions, 100_000_000));
+        assert_eq!(estimate.bound_by, Binding::Functions);
+    }
+
+    #[test]
+    fn whole_batches_are_taken_in_turn() {
+        let mut config = sample::facts().config;
+        // Five batches, as good as equal: on four functions one of them takes two, and so it does on three.
+        let seconds = |config: &Config| estimated(config, "kafka.z9.large", EVEN).seconds as f64;
+        let batch = TB as f64 / 5.0 / (FUNCTION_MB_PER_SECOND * MB);
+        for (functions, turns) in [(1, 5.0), (2, 3.0), (3, 2.0), (4, 2.0), (5, 1.0), (16, 1.0)] {
+            config.seed.max_concurrent_partitions = functions;
+            let turns_taken = seconds(&config) / batch;
+            assert!((turns_taken / turns - 1.0).abs() < 0.03, "{functions} functions: {turns_taken}");
+        }
+    }
+
+    #[test]
+    fn an_express_broker_binds_by_its_quota_whatever_the_replicas() {
+        let mut config = sample::facts().config;
+        config.seed.max_concurrent_partitions = 16;
+        let estimate = estimated(&config, "express.m7g.large", EVEN);
+        // Three brokers that take 15.6 MB/s each, of which the copy has its share.
+        assert_eq!((estimate.bound_by, estimate.bytes_per_second / 1_000_000), (Binding::TargetBrokers, 28));
     }
 
     #[test]

@@ -182,7 +182,7 @@ pub(crate) struct Topic {
 
 impl Topic {
     /// The partitions of the topic, if this is its `name`.
-    fn named_partitions(self, name: &Arc<str>) -> impl Iterator<Item = TopicPartition> + use<> {
+    pub(crate) fn named_partitions(self, name: &Arc<str>) -> impl Iterator<Item = TopicPartition> + use<> {
         let name = name.clone();
         (0..i32::try_from(self.partitions).unwrap_or(i32::MAX))
             .map(move |index| TopicPartition::new(name.clone(), index))
@@ -334,6 +334,8 @@ pub(crate) struct TopicConfig {
     pub(crate) retention_bytes: Option<i64>,
     /// Bounds of record timestamps, unless brokers set the time themselves (`LogAppendTime`).
     pub(crate) timestamps: Option<TimestampBounds>,
+    /// Whether old segments are in tiered storage (`remote.storage.enable`), where their size cannot be asked for.
+    pub(crate) tiered: bool,
     /// Names of configs that are set on the topic itself.
     pub(crate) own: BTreeSet<String>,
 }

@@ -138,6 +138,8 @@ fn unread(facts: &Facts, read: &Source) -> Vec<String> {
             lines.push(format!("the MSK API's description of the {side}: {}", error.message));
         }
     }
+    lines.extend(without_size(facts, &read.sizes));
+    lines.extend(tiered(facts));
     if let Some((partitions, error)) = &read.starts.missing {
         lines.push(format!("log starts of {partitions} partitions: {}", error.message));
     }
@@ -148,6 +150,28 @@ fn unread(facts: &Facts, read: &Source) -> Vec<String> {
         lines.push(format!("limits of the target's brokers: {}", error.message));
     }
     lines
+}
+
+/// The partitions that no leader has told the size of.
+fn without_size(facts: &Facts, sizes: &BTreeMap<TopicPartition, i64>) -> Option<String> {
+    let all = facts.source_topics().flat_map(|(name, topic)| topic.named_partitions(name));
+    let missing: Vec<_> = all.filter(|partition| !sizes.contains_key(partition)).collect();
+    let first = missing.first()?;
+    Some(format!("sizes of {} partitions, {first} among them: no leader told; they count as empty", missing.len()))
+}
+
+/// The topics of which only a part is on the brokers' disks, and so in the sizes that they tell.
+fn tiered(facts: &Facts) -> Option<String> {
+    let configs = &facts.leaving.as_ref()?.configs.known;
+    let tiered: Vec<_> = configs.iter().filter(|(_, config)| config.tiered).map(|(name, _)| name.as_ref()).collect();
+    (!tiered.is_empty()).then(|| {
+        format!(
+            "sizes in tiered storage of {} topics: {}; only their bytes on the brokers' disks are counted, so the seed takes \
+             longer than estimated",
+            tiered.len(),
+            tiered.join(", ")
+        )
+    })
 }
 
 fn cluster(config: &ClusterConfig, cluster: &Cluster, reached: &Reached) -> PlannedCluster {
@@ -197,6 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn partitions_without_a_size_are_named() {
+        let plan = planned(&sample::facts(), &[("orders", 0, 300)]);
+        let expected = "sizes of 1 partitions, orders/1 among them: no leader told; they count as empty";
+        assert_eq!((plan.unread, plan.topics[0].bytes), (vec![expected.to_owned()], 300));
+    }
+
+    #[test]
+    fn topics_in_tiered_storage_are_named() {
+        let mut facts = sample::facts();
+        sample::leaving(&mut facts).configs.known.get_mut("orders").unwrap().tiered = true;
+        let unread = planned(&facts, &[("orders", 0, 1), ("orders", 1, 1)]).unread;
+        assert_eq!(unread.len(), 1);
+        assert!(unread[0].starts_with("sizes in tiered storage of 1 topics: orders;"), "{unread:?}");
+    }
+
+    #[test]
     fn a_topic_that_is_there_is_not_created() {
         let mut facts = sample::facts();
         sample::target(&mut facts).topics.insert("orders".into(), sample::topic(2));
@@ -208,7 +248,7 @@ mod tests {
     fn clusters_are_described_as_far_as_the_api_answers() {
         let mut facts = sample::facts();
         facts.source.described = Err(Error::blocked("denied"));
-        let plan = planned(&facts, &[]);
+        let plan = planned(&facts, &[("orders", 0, 1), ("orders", 1, 1)]);
         assert_eq!((plan.source.metadata.as_str(), plan.source.kafka.as_str()), ("ZOOKEEPER", "unknown"));
         assert_eq!((plan.target.metadata.as_str(), plan.target.kafka.as_str()), ("KRAFT", "3.9.x.kraft"));
         assert_eq!((plan.target.name.as_str(), plan.target.brokers), ("new", 3));

@@ -121,6 +121,7 @@ pub(crate) fn topic_config() -> TopicConfig {
         retention_ms: None,
         retention_bytes: None,
         timestamps: Some(UNBOUNDED),
+        tiered: false,
         own: BTreeSet::new(),
     }
 }

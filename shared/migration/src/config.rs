@@ -7,7 +7,9 @@
 //! A file's problems are found all at once: `yaml` reads it into a tree that knows its lines, `value` gives the tree to
 //! serde, and `reading` tries until everything was looked at. The types below are the only description of the fields.
 
+mod arn;
 mod auth;
+mod bounds;
 mod cluster;
 mod fault;
 mod interpolate;
@@ -349,36 +351,6 @@ impl Config {
         let sides = [("source", &self.source), ("target", &self.target)].into_iter();
         let set = sides.filter(|(_, cluster)| cluster.auth.run_secret_arn.is_some());
         set.map(|(side, _)| format!("{side}.auth.run_secret_arn is set by msk-kraft itself: remove it")).collect()
-    }
-
-    /// Everything that the types cannot refuse. Each begins with the field's path and a space.
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut require = |good: bool, problem: &str| {
-            if !good {
-                problems.push(problem.to_owned());
-            }
-        };
-        require(self.enabled, "enabled is false: set it to true to run this migration");
-        require(self.seed.max_concurrent_partitions > 0, "seed.max_concurrent_partitions must be at least 1");
-        require(
-            (1..=MAX_PARTITIONS_PER_BATCH).contains(&self.seed.partitions_per_batch),
-            &format!("seed.partitions_per_batch must be from 1 to {MAX_PARTITIONS_PER_BATCH}"),
-        );
-        require(self.seed.segment_max_bytes >= 1024 * 1024, "seed.segment_max_bytes must be at least 1048576");
-        require(self.cutover.drain_max_partition_lag >= 0, "cutover.drain_max_partition_lag must not be negative");
-        require(self.validation.count_tolerance >= 0, "validation.count_tolerance must not be negative");
-        require(!self.cutover.max_producer_freeze.is_zero(), "cutover.max_producer_freeze must be longer than 0s");
-        require(!self.backup.s3_bucket.is_empty(), "backup.s3_bucket must not be empty");
-        require(!self.evidence.s3_bucket.is_empty(), "evidence.s3_bucket must not be empty");
-        let webhook = self.cutover.producer_freeze_webhook.as_deref();
-        require(
-            webhook.is_none_or(|url| url.starts_with("http://") || url.starts_with("https://")),
-            "cutover.producer_freeze_webhook must be an http:// or https:// URL",
-        );
-        problems.extend(self.source.problems("source"));
-        problems.extend(self.target.problems("target"));
-        problems
     }
 }
 

@@ -20,7 +20,11 @@ fn files(folder: &str) -> BTreeSet<PathBuf> {
 }
 
 fn env(name: &str) -> Option<String> {
-    ["KAFKA_USER", "TEAM"].contains(&name).then(|| name.to_lowercase())
+    match name {
+        "KAFKA_USER" | "TEAM" => Some(name.to_lowercase()),
+        "SECRET" => Some(SECRETS[0].to_owned()),
+        _ => None,
+    }
 }
 
 #[test]

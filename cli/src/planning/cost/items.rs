@@ -1,6 +1,6 @@
 //! The items of the estimate: how much of what each phase uses.
 
-use migration::report::Meaning;
+use migration::report::{Meaning, Plan};
 use serde::Serialize;
 
 use super::work::{HOUR, Work};
@@ -133,8 +133,8 @@ pub(super) fn rest(work: &Work, prices: &RegionPrices) -> Vec<Item> {
 
 /// Traffic of `bytes` from the source's leaders to the functions, and from them to the target's leaders. Replication
 /// inside a cluster costs nothing (<https://aws.amazon.com/msk/pricing/>).
-pub(super) fn traffic(planning: &Planning, prices: &RegionPrices, bytes: f64) -> Vec<Item> {
-    let Planning { config, plan, deployment, .. } = planning;
+pub(super) fn traffic(planning: &Planning, plan: &Plan, prices: &RegionPrices, bytes: f64) -> Vec<Item> {
+    let Planning { config, deployment, .. } = planning;
     let offers = Offers::of(prices);
     let leg = |what_zone, what_region, region: &str, brokers: usize| {
         let zones = brokers.clamp(1, ZONES) as f64;

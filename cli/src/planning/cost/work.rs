@@ -1,6 +1,7 @@
 //! What the items are computed from.
 
 use migration::Phase;
+use migration::report::Plan;
 
 use super::{MEMORY_MB, WORKING_SECONDS};
 use crate::planning::Planning;
@@ -29,8 +30,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn of(planning: &Planning) -> Self {
-        let plan = &planning.plan;
+    pub(super) fn of(planning: &Planning, plan: &Plan) -> Self {
         let seconds = |wanted: &[Phase]| {
             plan.phases
                 .iter()

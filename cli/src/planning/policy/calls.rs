@@ -40,12 +40,20 @@ pub(super) enum Grant {
     FindBrokersForWebhook,
     /// Answers to states that wait with a task token.
     AnswerGates,
-    /// What a cluster is signed in to with, as long as somebody signs in.
+    /// What a cluster is signed in to with: the secrets of a run, and those of the configuration.
     ReadSecrets,
+    /// The keys of the configuration's secrets.
+    DecryptSecrets,
     /// The secrets of a run, at its beginning.
     StoreSecrets,
     /// The same, at its end.
     ForgetSecrets,
+    /// The secrets of a question to the precheck function, when it answers.
+    ReadQuestions,
+    /// The same, before it is asked.
+    StoreQuestions,
+    /// The same, after it has answered.
+    ForgetQuestions,
 }
 
 impl Grant {
@@ -64,16 +72,16 @@ impl Grant {
             Self::ListScramSecrets => &["kafka:ListScramSecrets"],
             Self::LockEvidence => &["s3:PutObjectRetention"],
             Self::EncryptBackup => &["kms:GenerateDataKey", "kms:Decrypt"],
-            Self::DecryptBackup => &["kms:Decrypt"],
+            Self::DecryptBackup | Self::DecryptSecrets => &["kms:Decrypt"],
             Self::DescribeClusters => &["kafka:DescribeClusterV2"],
             Self::FindBrokers | Self::FindBrokersForWebhook => &["kafka:GetBootstrapBrokers"],
             Self::AnswerGates => &["states:SendTaskSuccess"],
-            Self::ReadSecrets => &["secretsmanager:GetSecretValue"],
+            Self::ReadSecrets | Self::ReadQuestions => &["secretsmanager:GetSecretValue"],
             // Secrets are created with a tag.
-            Self::StoreSecrets => {
+            Self::StoreSecrets | Self::StoreQuestions => {
                 &["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:TagResource"]
             }
-            Self::ForgetSecrets => &["secretsmanager:DeleteSecret"],
+            Self::ForgetSecrets | Self::ForgetQuestions => &["secretsmanager:DeleteSecret"],
         }
     }
 }
@@ -103,6 +111,7 @@ const COPYING: &[Grant] = &[
     Grant::EncryptBackup,
     Grant::FindBrokers,
     Grant::ReadSecrets,
+    Grant::DecryptSecrets,
 ];
 
 /// What each function calls, found in its source. Actions on Kafka by the API they are for:
@@ -125,6 +134,8 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::DescribeClusters,
             Grant::FindBrokers,
             Grant::ReadSecrets,
+            Grant::DecryptSecrets,
+            Grant::ReadQuestions,
         ],
         source: &[
             "kafka-cluster:Connect",
@@ -158,6 +169,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::EncryptBackup,
             Grant::FindBrokers,
             Grant::ReadSecrets,
+            Grant::DecryptSecrets,
             Grant::ListScramSecrets,
         ],
         source: &[
@@ -211,6 +223,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::EncryptBackup,
             Grant::FindBrokers,
             Grant::ReadSecrets,
+            Grant::DecryptSecrets,
         ],
         source: &[
             "kafka-cluster:Connect",
@@ -330,6 +343,8 @@ pub(super) const OPERATOR: &[Grant] = &[
     Grant::FindBrokers,
     Grant::StoreSecrets,
     Grant::ForgetSecrets,
+    Grant::StoreQuestions,
+    Grant::ForgetQuestions,
 ];
 
 /// The type of resource that a `kafka-cluster` action is about.

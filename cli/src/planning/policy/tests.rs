@@ -9,9 +9,13 @@ use super::*;
 /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>).
 const MOST_CHARACTERS: usize = 6_144;
 
+fn of(config: &Config) -> Value {
+    serde_json::to_value(policies("orders-to-kraft", config, &sample::planning().deployment)).unwrap()
+}
+
 fn concrete() -> Value {
     let planning = sample::planning();
-    serde_json::to_value(policies(&planning.config, &planning.deployment)).unwrap()
+    of(&planning.config)
 }
 
 fn statements(policies: &Value) -> impl Iterator<Item = &Value> {
@@ -76,8 +80,61 @@ fn what_a_configuration_does_not_need_is_not_granted() {
     config.target.auth.mode = AuthMode::Plaintext;
     config.source.bootstrap_servers = Some("b-1:9092".to_owned());
     config.target.bootstrap_servers = Some("b-1:9092".to_owned());
-    let text = serde_json::to_string(&policies(&config, &planning.deployment)).unwrap();
-    for action in ["kms:", "PutObjectRetention", "kafka-cluster:", "GetBootstrapBrokers"] {
+    let text = of(&config).to_string();
+    for action in ["kms:", "secretsmanager", "PutObjectRetention", "kafka-cluster:", "GetBootstrapBrokers"] {
         assert!(!text.contains(action), "{action}");
     }
+}
+
+/// Statements of `role` whose name ends with `purpose`.
+fn statement(policies: &Value, role: &str, purpose: &str) -> Option<Value> {
+    let statements = policies[role]["Statement"].as_array().unwrap();
+    statements.iter().find(|statement| statement["Sid"].as_str().unwrap().ends_with(purpose)).cloned()
+}
+
+#[test]
+fn secrets_of_the_configuration_are_read_with_their_keys_wherever_they_are_named() {
+    let secret = |region: &str, name: &str| format!("arn:aws:secretsmanager:{region}:123456789012:secret:{name}");
+    let (user, key, trust) =
+        (secret("us-east-1", "AmazonMSK_u-1"), secret("eu-west-1", "key-1"), secret("eu-west-1", "trust-1"));
+    let mut config = sample::planning().config;
+    config.source.auth = serde_json::from_value(json!({"mode": "scram-sha-512", "secret_arn": user})).unwrap();
+    let stores = json!({"mode": "mtls", "keystore": key, "keystore_password": "${P}", "truststore": trust});
+    config.target.auth = serde_json::from_value(stores).unwrap();
+    let policies = of(&config);
+    for function in calls::FUNCTIONS.iter().filter(|function| function.network) {
+        let read = statement(&policies, function.name, "ReadTheSecrets").unwrap();
+        let own = "arn:aws:secretsmanager:us-east-1:123456789012:secret:msk-kraft/orders-to-kraft/*";
+        assert_eq!(read["Resource"], json!([own, key, trust, user]), "{}", function.name);
+        let decrypt = statement(&policies, function.name, "DecryptTheSecrets").unwrap();
+        assert_eq!(
+            decrypt["Resource"],
+            json!(["arn:aws:kms:eu-west-1:123456789012:key/*", "arn:aws:kms:us-east-1:123456789012:key/*"])
+        );
+        let services = ["secretsmanager.eu-west-1.amazonaws.com", "secretsmanager.us-east-1.amazonaws.com"];
+        let only = json!({"kms:ViaService": services, "kms:EncryptionContext:SecretARN": [key, trust, user]});
+        assert_eq!(decrypt["Condition"], json!({"StringEquals": only}));
+    }
+}
+
+#[test]
+fn a_role_reaches_the_secrets_of_its_own_migration_and_of_questions_only() {
+    let mut config = sample::planning().config;
+    let named = json!({"mode": "scram-sha-512", "username": "u", "password": "${P}"});
+    config.source.auth = serde_json::from_value(named).unwrap();
+    let policies = of(&config);
+    let secrets = |role: &str, purpose: &str| {
+        let statement = statement(&policies, role, purpose)?;
+        let resource = statement["Resource"][0].as_str()?.to_owned();
+        Some(resource.split_once(":secret:")?.1.to_owned())
+    };
+    let (run, question) = ("msk-kraft/orders-to-kraft/*".to_owned(), "msk-kraft/question-*/*".to_owned());
+    assert_eq!(secrets("seed-partition", "ReadTheSecrets"), Some(run.clone()));
+    assert_eq!(secrets("seed-partition", "SecretsOfAQuestion"), None);
+    assert_eq!(secrets("precheck", "ReadTheSecretsOfAQuestion"), Some(question.clone()));
+    assert_eq!(secrets(OPERATOR, "StoreTheSecretsOfARun"), Some(run.clone()));
+    assert_eq!(secrets(OPERATOR, "ForgetTheSecretsOfAQuestion"), Some(question));
+    assert_eq!(secrets("evidence", "ForgetTheSecretsOfARun"), Some(run));
+    // The default key of Secrets Manager needs no permission.
+    assert_eq!(statement(&policies, "seed-partition", "DecryptTheSecrets"), None);
 }

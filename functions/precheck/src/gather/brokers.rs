@@ -58,6 +58,7 @@ pub(super) fn topic_config(entries: &[ConfigEntry]) -> TopicConfig {
         retention_ms: limit("retention.ms"),
         retention_bytes: limit("retention.bytes"),
         timestamps: entries.timestamps("").filter(|_| dated_by_clients),
+        tiered: entries.value("remote.storage.enable") == Some("true"),
         own: own.map(|entry| entry.name.clone()).collect::<BTreeSet<_>>(),
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::arn::Arn;
+
 /// How to sign in to a cluster.
 ///
 /// An operator's file names passwords by reference and stores by path. The CLI moves what they stand for into a secret of
@@ -101,8 +103,7 @@ impl From<SecretRef> for String {
 
 /// Whether `text` is the ARN of a secret, in place of a path.
 pub fn is_secret_arn(text: &str) -> bool {
-    let mut parts = text.split(':');
-    parts.next() == Some("arn") && parts.nth(1) == Some("secretsmanager") && parts.nth(2) == Some("secret")
+    Arn::parse(text).is_some_and(|arn| arn.service == "secretsmanager" && arn.resource.starts_with("secret:"))
 }
 
 /// The last part of a file's name, in lower case.
@@ -126,6 +127,13 @@ impl AuthConfig {
         }
     }
 
+    /// Whether it refers to something that only the operator's machine knows: variables, or files.
+    pub fn refers_to_its_machine(&self) -> bool {
+        let passwords = [&self.password, &self.keystore_password, &self.truststore_password];
+        let path = |store: &Option<String>| store.as_ref().is_some_and(|store| !is_secret_arn(store));
+        passwords.into_iter().any(Option::is_some) || path(&self.keystore) || path(&self.truststore)
+    }
+
     /// What is left of it when everything that only the operator's machine knows has moved into the secret `arn`.
     #[must_use]
     pub fn sealed(&self, arn: String) -> Self {
@@ -139,7 +147,8 @@ impl AuthConfig {
         }
     }
 
-    /// Everything unusable about it, each with the field's path under `path`.
+    /// Everything unusable about it, each with the field's path under `path`. No value is repeated: it may be a credential that
+    /// was put at the wrong place.
     pub(super) fn problems(&self, path: &str) -> Vec<String> {
         let mut problems = self.unused(path);
         if self.run_secret_arn.is_some() {
@@ -191,9 +200,7 @@ impl AuthConfig {
             }
             (Some(_), None, None) => problems.push(format!("{path}.password is needed with username")),
             (None, Some(_), None) => problems.push(format!("{path}.username is needed with password")),
-            (None, None, Some(arn)) if !is_secret_arn(arn) => {
-                problems.push(not_an_arn(&format!("{path}.secret_arn"), arn))
-            }
+            (None, None, Some(arn)) if !is_secret_arn(arn) => problems.push(not_an_arn(&format!("{path}.secret_arn"))),
             (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
                 problems.push(format!("{path}: give username and password, or secret_arn, but not both"));
             }
@@ -202,10 +209,8 @@ impl AuthConfig {
     }
 }
 
-fn not_an_arn(field: &str, arn: &str) -> String {
-    format!(
-        "{field} {arn:?} is not the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:AmazonMSK_NAME-RANDOM)"
-    )
+fn not_an_arn(field: &str) -> String {
+    format!("{field} is not the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:AmazonMSK_NAME-RANDOM)")
 }
 
 fn check_store(field: &str, store: Option<&str>, has_password: bool, problems: &mut Vec<String>) {
@@ -218,20 +223,20 @@ fn check_store(field: &str, store: Option<&str>, has_password: bool, problems: &
     if store.starts_with("arn:") {
         // What a secret holds shows when it is read.
         if !is_secret_arn(store) {
-            problems.push(not_an_arn(field, store));
+            problems.push(not_an_arn(field));
         }
         return;
     }
     let is_key = field.ends_with("keystore");
     match (extension(store).as_str(), has_password) {
         // Java reads the certificates of a JKS trust store without its password too.
-        ("jks", false) if is_key => problems.push(format!("{field}_password is needed for {store:?}")),
-        ("p12" | "pfx" | "pkcs12", false) => problems.push(format!("{field}_password is needed for {store:?}")),
+        ("jks", false) if is_key => problems.push(format!("{field}_password is needed for a .jks file")),
+        ("p12" | "pfx" | "pkcs12", false) => problems.push(format!("{field}_password is needed for a .p12 file")),
         ("pem" | "crt" | "cer" | "key", true) => {
-            problems.push(format!("{field}_password is of no use: {store:?} is PEM, which is read unencrypted"));
+            problems.push(format!("{field}_password is of no use: {field} is PEM, which is read unencrypted"));
         }
         ("jks" | "p12" | "pfx" | "pkcs12" | "pem" | "crt" | "cer" | "key", _) => {}
-        _ => problems.push(format!("{field} {store:?} has to be a .jks, .p12 or .pem file, or the ARN of a secret")),
+        _ => problems.push(format!("{field} has to be a .jks, .p12 or .pem file, or the ARN of a secret")),
     }
 }
 
@@ -282,8 +287,8 @@ mod tests {
                 "ARN",
             ),
             (serde_json::json!({"mode": "mtls"}), "source.auth.keystore", "needed"),
-            (serde_json::json!({"mode": "mtls", "keystore": "k.p12"}), "source.auth.keystore_password", "k.p12"),
-            (serde_json::json!({"mode": "mtls", "keystore": "k.jks"}), "source.auth.keystore_password", "k.jks"),
+            (serde_json::json!({"mode": "mtls", "keystore": "k.p12"}), "source.auth.keystore_password", ".p12"),
+            (serde_json::json!({"mode": "mtls", "keystore": "k.jks"}), "source.auth.keystore_password", ".jks"),
             (serde_json::json!({"mode": "mtls", "keystore": "k.txt"}), "source.auth.keystore", ".pem"),
             (
                 serde_json::json!({"mode": "mtls", "keystore": "k.pem", "keystore_password": "${P}"}),
@@ -295,7 +300,7 @@ mod tests {
                 "source.auth.keystore",
                 "ARN of a secret",
             ),
-            (serde_json::json!({"mode": "tls", "truststore": "t.p12"}), "source.auth.truststore_password", "t.p12"),
+            (serde_json::json!({"mode": "tls", "truststore": "t.p12"}), "source.auth.truststore_password", ".p12"),
             (
                 serde_json::json!({"mode": "tls", "truststore_password": "${P}"}),
                 "source.auth.truststore_password",

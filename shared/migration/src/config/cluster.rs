@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::arn::{self, Arn};
 use super::auth::AuthConfig;
 
 /// A cluster and the way to reach it.
@@ -30,19 +31,50 @@ impl ClusterConfig {
 
     /// The region out of the ARN.
     pub fn region(&self) -> &str {
-        self.cluster_arn.split(':').nth(3).unwrap_or_default()
+        Arn::parse(&self.cluster_arn).map_or("", |arn| arn.region)
     }
 
     /// Everything unusable about this side, each with the field's path under `side`.
     pub(super) fn problems(&self, side: &str) -> Vec<String> {
         let mut problems = Vec::new();
-        if !self.cluster_arn.starts_with("arn:") || !self.cluster_arn.contains(":kafka:") {
+        if !arn::is_cluster(&self.cluster_arn) {
             problems.push(format!(
                 "{side}.cluster_arn {:?} is not the ARN of an MSK cluster (arn:aws:kafka:REGION:ACCOUNT:cluster/NAME/UUID)",
                 self.cluster_arn
             ));
         }
+        let servers = self.bootstrap_servers.iter().flat_map(|servers| servers.split(',').map(str::trim));
+        problems.extend(servers.filter(|server| !is_address(server)).map(|server| {
+            format!("{side}.bootstrap_servers {server:?} is not host:port; brokers are separated by commas")
+        }));
         problems.extend(self.auth.problems(&format!("{side}.auth")));
         problems
+    }
+}
+
+/// Whether `text` is `host:port`; an IPv6 address stands in brackets.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let plain = !host.contains([':', '/']) || (host.starts_with('[') && host.ends_with(']'));
+        let port = Some(port).filter(|port| port.chars().all(|c| c.is_ascii_digit()));
+        let port = port.and_then(|port| port.parse::<u16>().ok());
+        !host.is_empty() && !host.contains(char::is_whitespace) && plain && port.is_some_and(|port| port > 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for good in ["b-1.orders.example.com:9092", "127.0.0.1:1", "[::1]:9092"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in
+            ["", "b-1", "b-1:", ":9092", "b-1:0", "b-1:65536", "b-1:+9", "http://b-1:9092", "b 1:9092", "::1:9092"]
+        {
+            assert!(!is_address(bad), "{bad}");
+        }
     }
 }

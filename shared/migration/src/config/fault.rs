@@ -30,6 +30,14 @@ impl Fault {
         Self { at: None, what: What::Unusable(message.to_string()) }
     }
 
+    /// Begins with the value that it is about.
+    pub(super) fn about(mut self, value: &str) -> Self {
+        if let What::Unusable(message) = &mut self.what {
+            message.insert_str(0, &format!("{value:?} "));
+        }
+        self
+    }
+
     /// Says where, unless that is known already: the innermost place wins.
     pub(super) fn or_at(mut self, place: Place, path: &str) -> Self {
         self.at.get_or_insert_with(|| (place, path.to_owned()));
@@ -79,8 +87,9 @@ impl serde::de::Error for Fault {
         }
     }
 
+    /// Leaves out what was found, which whoever knows the field puts in front where it may be shown.
     fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
-        Self::new(format_args!("{found:?} is not one of {}{}", known.join(", "), did_you_mean(found, known)))
+        Self::new(format_args!("is not one of {}{}", known.join(", "), did_you_mean(found, known)))
     }
 }
 

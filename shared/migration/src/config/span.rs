@@ -45,7 +45,8 @@ impl FromStr for Span {
             || format!("{text:?} is not a duration: write a whole number and one of s, m, h, d, y, as in 30m");
         let unit = text.chars().last().ok_or_else(unusable)?;
         let (_, seconds) = UNITS.iter().find(|(suffix, _)| *suffix == unit).ok_or_else(unusable)?;
-        let count: u64 = text[..text.len() - 1].parse().map_err(|_| unusable())?;
+        let digits = Some(&text[..text.len() - 1]).filter(|count| count.chars().all(|c| c.is_ascii_digit()));
+        let count: u64 = digits.ok_or_else(unusable)?.parse().map_err(|_| unusable())?;
         count.checked_mul(*seconds).map(Self).ok_or_else(unusable)
     }
 }
@@ -82,7 +83,7 @@ mod tests {
         let seconds = |text: &str| text.parse::<Span>().map(Span::as_secs);
         assert_eq!(seconds("60s"), Ok(60));
         assert_eq!(seconds("7y"), Ok(7 * 365 * 86_400));
-        for bad in ["", "5", "m", "1.5h", "-1s", "9w", "99999999999999999999s", "5ß"] {
+        for bad in ["", "5", "m", "1.5h", "-1s", "9w", "99999999999999999999s", "5ß", "+5m"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }

@@ -37,6 +37,11 @@ impl<'a> Value<'a> {
         fault.or_at(self.place(), &self.path)
     }
 
+    /// Whether the value may be a credential, out of the environment or not: messages do not repeat what is below `auth`.
+    fn is_secret(&self) -> bool {
+        self.path.split('.').any(|field| field == "auth")
+    }
+
     /// The scalar's text; none for a value that is made up.
     fn scalar(&self) -> Result<Option<(&'a str, bool)>, Unexpected<'static>> {
         match self.node.map(|node| (&node.kind, node.is_nothing())) {
@@ -249,7 +254,10 @@ impl<'de> Deserializer<'de> for Value<'_> {
             }
         };
         let word: StrDeserializer<'_, Fault> = text.into_deserializer();
-        visitor.visit_enum(word).map_err(|fault| self.fault(fault))
+        visitor.visit_enum(word).map_err(|fault| {
+            let fault = if self.is_secret() { fault } else { fault.about(text) };
+            self.fault(fault)
+        })
     }
 
     serde::forward_to_deserialize_any! {

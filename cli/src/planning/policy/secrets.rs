@@ -1,0 +1,62 @@
+//! Secrets of Secrets Manager: those that the configuration names, and those that msk-kraft stores itself
+//! (`runtime::secrets`).
+
+use std::collections::BTreeSet;
+
+use migration::config::{AuthConfig, is_secret_arn};
+use serde_json::json;
+
+use super::calls::Grant;
+use super::statement::Statement;
+use super::{Names, QUESTIONS};
+
+impl Names<'_> {
+    /// The secrets of the run, when there will be any.
+    pub(super) fn of_the_run(&self) -> Vec<String> {
+        self.stored(self.id)
+    }
+
+    /// The secrets that last as long as a question to the precheck function, when there will be any.
+    pub(super) fn of_questions(&self) -> Vec<String> {
+        self.stored(QUESTIONS)
+    }
+
+    /// The secrets of `owner`: one for each side that needs one, each with the random end of its ARN.
+    fn stored(&self, owner: &str) -> Vec<String> {
+        let stores = self.sides().any(AuthConfig::refers_to_its_machine);
+        stores
+            .then(|| self.deployment.arn("secretsmanager", &format!("secret:msk-kraft/{owner}/*")))
+            .into_iter()
+            .collect()
+    }
+
+    /// The secrets that the configuration names.
+    pub(super) fn given(&self) -> Vec<String> {
+        let of_side = |auth: &AuthConfig| [auth.secret_arn.clone(), auth.keystore.clone(), auth.truststore.clone()];
+        let named = self.sides().flat_map(of_side).flatten().filter(|named| is_secret_arn(named));
+        named.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The keys of the secrets that the configuration names, for nothing but these secrets. A secret does not tell its key;
+    /// that of a secret with a SCRAM user is never Secrets Manager's own, which MSK does not take
+    /// (<https://docs.aws.amazon.com/msk/latest/developerguide/msk-password.html>).
+    pub(super) fn keys_of_given(&self) -> Option<Statement> {
+        let secrets = self.given();
+        let part = |secret: &str, number| secret.split(':').nth(number).unwrap_or_default().to_owned();
+        let key =
+            |secret: &String| format!("arn:{}:kms:{}:{}:key/*", part(secret, 1), part(secret, 3), part(secret, 4));
+        let keys: BTreeSet<_> = secrets.iter().map(key).collect();
+        let service = |secret: &String| format!("secretsmanager.{}.amazonaws.com", part(secret, 3));
+        let services: BTreeSet<_> = secrets.iter().map(service).collect();
+        let for_them = json!({"StringEquals": {
+            "kms:ViaService": services,
+            "kms:EncryptionContext:SecretARN": secrets,
+        }});
+        let actions = Grant::DecryptSecrets.actions().iter().copied();
+        (!keys.is_empty()).then(|| Statement::allow("DecryptTheSecrets", actions, keys).only_if(for_them))
+    }
+
+    fn sides(&self) -> impl Iterator<Item = &AuthConfig> {
+        [&self.config.source.auth, &self.config.target.auth].into_iter()
+    }
+}
