@@ -47,20 +47,21 @@ impl fmt::Debug for RunSecret {
 /// each side that needs one. Sealing a sealed configuration changes nothing; sealing again under the same owner replaces.
 ///
 /// # Errors
-/// Invalid, naming every variable that is not set and every file that cannot be read; Blocked when Secrets Manager refuses.
+/// Invalid, naming every variable that is not set, every file that cannot be read and every side that no secret can hold;
+/// Blocked when Secrets Manager refuses.
 pub async fn seal(aws: &Aws, config: &Config, owner: &str) -> Result<Config> {
     let env = |name: &str| std::env::var(name).ok();
-    // Both are read before either is stored.
-    let source = RunSecret::collect("source", &config.source.auth, env);
-    let target = RunSecret::collect("target", &config.target.auth, env);
+    // Both are read, and small enough, before either is stored.
+    let source = RunSecret::gather("source", &config.source.auth, env);
+    let target = RunSecret::gather("target", &config.target.auth, env);
     let problems: Vec<_> = [&source, &target].into_iter().filter_map(|secret| secret.as_ref().err().cloned()).collect();
     if !problems.is_empty() {
         return Err(Error::invalid(problems.join("\n")));
     }
     let mut sealed = config.clone();
-    for (side, secret) in [("source", source), ("target", target)] {
-        let Ok(Some(secret)) = secret else { continue };
-        let arn = match store(aws, owner, side, &secret.encoded(side)?).await {
+    for (side, content) in [("source", source), ("target", target)] {
+        let Ok(Some(content)) = content else { continue };
+        let arn = match store(aws, owner, side, &content).await {
             Ok(arn) => arn,
             Err(error) => {
                 // The error that comes first is the one to tell.
@@ -132,6 +133,14 @@ async fn store(aws: &Aws, owner: &str, side: &str, text: &str) -> Result<String>
 }
 
 impl RunSecret {
+    /// What is to be stored of `auth`; nothing when it refers to nothing on this machine.
+    ///
+    /// # Errors
+    /// Those of [`RunSecret::collect`] and [`RunSecret::encoded`].
+    fn gather(side: &str, auth: &AuthConfig, env: impl Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
+        Self::collect(side, auth, env)?.map(|secret| secret.encoded(side)).transpose()
+    }
+
     /// What `auth` refers to on this machine; nothing when it refers to nothing.
     ///
     /// # Errors
@@ -167,17 +176,17 @@ impl RunSecret {
     /// What is stored of it.
     ///
     /// # Errors
-    /// Invalid when it is larger than a secret can be.
-    fn encoded(&self, side: &str) -> Result<String> {
-        let text = serde_json::to_string(self).map_err(|error| Error::internal(error.to_string()))?;
+    /// That it is larger than a secret can be, and the way out.
+    fn encoded(&self, side: &str) -> Result<String, String> {
+        let text = serde_json::to_string(self).map_err(|error| format!("{side}.auth: {error}"))?;
         if text.len() <= MAX_SECRET {
             return Ok(text);
         }
-        Err(Error::invalid(format_args!(
+        Err(format!(
             "{side}.auth: key and trust store with their passwords take {} bytes, and a secret holds {MAX_SECRET}: keep only \
              the key to sign in with and the authority of the brokers in them",
             text.len()
-        )))
+        ))
     }
 
     /// The one that `config` was sealed with; an empty one when there was nothing to seal.
@@ -208,55 +217,4 @@ impl RunSecret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn auth(fields: serde_json::Value) -> AuthConfig {
-        serde_json::from_value(fields).unwrap()
-    }
-
-    fn env(name: &str) -> Option<String> {
-        (name == "P").then(|| "hunter2".to_owned())
-    }
-
-    #[test]
-    fn variables_and_files_are_collected_and_nothing_else() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(&file, b"store").unwrap();
-        let full = auth(serde_json::json!({
-            "mode": "mtls", "keystore": file.path(), "keystore_password": "${P}",
-            "truststore": "arn:aws:secretsmanager:r:1:secret:t",
-        }));
-        let secret = RunSecret::collect("source", &full, env).unwrap().unwrap();
-        assert_eq!(secret.keystore.as_deref(), Some("c3RvcmU="));
-        assert_eq!(secret.keystore_password.as_deref(), Some("hunter2"));
-        assert_eq!(secret.truststore, None);
-        assert!(!format!("{secret:?}").contains("hunter2"));
-        for nothing in
-            [serde_json::json!({"mode": "iam"}), serde_json::json!({"mode": "scram-sha-512", "secret_arn": "a"})]
-        {
-            assert_eq!(RunSecret::collect("source", &auth(nothing), env), Ok(None));
-        }
-        let sealed = full.sealed("arn:run".to_owned());
-        assert_eq!(RunSecret::collect("source", &sealed, env), Ok(None), "it is sealed already");
-    }
-
-    #[test]
-    fn a_store_that_no_secret_can_hold_is_refused_with_its_size() {
-        let secret = |size| RunSecret { truststore: Some("x".repeat(size)), ..RunSecret::default() };
-        assert!(secret(65_000).encoded("source").is_ok());
-        let error = secret(65_536).encoded("source").unwrap_err();
-        assert!(error.message.contains("source.auth") && error.message.contains("65553 bytes"), "{error}");
-    }
-
-    #[test]
-    fn everything_that_is_missing_is_named_at_once() {
-        let missing = auth(serde_json::json!({
-            "mode": "mtls", "keystore": "/nowhere/k.p12", "keystore_password": "${Q}", "truststore": "/nowhere/t.pem",
-        }));
-        let problems = RunSecret::collect("target", &missing, env).unwrap_err();
-        for part in ["target.auth.keystore_password: the environment variable Q", "/nowhere/k.p12", "/nowhere/t.pem"] {
-            assert!(problems.contains(part), "{part}: {problems}");
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,82 @@
+use migration::ErrorKind;
+use serde_json::json;
+
+use super::*;
+use crate::fake::FakeAws;
+
+/// A migration with these ways to sign in.
+fn config(source: serde_json::Value, target: serde_json::Value) -> Config {
+    let arn = |name| format!("arn:aws:kafka:us-east-1:123456789012:cluster/{name}/abc-1");
+    Config::from_json(&json!({
+        "source": {"cluster_arn": arn("old"), "auth": source},
+        "target": {"cluster_arn": arn("new"), "auth": target},
+        "backup": {"s3_bucket": "segments", "s3_prefix": "runs/"},
+        "evidence": {"s3_bucket": "evidence", "s3_prefix": "runs/"},
+    }))
+    .unwrap()
+}
+
+/// TLS with a file of `size` bytes to trust, which is gone with what is returned.
+fn trusting(size: usize) -> (serde_json::Value, tempfile::NamedTempFile) {
+    let file = tempfile::Builder::new().suffix(".pem").tempfile().unwrap();
+    std::fs::write(file.path(), vec![b'x'; size]).unwrap();
+    (json!({"mode": "tls", "truststore": file.path()}), file)
+}
+
+fn auth(fields: serde_json::Value) -> AuthConfig {
+    serde_json::from_value(fields).unwrap()
+}
+
+fn env(name: &str) -> Option<String> {
+    (name == "P").then(|| "hunter2".to_owned())
+}
+
+#[test]
+fn variables_and_files_are_collected_and_nothing_else() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, b"store").unwrap();
+    let full = auth(json!({
+        "mode": "mtls", "keystore": file.path(), "keystore_password": "${P}",
+        "truststore": "arn:aws:secretsmanager:r:1:secret:t",
+    }));
+    let secret = RunSecret::collect("source", &full, env).unwrap().unwrap();
+    assert_eq!(secret.keystore.as_deref(), Some("c3RvcmU="));
+    assert_eq!(secret.keystore_password.as_deref(), Some("hunter2"));
+    assert_eq!(secret.truststore, None);
+    assert!(!format!("{secret:?}").contains("hunter2"));
+    for nothing in
+        [json!({"mode": "iam"}), json!({"mode": "scram-sha-512", "secret_arn": "a"})]
+    {
+        assert_eq!(RunSecret::collect("source", &auth(nothing), env), Ok(None));
+    }
+    let sealed = full.sealed("arn:run".to_owned());
+    assert_eq!(RunSecret::collect("source", &sealed, env), Ok(None), "it is sealed already");
+}
+
+#[test]
+fn a_store_that_no_secret_can_hold_is_refused_with_its_size() {
+    let secret = |size| RunSecret { truststore: Some("x".repeat(size)), ..RunSecret::default() };
+    assert!(secret(65_000).encoded("source").is_ok());
+    let error = secret(65_536).encoded("source").unwrap_err();
+    assert!(error.contains("source.auth") && error.contains("65553 bytes"), "{error}");
+}
+
+#[test]
+fn everything_that_is_missing_is_named_at_once() {
+    let missing = auth(json!({
+        "mode": "mtls", "keystore": "/nowhere/k.p12", "keystore_password": "${Q}", "truststore": "/nowhere/t.pem",
+    }));
+    let problems = RunSecret::collect("target", &missing, env).unwrap_err();
+    for part in ["target.auth.keystore_password: the environment variable Q", "/nowhere/k.p12", "/nowhere/t.pem"] {
+        assert!(problems.contains(part), "{part}: {problems}");
+    }
+}
+
+#[tokio::test]
+async fn a_side_that_is_too_large_leaves_no_secret_of_the_other_side_behind() {
+    let ((small, _small), (large, _large)) = (trusting(100), trusting(60_000));
+    let fake = FakeAws::new(|operation, _| panic!("{operation} was asked for"));
+    let error = seal(&fake.aws(), &config(small, large), "m1").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(error.message.contains("target.auth"), "{error}");
+}
