@@ -344,6 +344,11 @@ impl Config {
         hex::encode(&hash.finalize()[..8])
     }
 
+    /// The ARNs of the run's own secrets, which end with it.
+    pub fn run_secrets(&self) -> impl Iterator<Item = &str> {
+        [&self.source, &self.target].into_iter().filter_map(|cluster| cluster.auth.run_secret_arn.as_deref())
+    }
+
     /// Fields that msk-kraft sets itself, and a file must not.
     fn own_fields(&self) -> Vec<String> {
         let sides = [("source", &self.source), ("target", &self.target)].into_iter();

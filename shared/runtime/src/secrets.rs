@@ -3,13 +3,16 @@
 //! States, journal and evidence hold ARNs only. The CLI seals a configuration before it leaves its machine; the functions
 //! that end a migration forget it.
 
-use std::fmt;
+use std::fmt::{self, Debug};
 
+use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use aws_sdk_secretsmanager::types::Tag;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{CreateUnhandledError, SdkError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use migration::config::{AuthConfig, ClusterConfig, SecretRef, is_secret_arn};
-use migration::{Config, Error, Result};
+use migration::{Config, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::{Aws, sdk_error};
@@ -37,7 +40,7 @@ pub(crate) struct RunSecret {
     pub(crate) truststore_password: Option<String>,
 }
 
-impl fmt::Debug for RunSecret {
+impl Debug for RunSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RunSecret")
     }
@@ -46,10 +49,14 @@ impl fmt::Debug for RunSecret {
 /// Moves everything that `config` refers to on this machine (environment variables, files) into secrets of `owner`, one for
 /// each side that needs one. Sealing a sealed configuration changes nothing; sealing again under the same owner replaces.
 ///
+/// `created` hears the ARN of each secret that was not there before, as soon as it is: whoever calls has to [`delete`] those
+/// when this fails, or when nothing comes of the configuration. One that was there may be in use.
+///
 /// # Errors
 /// Invalid, naming every variable that is not set, every file that cannot be read and every side that no secret can hold;
-/// Blocked when Secrets Manager refuses.
-pub async fn seal(aws: &Aws, config: &Config, owner: &str) -> Result<Config> {
+/// Blocked when Secrets Manager refuses; Transient when it was not reached, or when a secret of that name is just being
+/// deleted.
+pub async fn seal(aws: &Aws, config: &Config, owner: &str, created: impl Fn(&str)) -> Result<Config> {
     let env = |name: &str| std::env::var(name).ok();
     // Both are read, and small enough, before either is stored.
     let source = RunSecret::gather("source", &config.source.auth, env);
@@ -61,13 +68,12 @@ pub async fn seal(aws: &Aws, config: &Config, owner: &str) -> Result<Config> {
     let mut sealed = config.clone();
     for (side, content) in [("source", source), ("target", target)] {
         let Ok(Some(content)) = content else { continue };
-        let arn = match store(aws, owner, side, &content).await {
-            Ok(arn) => arn,
-            Err(error) => {
-                // The error that comes first is the one to tell.
-                let _ = forget(aws, &sealed).await;
-                return Err(error);
+        let arn = match store(aws, owner, side, &content).await? {
+            Stored::Created(arn) => {
+                created(&arn);
+                arn
             }
+            Stored::Replaced(arn) => arn,
         };
         let cluster = if side == "source" { &mut sealed.source } else { &mut sealed.target };
         cluster.auth = cluster.auth.sealed(arn);
@@ -78,18 +84,30 @@ pub async fn seal(aws: &Aws, config: &Config, owner: &str) -> Result<Config> {
 /// Deletes the secrets of a run for good. Those that are gone already are no error.
 ///
 /// # Errors
-/// Blocked or Transient, naming the secret that is still there.
+/// Those of [`delete`].
 pub async fn forget(aws: &Aws, config: &Config) -> Result<()> {
-    for cluster in [&config.source, &config.target] {
-        let Some(arn) = &cluster.auth.run_secret_arn else { continue };
+    delete(aws, config.run_secrets()).await
+}
+
+/// Deletes the secrets `arns` for good, each whatever becomes of the others. Those that are gone already are no error.
+///
+/// # Errors
+/// Blocked or Transient, naming every secret that is still there.
+pub async fn delete<'a>(aws: &Aws, arns: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let mut left: Option<Error> = None;
+    for arn in arns {
         let request = aws.secrets(arn).delete_secret().secret_id(arn).force_delete_without_recovery(true);
-        match request.send().await {
-            Ok(_) => {}
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {}
-            Err(error) => return Err(sdk_error(&format!("delete the run's secret {arn}"), &error)),
+        let Err(error) = request.send().await else { continue };
+        if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) {
+            continue;
+        }
+        let error = sdk_error(&format!("delete the run's secret {arn}"), &error);
+        match &mut left {
+            Some(first) => first.message = format!("{}; {}", first.message, error.message),
+            None => left = Some(error),
         }
     }
-    Ok(())
+    left.map_or(Ok(()), Err)
 }
 
 /// As [`forget`], for the end of a migration, which does not fail because of it: the CLI tries again.
@@ -112,8 +130,16 @@ pub(crate) async fn read(aws: &Aws, arn: &str) -> Result<Vec<u8>> {
     content.ok_or_else(|| Error::blocked(format_args!("{what}: it is empty")))
 }
 
+/// The ARN of a stored secret.
+enum Stored {
+    /// There was none of its name.
+    Created(String),
+    /// There was one, which now has another content.
+    Replaced(String),
+}
+
 /// Stores `text`, in place of an earlier one of the same owner and side.
-async fn store(aws: &Aws, owner: &str, side: &str, text: &str) -> Result<String> {
+async fn store(aws: &Aws, owner: &str, side: &str, text: &str) -> Result<Stored> {
     let name = format!("msk-kraft/{owner}/{side}");
     let what = format!("store the secret {name}");
     let client = aws.secrets("");
@@ -121,15 +147,27 @@ async fn store(aws: &Aws, owner: &str, side: &str, text: &str) -> Result<String>
     let description = format!("What msk-kraft signs in with to the {side} of migration {owner}. Deleted at its end.");
     let created =
         client.create_secret().name(&name).description(description).secret_string(text).tags(tag).send().await;
-    let arn = match created {
-        Ok(created) => created.arn,
+    let stored = match created {
+        Ok(created) => created.arn.map(Stored::Created),
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_exists_exception()) => {
             let put = client.put_secret_value().secret_id(&name).secret_string(text).send().await;
-            put.map_err(|error| sdk_error(&what, &error))?.arn
+            put.map_err(|error| store_error(&what, &error))?.arn.map(Stored::Replaced)
         }
-        Err(error) => return Err(sdk_error(&what, &error)),
+        Err(error) => return Err(store_error(&what, &error)),
     };
-    arn.ok_or_else(|| Error::internal(format_args!("{what}: it has no ARN")))
+    stored.ok_or_else(|| Error::internal(format_args!("{what}: it has no ARN")))
+}
+
+/// As [`sdk_error`]. A deleted secret's name is free after a moment only, since Secrets Manager deletes in the background;
+/// until then it answers "… already scheduled for deletion" or "… was marked for deletion".
+fn store_error<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: CreateUnhandledError + ProvideErrorMetadata + std::error::Error + Debug + Send + Sync + 'static,
+{
+    let deleting = error.code() == Some("InvalidRequestException")
+        && error.message().is_some_and(|message| message.contains("for deletion"));
+    let error = sdk_error(what, error);
+    if deleting { Error { kind: ErrorKind::Transient, ..error } } else { error }
 }
 
 impl RunSecret {
