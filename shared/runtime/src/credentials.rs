@@ -74,10 +74,14 @@ pub(crate) fn auth(aws: &Aws, config: &ClusterConfig, secret: &RunSecret) -> Res
 
 /// A store out of a secret of the operator, in base64.
 async fn stored(aws: &Aws, arn: &str) -> Result<String> {
-    let content = secrets::read(aws, arn).await?;
-    // A binary file in a secret made of text is in base64 already; PEM is text by itself.
-    let text = std::str::from_utf8(&content).ok().map(str::trim).filter(|text| BASE64.decode(text).is_ok());
-    Ok(text.map_or_else(|| BASE64.encode(&content), str::to_owned))
+    Ok(in_base64(&secrets::read(aws, arn).await?))
+}
+
+/// A binary file in a secret made of text is in base64 already, in lines or in one; PEM is text by itself.
+fn in_base64(content: &[u8]) -> String {
+    let unwrapped = content.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let text = String::from_utf8(unwrapped).ok().filter(|text| BASE64.decode(text).is_ok());
+    text.unwrap_or_else(|| BASE64.encode(content))
 }
 
 fn decoded(store: &Option<String>) -> Result<Option<Vec<u8>>> {
@@ -98,5 +102,24 @@ fn scram(config: &ClusterConfig, secret: &RunSecret) -> Result<Sasl> {
             Ok(Sasl::ScramSha512 { username: username.clone(), password: Secret::from(password.clone()) })
         }
         _ => Err(Error::blocked(format_args!("there is no SCRAM user for {}", config.name()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_in_a_secret_is_binary_or_text_however_it_is_wrapped() {
+        let store: Vec<u8> = (0..=255).collect();
+        let base64 = BASE64.encode(&store);
+        let lines: Vec<_> = base64.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        for content in
+            [store.clone(), base64.clone().into(), lines.join("\n").into(), (lines.join("\r\n") + "\n").into()]
+        {
+            assert_eq!(in_base64(&content), base64);
+        }
+        let pem = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(BASE64.decode(in_base64(pem)).unwrap(), pem);
     }
 }
