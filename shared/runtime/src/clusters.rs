@@ -1,11 +1,11 @@
 //! The clusters of a configuration: what the MSK API says of them, and connections kept for the life of the process.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_kafka::types::Cluster as MskCluster;
 use migration::config::{AuthMode, ClusterConfig};
 use migration::{Error, Result};
-use tokio::sync::Mutex;
 
 use crate::aws::{Aws, sdk_error};
 use crate::credentials;
@@ -14,8 +14,11 @@ use crate::secrets::RunSecret;
 /// Connected clusters by ARN.
 #[derive(Debug, Default)]
 pub struct Clusters {
-    connected: Mutex<HashMap<String, Connected>>,
+    slots: Mutex<HashMap<String, Slot>>,
 }
+
+/// Locked while its cluster is being connected, so that others are not held up.
+type Slot = Arc<tokio::sync::Mutex<Option<Connected>>>;
 
 /// A cluster, and what it was connected with.
 #[derive(Debug)]
@@ -36,8 +39,9 @@ impl Clusters {
     pub async fn connect(&self, aws: &Aws, config: &ClusterConfig) -> Result<kafka::Cluster> {
         let bootstrap = bootstrap_servers(aws, config).await?;
         let (mode, secret) = (config.auth.mode, credentials::read(aws, config).await?);
-        let mut connected = self.connected.lock().await;
-        if let Some(found) = connected.get(&config.cluster_arn)
+        let slot = self.slot(&config.cluster_arn);
+        let mut slot = slot.lock().await;
+        if let Some(found) = slot.as_ref()
             && (&found.bootstrap, found.mode, &found.secret) == (&bootstrap, mode, &secret)
         {
             return Ok(found.cluster.clone());
@@ -49,9 +53,13 @@ impl Clusters {
             error.message = format!("cannot reach {} at {bootstrap}: {}", config.name(), error.message);
             error
         })?;
-        let now = Connected { bootstrap, mode, secret, cluster: cluster.clone() };
-        connected.insert(config.cluster_arn.clone(), now);
+        *slot = Some(Connected { bootstrap, mode, secret, cluster: cluster.clone() });
         Ok(cluster)
+    }
+
+    fn slot(&self, cluster_arn: &str) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry(cluster_arn.to_owned()).or_default().clone()
     }
 }
 
