@@ -71,7 +71,8 @@ impl<'a, T: Target> Writer<'a, T> {
     /// on the target already are not sent again.
     ///
     /// # Errors
-    /// Transient when a fault that should have passed has not.
+    /// Transient when a fault that should have passed has not; Blocked when a broker refuses this client, which is no
+    /// partition's fault.
     pub async fn write(&mut self, slices: &[Slice]) -> Result<Vec<(TopicPartition, Error)>> {
         let mut failed = Vec::new();
         let mut open = Vec::with_capacity(slices.len());
@@ -83,7 +84,7 @@ impl<'a, T: Target> Writer<'a, T> {
             };
             match sending {
                 Ok(sending) => open.push(sending),
-                Err(error) if error.kind.is_retryable() => return Err(error),
+                Err(error) if ends_all(&error) => return Err(error),
                 Err(error) => failed.push((slice.partition.clone(), error)),
             }
         }
@@ -158,6 +159,7 @@ impl<'a, T: Target> Writer<'a, T> {
                     tracing::debug!(%partition, %error, "batch will be sent again");
                     self.look(&mut sending).await
                 }
+                Some(Fault::Kafka(error)) if error.is_refusal() => return Err(error.into()),
                 Some(Fault::Kafka(error)) => Err(Error::from(error).at(&partition).at_offset(sending.source_offset())),
             };
             match outcome {
@@ -165,7 +167,7 @@ impl<'a, T: Target> Writer<'a, T> {
                     sending.sent = sending.acknowledged;
                     kept.push(sending);
                 }
-                Err(error) if error.kind.is_retryable() => return Err(error),
+                Err(error) if ends_all(&error) => return Err(error),
                 Err(error) => failed.push((partition, error)),
             }
         }
@@ -178,7 +180,8 @@ impl<'a, T: Target> Writer<'a, T> {
     async fn look(&self, sending: &mut Sending<'_>) -> Result<()> {
         let partition = sending.slice.partition.clone();
         let ends = self.target.list_offsets(std::slice::from_ref(&partition), OffsetSpec::Latest).await;
-        let end = kafka::all_ok(ends)?.remove(&partition).unwrap_or(0);
+        let ends = kafka::all_ok(ends).map_err(|error| blame(&partition, error))?;
+        let end = ends.get(&partition).copied().unwrap_or(0);
         let before = sending.acknowledged;
         sending.align(end)?;
         if sending.acknowledged > before { self.check_last(sending).await } else { Ok(()) }
@@ -197,7 +200,7 @@ impl<'a, T: Target> Writer<'a, T> {
                     self.target.invalidate();
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(error) => return Err(Error::from(error).at(partition)),
+                Err(error) => return Err(blame(partition, error)),
             }
         };
         let ours = sending.slice.batches[index].header();
@@ -380,6 +383,16 @@ fn note_answers(open: &mut [Sending<'_>], sent: &[usize], answers: Each<TopicPar
     }
 }
 
+/// `error` with its partition, unless it is about the broker: then it names none.
+fn blame(partition: &TopicPartition, error: kafka::Error) -> Error {
+    if error.is_refusal() { error.into() } else { Error::from(error).at(partition) }
+}
+
+/// Whether the copy of no partition can go on: for the moment, or because `error` is not about one of them.
+fn ends_all(error: &Error) -> bool {
+    error.kind.is_retryable() || error.context.partition.is_none()
+}
+
 fn is_sequence_fault(error: &kafka::Error) -> bool {
     matches!(
         error.code(),
@@ -390,6 +403,7 @@ fn is_sequence_fault(error: &kafka::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusing::Refusing;
     use journal::Position;
     use kafka::batch::{Codec, Record, Stamp, encode};
 
@@ -429,6 +443,19 @@ mod tests {
         assert_eq!(in_flight(&mut open), 1, "a leader that does not know the producer would take any other batch too");
         open[0].note(appended(10));
         assert_eq!(in_flight(&mut open), WINDOW);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_refuses_this_client_stops_no_partition() {
+        let slice = slice();
+        let ends = [(slice.partition.clone(), 10)].into();
+        let mut writer = Writer { target: &Refusing, ends, checked: BTreeSet::new() };
+        let error = writer.write(&[slice]).await.unwrap_err();
+        assert_eq!((error.kind, &error.context.partition), (migration::ErrorKind::Blocked, &None), "{error}");
+        // The same when the last batch is looked at before anything is sent.
+        let slice = self::slice();
+        writer.ends.insert(slice.partition.clone(), 12);
+        assert_eq!(writer.write(&[slice]).await.unwrap_err().context.partition, None);
     }
 
     #[test]

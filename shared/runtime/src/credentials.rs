@@ -10,7 +10,7 @@ use migration::{Error, Result};
 use serde::Deserialize;
 
 use crate::aws::Aws;
-use crate::secrets::{self, RunSecret};
+use crate::secrets::{self, RunSecret, Version};
 
 /// A SCRAM user as MSK keeps it in a secret whose name begins with `AmazonMSK_`.
 #[derive(Deserialize)]
@@ -20,14 +20,15 @@ struct MskUser {
 }
 
 /// Everything secret about signing in to the cluster of `config`: the run's own secret, filled up from the operator's.
+/// `version` is that of the secret with the user, which MSK rotates.
 ///
 /// # Errors
 /// Blocked when a secret is missing, must not be read, or does not hold what it should.
-pub(crate) async fn read(aws: &Aws, config: &ClusterConfig) -> Result<RunSecret> {
+pub(crate) async fn read(aws: &Aws, config: &ClusterConfig, version: Version) -> Result<RunSecret> {
     let AuthConfig { secret_arn, keystore, truststore, .. } = &config.auth;
     let mut secret = RunSecret::of(aws, config).await?;
     if let Some(arn) = secret_arn {
-        let content = secrets::read(aws, arn).await?;
+        let content = secrets::read(aws, arn, version).await?;
         // What serde_json says could repeat what it read.
         let user: MskUser = serde_json::from_slice(&content).map_err(|_| {
             Error::blocked(format_args!(
@@ -74,7 +75,7 @@ pub(crate) fn auth(aws: &Aws, config: &ClusterConfig, secret: &RunSecret) -> Res
 
 /// A store out of a secret of the operator, in base64.
 async fn stored(aws: &Aws, arn: &str) -> Result<String> {
-    Ok(in_base64(&secrets::read(aws, arn).await?))
+    Ok(in_base64(&secrets::read(aws, arn, Version::Current).await?))
 }
 
 /// A binary file in a secret made of text is in base64 already, in lines or in one; PEM is text by itself.

@@ -117,13 +117,25 @@ pub async fn forget_at_end(aws: &Aws, config: &Config) {
     }
 }
 
+/// Which content of a secret is meant, by Secrets Manager's labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// `AWSCURRENT`.
+    Current,
+    /// `AWSPREVIOUS`, what it was before the last rotation.
+    Previous,
+}
+
 /// The content of the secret `arn`, whether it is text or not.
 ///
 /// # Errors
 /// Blocked when there is none or it must not be read.
-pub(crate) async fn read(aws: &Aws, arn: &str) -> Result<Vec<u8>> {
-    let what = format!("read the secret {arn}");
-    let found = aws.secrets(arn).get_secret_value().secret_id(arn).send().await;
+pub(crate) async fn read(aws: &Aws, arn: &str, version: Version) -> Result<Vec<u8>> {
+    let (label, what) = match version {
+        Version::Current => ("AWSCURRENT", format!("read the secret {arn}")),
+        Version::Previous => ("AWSPREVIOUS", format!("read what the secret {arn} was before")),
+    };
+    let found = aws.secrets(arn).get_secret_value().secret_id(arn).version_stage(label).send().await;
     let found = found.map_err(|error| sdk_error(&what, &error))?;
     let text = found.secret_string.map(String::into_bytes);
     let content = text.or_else(|| found.secret_binary.map(aws_sdk_secretsmanager::primitives::Blob::into_inner));
@@ -233,7 +245,7 @@ impl RunSecret {
     /// Blocked when it is gone, or when `config` was never sealed and has to be.
     pub(crate) async fn of(aws: &Aws, config: &ClusterConfig) -> Result<Self> {
         let Some(arn) = &config.auth.run_secret_arn else { return Self::nothing_for(config) };
-        let content = read(aws, arn).await?;
+        let content = read(aws, arn, Version::Current).await?;
         // What serde_json says could repeat what it read.
         serde_json::from_slice(&content)
             .map_err(|_| Error::blocked(format_args!("the secret {arn} is not one that msk-kraft made")))
