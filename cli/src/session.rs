@@ -27,16 +27,21 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// The migration that goes on in AWS when this program is interrupted.
 pub(crate) static UNDER_WAY: OnceLock<CommandLine> = OnceLock::new();
 
-/// Reads and checks the configuration file `path`.
+/// Reads and checks the configuration file `path`. Warns of passwords in it.
 ///
 /// # Errors
 /// Invalid with everything that is wrong about it.
 pub(crate) fn load_config(path: &Path) -> Result<Config> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::invalid(format_args!("cannot read {}: {error}", path.display())))?;
-    Config::read_yaml(&text, |name| std::env::var(name).ok()).map_err(|problems| {
+    let config = Config::read_yaml(&text, |name| std::env::var(name).ok()).map_err(|problems| {
         Error::invalid(format_args!("the configuration cannot be used:\n{}", problems.in_file(path)))
-    })
+    })?;
+    for field in config.literal_passwords() {
+        let way_out = "${NAME} takes it from the environment, and secret_arn from Secrets Manager";
+        crate::say(&format!("warning: {field} is in {} for everybody who can read it; {way_out}", path.display()));
+    }
+    Ok(config)
 }
 
 /// One migration, seen from here.

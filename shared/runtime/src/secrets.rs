@@ -198,7 +198,10 @@ impl RunSecret {
     fn collect(side: &str, auth: &AuthConfig, env: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
         let mut problems = Vec::new();
         let mut variable = |field: &str, reference: &Option<SecretRef>| {
-            let name = reference.as_ref()?.variable();
+            let name = match reference.as_ref()? {
+                SecretRef::Literal(password) => return Some(password.clone()),
+                SecretRef::Variable(name) => name,
+            };
             let value = env(name);
             if value.is_none() {
                 problems.push(format!("{side}.auth.{field}: the environment variable {name} is not set"));
@@ -258,7 +261,7 @@ impl RunSecret {
         match passwords.into_iter().any(Option::is_some) || path(&auth.keystore) || path(&auth.truststore) {
             false => Ok(Self::default()),
             true => Err(Error::blocked(format_args!(
-                "auth of {} names variables or files of the machine it was written on: start the migration by msk-kraft \
+                "auth of {} has a password, or names variables or files of the machine it was written on: start the migration by msk-kraft \
                  execute or resume --config, which moves them into a secret",
                 config.name()
             ))),

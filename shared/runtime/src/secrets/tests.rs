@@ -62,6 +62,14 @@ fn a_store_that_no_secret_can_hold_is_refused_with_its_size() {
 }
 
 #[test]
+fn a_literal_password_is_sealed_like_any_other() {
+    let literal = auth(json!({"mode": "scram-sha-512", "username": "u", "password": "hunter2"}));
+    let secret = RunSecret::collect("source", &literal, env).unwrap().unwrap();
+    assert_eq!(secret.password.as_deref(), Some("hunter2"));
+    assert_eq!(literal.sealed("arn:run".to_owned()).password, None);
+}
+
+#[test]
 fn everything_that_is_missing_is_named_at_once() {
     let missing = auth(json!({
         "mode": "mtls", "keystore": "/nowhere/k.p12", "keystore_password": "${Q}", "truststore": "/nowhere/t.pem",
