@@ -49,21 +49,21 @@ impl Executions {
         Ok(Self { client, state_machine })
     }
 
-    /// Starts the next execution of `id`, of which `count` were counted so far. When that very execution runs already,
-    /// it is the one.
+    /// Starts the next execution of `id`, of which `count` were counted so far, and returns its ARN. When that very execution
+    /// runs already, it is the one.
     ///
     /// # Errors
-    /// Blocked when Step Functions refuses.
-    pub(crate) async fn start(&self, id: &MigrationId, count: u32, config: &Value) -> Result<Execution> {
+    /// Blocked when Step Functions refuses: nothing was started then.
+    pub(crate) async fn start(&self, id: &MigrationId, count: u32, config: &Value) -> Result<String> {
         let input = json!({"migration_id": id, "config": config}).to_string();
         for number in count + 1..=count + NAMES_TRIED {
             let name = format!("{id}-{number}");
             let request = self.client.start_execution().state_machine_arn(&self.state_machine).name(&name);
             match request.input(&input).send().await {
-                Ok(_) => return self.described(&self.arn(&name)).await,
+                Ok(_) => return Ok(self.arn(&name)),
                 Err(error) if error.as_service_error().is_some_and(|error| error.is_execution_already_exists()) => {
-                    if let Some(execution) = self.describe(&self.arn(&name)).await?.filter(|found| found.running) {
-                        return Ok(execution);
+                    if self.describe(&self.arn(&name)).await?.is_some_and(|found| found.running) {
+                        return Ok(self.arn(&name));
                     }
                 }
                 Err(error) => return Err(sdk_error(&format!("start the execution {name}"), &error)),
@@ -72,7 +72,11 @@ impl Executions {
         Err(Error::internal(format_args!("{NAMES_TRIED} executions after {id}-{count} exist already")))
     }
 
-    async fn described(&self, arn: &str) -> Result<Execution> {
+    /// The execution `arn`, which was just started.
+    ///
+    /// # Errors
+    /// Transient or Blocked, as Step Functions answers; Transient while it does not know the execution yet.
+    pub(crate) async fn described(&self, arn: &str) -> Result<Execution> {
         let execution = self.describe(arn).await?;
         execution.ok_or_else(|| Error::transient(format_args!("{arn} was started but cannot be described yet")))
     }

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use journal::Event;
 use migration::{Config, Error, Phase, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::advice::{self, Next};
 use crate::executions::{Execution, Executions};
 use crate::progress::{Progress, Totals};
+use crate::sealing;
 use crate::session::{Session, Snapshot};
 
 /// Pause between two looks at the journal.
@@ -34,6 +35,8 @@ pub(crate) struct Follower<'a> {
     session: &'a Session,
     executions: Executions,
     execution: Execution,
+    /// Secrets that were created for the execution.
+    secrets: Vec<String>,
     since: Since,
     events: Vec<Event>,
     /// Transitions printed, which is the number of the last one printed.
@@ -74,12 +77,21 @@ impl<'a> Follower<'a> {
         let count = before.map_or(0, |before| before.meta.executions);
         let config = session.config_to_start(before.map(|before| &before.meta)).await?;
         session.mark_under_way();
-        let execution =
-            session.patiently("start the execution", || executions.start(session.id(), count, &config)).await?;
-        session.console.say(format!("execution: {}", execution.arn));
+        let secrets = sealing::hand_over();
+        let start = || executions.start(session.id(), count, &config);
+        let arn = match session.patiently("start the execution", start).await {
+            Ok(arn) => arn,
+            Err(error) => {
+                sealing::delete(&session.host.aws, secrets.iter().map(String::as_str)).await;
+                return Err(error);
+            }
+        };
+        let execution = session.patiently("ask Step Functions", || executions.described(&arn)).await?;
+        session.console.say(format!("execution: {arn}"));
         let version = before.map_or(0, |before| before.meta.version);
         let attempt = before.and_then(|before| before.gate.as_ref()).map_or(0, |gate| gate.attempt);
-        Self::new(session, executions, execution, Since::Version(version, attempt), version)
+        let follower = Self::new(session, executions, execution, Since::Version(version, attempt), version)?;
+        Ok(Self { secrets, ..follower })
     }
 
     /// Follows the execution that runs; nothing when none does.
@@ -109,6 +121,7 @@ impl<'a> Follower<'a> {
             session,
             executions,
             execution,
+            secrets: Vec::new(),
             since,
             events: Vec::new(),
             printed,
@@ -139,7 +152,7 @@ impl<'a> Follower<'a> {
         }
         if self.events.is_empty() {
             if self.ended {
-                return Err(self.ended_early("before it had a journal"));
+                return Err(self.ended_early("before it had a journal", None).await);
             }
             tokio::time::sleep(LOOK).await;
             return Ok(None);
@@ -176,7 +189,8 @@ impl<'a> Follower<'a> {
     /// Blocked when the execution has ended, so that nothing will follow.
     pub(crate) async fn go_on(&self, moment: &Moment) -> Result<()> {
         if self.ended {
-            return Err(self.ended_early(&format!("while the journal says {}", moment.phase())));
+            let when = format!("while the journal says {}", moment.phase());
+            return Err(self.ended_early(&when, Some(&moment.snapshot.meta.config)).await);
         }
         tokio::time::sleep(LOOK).await;
         Ok(())
@@ -215,7 +229,12 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn ended_early(&self, when: &str) -> Error {
+    /// What to say of an execution that left nothing to go by. Deletes the secrets that were created for it, unless it got
+    /// as far as to enter its configuration in the journal.
+    async fn ended_early(&self, when: &str, journal: Option<&Value>) -> Error {
+        let entered = journal.and_then(|config| Config::from_json(config).ok());
+        let unused = |arn: &&str| entered.as_ref().is_none_or(|config| config.run_secrets().all(|used| used != *arn));
+        sealing::delete(&self.session.host.aws, self.secrets.iter().map(String::as_str).filter(unused)).await;
         let Execution { arn, status, failure, .. } = &self.execution;
         let why = failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
         Error::blocked(format_args!(

@@ -10,6 +10,7 @@ mod commands;
 mod console;
 mod executions;
 mod follow;
+mod interrupt;
 mod lambda;
 mod mirror;
 mod naming;
@@ -27,10 +28,6 @@ use clap::Parser as _;
 use migration::{Error, ErrorKind};
 
 use crate::args::Cli;
-use crate::session::UNDER_WAY;
-
-/// Exit code after Ctrl-C, as shells know it.
-const INTERRUPTED: i32 = 130;
 
 #[tokio::main]
 async fn main() {
@@ -44,10 +41,10 @@ async fn main() {
                 1
             }
         },
-        _ = tokio::signal::ctrl_c() => {
-            say(&interrupted());
+        code = interrupt::received() => {
+            say(&interrupt::explained());
             sealing::forget_brief().await;
-            INTERRUPTED
+            code
         }
     };
     // Not by returning: a thread may still wait for a line from the terminal.
@@ -65,18 +62,6 @@ fn explained(error: &Error) -> String {
         ErrorKind::Transient => format!("error: {error}\nThis may pass: the same command can be repeated safely."),
         ErrorKind::Internal => format!("error: {error}\nThis is a defect: please report it, with RUST_LOG=debug."),
         _ => format!("error: {error}"),
-    }
-}
-
-fn interrupted() -> String {
-    match UNDER_WAY.get() {
-        Some(line) => format!(
-            "\ninterrupted: the migration {} goes on in AWS\n  look at it: {}\n  follow it:  {}",
-            line.migration_id,
-            line.command("status"),
-            line.command("resume")
-        ),
-        None => "\ninterrupted".to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use journal::{Event, Gate, GateName, Journal, Meta};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Config, Error, ErrorKind, MigrationId, Result};
-use runtime::{Host, Store, secrets};
+use runtime::{Host, Store};
 use serde::Deserialize;
 
 use crate::args::{Output, RunArgs};
@@ -17,6 +17,7 @@ use crate::console::Console;
 use crate::executions::Executions;
 use crate::lambda::Functions;
 use crate::mirror::Mirror;
+use crate::sealing;
 
 /// How long a verb that only looks keeps trying; one that follows a migration does so until it is interrupted.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,16 +27,21 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// The migration that goes on in AWS when this program is interrupted.
 pub(crate) static UNDER_WAY: OnceLock<CommandLine> = OnceLock::new();
 
-/// Reads and checks the configuration file `path`.
+/// Reads and checks the configuration file `path`. Warns of passwords in it.
 ///
 /// # Errors
 /// Invalid with everything that is wrong about it.
 pub(crate) fn load_config(path: &Path) -> Result<Config> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::invalid(format_args!("cannot read {}: {error}", path.display())))?;
-    Config::read_yaml(&text, |name| std::env::var(name).ok()).map_err(|problems| {
+    let config = Config::read_yaml(&text, |name| std::env::var(name).ok()).map_err(|problems| {
         Error::invalid(format_args!("the configuration cannot be used:\n{}", problems.in_file(path)))
-    })
+    })?;
+    for field in config.literal_passwords() {
+        let way_out = "${NAME} takes it from the environment, and secret_arn from Secrets Manager";
+        crate::say(&format!("warning: {field} is in {} for everybody who can read it; {way_out}", path.display()));
+    }
+    Ok(config)
 }
 
 /// One migration, seen from here.
@@ -98,21 +104,23 @@ impl Session {
     }
 
     /// What a further execution is started with: the given configuration, with its credentials moved into secrets of the
-    /// migration, else the one the migration has.
+    /// migration, else the one the migration has. Those secrets belong to this program until [`sealing::hand_over`].
     ///
     /// # Errors
-    /// Those of [`secrets::seal`].
+    /// Those of [`sealing::seal`], with no new secret left behind.
     pub(crate) async fn config_to_start(&self, meta: Option<&Meta>) -> Result<serde_json::Value> {
         let Some(given) = &self.given else { return Ok(meta.map(|meta| meta.config.clone()).unwrap_or_default()) };
-        let seal = || secrets::seal(&self.host.aws, given, self.id().as_str());
-        Ok(self.patiently("store the credentials", seal).await?.to_json())
+        let seal = || sealing::seal(&self.host.aws, given, self.id().as_str());
+        let sealed = self.patiently("store the credentials", seal).await;
+        if sealed.is_err() {
+            sealing::forget_brief().await;
+        }
+        Ok(sealed?.to_json())
     }
 
     /// Deletes the secrets of a migration that is over, which its functions have tried before. Says so when one is left.
     pub(crate) async fn forget_secrets(&self, config: &Config) {
-        if let Err(error) = secrets::forget(&self.host.aws, config).await {
-            self.console.say(format!("a secret with credentials is left, delete it by hand: {error}"));
-        }
+        sealing::delete(&self.host.aws, config.run_secrets()).await;
     }
 
     /// Its journal.

@@ -66,9 +66,8 @@ impl From<&PartitionProgress> for Copied {
 /// exactly these bytes.
 ///
 /// # Errors
-/// Transient when AWS could not be asked; Blocked when it refused.
+/// Transient when AWS could not be asked; Blocked when it refused, other than to describe a cluster.
 pub(crate) async fn collect(run: &Run<'_>, validation: &Value, attempt: u32, key: KeyKind) -> Result<String> {
-    let aws = &run.host().aws;
     let now = run.journal.now();
     let freeze = run.journal.freeze_state().await?;
     let copied = run.all_partitions().await?;
@@ -82,10 +81,7 @@ pub(crate) async fn collect(run: &Run<'_>, validation: &Value, attempt: u32, key
         "signing_key": key,
         "config": redact::config(&run.config),
         "fingerprint": run.meta.fingerprint,
-        "clusters": {
-            "source": clusters::describe(aws, &run.config.source).await?,
-            "target": clusters::describe(aws, &run.config.target).await?,
-        },
+        "clusters": clusters::both(&run.host().aws, &run.config).await?,
         "journal": run.journal.events().await?,
         "gates": gates(run).await?,
         "freezes": freeze.iter().flat_map(|freeze| freeze.periods()).map(|period| frozen(period, now)).collect::<Vec<_>>(),

@@ -1,10 +1,11 @@
 //! A cluster as the MSK API describes it, for the bundle.
 
 use aws_sdk_kafka::types::Cluster as MskCluster;
-use migration::Result;
 use migration::config::ClusterConfig;
+use migration::{Config, Result};
 use runtime::{Aws, clusters};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 /// One side of the migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,12 +18,33 @@ pub(crate) struct ClusterFacts {
     version: Option<String>,
 }
 
-/// Asks the MSK API about a cluster.
+/// What the MSK API says of both clusters: null for one that it does not know or must not describe, which may be no cluster
+/// of MSK; `not_described` says why.
 ///
 /// # Errors
-/// Those of [`clusters::describe`].
-pub(crate) async fn describe(aws: &Aws, config: &ClusterConfig) -> Result<ClusterFacts> {
-    Ok(facts(config, clusters::describe(aws, config).await?))
+/// Transient when the API could not be asked.
+pub(crate) async fn both(aws: &Aws, config: &Config) -> Result<Value> {
+    let mut both = json!({});
+    for (side, cluster) in [("source", &config.source), ("target", &config.target)] {
+        enter(&mut both, side, cluster, clusters::describe(aws, cluster).await)?;
+    }
+    Ok(both)
+}
+
+/// Enters what was answered about one side.
+///
+/// # Errors
+/// That of `described` if it passes.
+fn enter(both: &mut Value, side: &str, config: &ClusterConfig, described: Result<MskCluster>) -> Result<()> {
+    match described {
+        Ok(cluster) => both[side] = json!(facts(config, cluster)),
+        Err(error) if error.kind.is_retryable() => return Err(error),
+        Err(error) => {
+            both[side] = Value::Null;
+            both["not_described"][side] = json!(error.message);
+        }
+    }
+    Ok(())
 }
 
 fn facts(config: &ClusterConfig, cluster: MskCluster) -> ClusterFacts {
@@ -47,7 +69,7 @@ fn facts(config: &ClusterConfig, cluster: MskCluster) -> ClusterFacts {
 mod tests {
     use super::*;
     use aws_sdk_kafka::types::{BrokerSoftwareInfo, Provisioned};
-    use migration::Config;
+    use migration::Error;
 
     fn mode(version: &str, zookeeper: Option<&str>) -> &'static str {
         let software = BrokerSoftwareInfo::builder().kafka_version(version).build();
@@ -64,5 +86,19 @@ mod tests {
         assert_eq!(mode("3.9.x.kraft", None), "KRAFT");
         assert_eq!(mode("3.9.x", Some("z-1:2181")), "ZOOKEEPER");
         assert_eq!(mode("3.9.x", None), "UNKNOWN");
+    }
+
+    #[test]
+    fn a_cluster_that_msk_does_not_know_is_null_with_the_reason() {
+        let config = Config::from_yaml(crate::redact::tests::CONFIG, |_| None).unwrap();
+        let mut both = json!({});
+        let unknown = Error::blocked("describe arn: NotFoundException (HTTP 404): there is none");
+        enter(&mut both, "source", &config.source, Err(unknown)).unwrap();
+        enter(&mut both, "target", &config.target, Ok(MskCluster::builder().build())).unwrap();
+        assert_eq!((&both["source"], &both["target"]["name"]), (&Value::Null, &json!("new")));
+        let reason = "describe arn: NotFoundException (HTTP 404): there is none";
+        assert_eq!(both["not_described"], json!({"source": reason}));
+        let passing = enter(&mut both, "source", &config.source, Err(Error::transient("throttled")));
+        assert!(passing.unwrap_err().kind.is_retryable());
     }
 }

@@ -77,7 +77,8 @@ fn judge(
     let (Some(source), Some(target)) = (source, target) else { return problems };
     let value = |configs: &TopicConfigs, config: &str| configs.get(config).map_or("not set", String::as_str).to_owned();
     if is_copying(&target.configs) && !is_copying(put) {
-        let message = "the topic still has its copy-time configs on the target; set its own there, see cutover/configs.json";
+        let message =
+            "the topic still has its copy-time configs on the target; set its own there, see cutover/configs.json";
         problems.push(Problem::failed(name, message));
         return problems;
     }
@@ -86,7 +87,9 @@ fn judge(
         let (found, left) = (value(&target.configs, config), value(put, config));
         problems.push(Problem::warning(
             name,
-            format_args!("config {config} is {found} on the target; the cutover left it {left}, so somebody changed it since"),
+            format_args!(
+                "config {config} is {found} on the target; the cutover left it {left}, so somebody changed it since"
+            ),
         ));
     }
     for op in topology::restore(&source.configs, put) {

@@ -91,7 +91,6 @@ async fn compare_all(
 /// Asks both clusters once what the comparison of `left` needs.
 async fn prepare<'a>(run: &'a Run<'_>, left: &[PartitionProgress]) -> Result<Bench<'a>> {
     let (source, target) = (run.source().await?, run.target().await?);
-    let settings = runtime::clusters::settings(&run.host().aws, &run.config.target).await?;
     let wanted: BTreeSet<TopicPartition> = left.iter().map(|progress| progress.partition.clone()).collect();
     let source_ends = ends(&source, present(&source, &wanted).await?).await?;
     let on_target = present(&target, &wanted).await?;
@@ -106,13 +105,14 @@ async fn prepare<'a>(run: &'a Run<'_>, left: &[PartitionProgress]) -> Result<Ben
             sentinels.entry(partition).or_default().push(source_offset);
         }
     }
+    let second = Second::connect(target.settings()).await?;
     Ok(Bench {
         id: &run.id,
         config: &run.config,
         store: &run.store,
         source,
         target,
-        second: Second::connect(&settings).await?,
+        second,
         source_ends,
         policies,
         on_target,

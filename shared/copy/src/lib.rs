@@ -25,6 +25,8 @@ pub mod objects;
 pub mod pace;
 pub mod ports;
 pub mod reader;
+#[cfg(test)]
+mod refusing;
 pub mod runs;
 pub mod runs_store;
 pub mod slice;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use journal::{Position, ProducerId};
 use kafka::{Code, ConfigEntry, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, TopicPartition};
-use migration::Error;
+use migration::{Error, Result};
 use tokio::time::Instant;
 
 use crate::ports::Source;
@@ -104,7 +104,10 @@ impl<'a, S: Source> Reader<'a, S> {
 
     /// Fetches once for `partitions`, about `max_bytes` in all, and moves their positions on. Waits up to a quarter of a
     /// second for new records. A slice may be of no length, and may carry the fault that ends its partition.
-    pub async fn read(&mut self, partitions: &[TopicPartition], max_bytes: usize) -> Vec<Slice> {
+    ///
+    /// # Errors
+    /// Blocked when a broker refuses this client, which is no partition's fault.
+    pub async fn read(&mut self, partitions: &[TopicPartition], max_bytes: usize) -> Result<Vec<Slice>> {
         let share = max_bytes / partitions.len().max(1);
         let mut wanted: Vec<_> = partitions.iter().filter_map(|partition| self.wanted(partition, share)).collect();
         if !wanted.is_empty() {
@@ -135,7 +138,7 @@ impl<'a, S: Source> Reader<'a, S> {
             }
             let slice = match self.is_deleted(&partition, result.as_ref().err()).await {
                 true => Some(faulted(&partition, position, Error::blocked(TOPIC_DELETED))),
-                false => self.slice(&partition, position, result, proof).await,
+                false => self.slice(&partition, position, result, proof).await?,
             };
             if let Some(slice) = slice {
                 match slice.fault {
@@ -145,7 +148,7 @@ impl<'a, S: Source> Reader<'a, S> {
                 slices.push(slice);
             }
         }
-        slices
+        Ok(slices)
     }
 
     /// Where to read `partition`, at most `share` bytes if that is sensible.
@@ -201,13 +204,16 @@ impl<'a, S: Source> Reader<'a, S> {
 
     /// Makes a slice of a fetch result. `None` when the fault passes: the next read tries again. `proof` says that an empty
     /// result proves that there is nothing up to the last stable offset.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
     async fn slice(
         &self,
         partition: &TopicPartition,
         from: Position,
         result: kafka::Result<Fetched>,
         proof: bool,
-    ) -> Option<Slice> {
+    ) -> Result<Option<Slice>> {
         let fetched = match result {
             Ok(fetched) => fetched,
             Err(error) if error.code() == Some(Code::OffsetOutOfRange) => {
@@ -216,9 +222,9 @@ impl<'a, S: Source> Reader<'a, S> {
             Err(error) if error.is_retryable() => {
                 tracing::debug!(%partition, %error, "fetch will be repeated");
                 self.source.invalidate();
-                return None;
+                return Ok(None);
             }
-            Err(error) => return Some(faulted(partition, from, Error::from(error))),
+            Err(error) => return refused(partition, from, error).map(Some),
         };
         let nothing_left = proof && fetched.records.is_empty();
         let limit = self.limits.get(&partition.topic).copied().unwrap_or(MAX_BATCH_BYTES);
@@ -228,25 +234,25 @@ impl<'a, S: Source> Reader<'a, S> {
             // Compaction can remove the end of a log; the offsets up to the last stable one hold nothing.
             slice.to.source_next = slice.to.source_next.max(slice.source_end);
         }
-        Some(slice)
+        Ok(Some(slice))
     }
 
     /// The log no longer begins where the copy stands. Before the first record that is how retention works; later it is
     /// a loss.
-    async fn out_of_range(&self, partition: &TopicPartition, from: Position) -> Option<Slice> {
+    async fn out_of_range(&self, partition: &TopicPartition, from: Position) -> Result<Option<Slice>> {
         let mut starts = self.source.list_offsets(std::slice::from_ref(partition), OffsetSpec::Earliest).await;
-        let start = match starts.pop()?.1 {
-            Ok(start) => start,
-            Err(error) if error.is_retryable() => return None,
-            Err(error) => return Some(faulted(partition, from, Error::from(error))),
+        let start = match starts.pop() {
+            Some((_, Ok(start))) => start,
+            Some((_, Err(error))) if !error.is_retryable() => return refused(partition, from, error).map(Some),
+            _ => return Ok(None),
         };
         if from.target_next > 0 || start < from.source_next {
-            return Some(faulted(partition, from, Error::data_unsafe(loss(from.source_next, start))));
+            return Ok(Some(faulted(partition, from, Error::data_unsafe(loss(from.source_next, start)))));
         }
         tracing::info!(%partition, from = from.source_next, to = start, "the log start moved before the copy began");
         let mut slice = Slice::at(partition.clone(), from, start);
         slice.to.source_next = start;
-        Some(slice)
+        Ok(Some(slice))
     }
 }
 
@@ -268,6 +274,14 @@ fn loss(copied: i64, start: i64) -> String {
 /// Whether the source does not find a partition, or nobody who leads it.
 fn is_not_found(error: &kafka::Error) -> bool {
     matches!(error, kafka::Error::NoLeader { .. }) || error.code() == Some(Code::UnknownTopicOrPartition)
+}
+
+/// The slice that ends `partition` because of `error`.
+///
+/// # Errors
+/// `error` when it is about the broker: partitions that it leads are as good as before once somebody has seen to it.
+fn refused(partition: &TopicPartition, from: Position, error: kafka::Error) -> Result<Slice> {
+    if error.is_refusal() { Err(error.into()) } else { Ok(faulted(partition, from, error.into())) }
 }
 
 fn faulted(partition: &TopicPartition, from: Position, fault: Error) -> Slice {
@@ -292,6 +306,17 @@ fn wire_size(bytes: usize) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusing::Refusing;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_refuses_this_client_stops_no_partition() {
+        let partition = TopicPartition::new("orders", 0);
+        let at = Position { source_next: 40, target_next: 7 };
+        let mut reader = Reader::new(&Refusing, ProducerId { id: 1, epoch: 0 }, [(partition.clone(), at)].into());
+        let error = reader.read(std::slice::from_ref(&partition), 1).await.unwrap_err();
+        assert_eq!((error.kind, &error.context.partition), (migration::ErrorKind::Blocked, &None), "{error}");
+        assert_eq!(reader.position(&partition), Some(at));
+    }
 
     #[test]
     fn a_loss_says_which_offsets_are_gone() {

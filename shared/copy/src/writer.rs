@@ -70,7 +70,8 @@ impl<'a, T: Target> Writer<'a, T> {
     /// on the target already are not sent again.
     ///
     /// # Errors
-    /// Transient when a fault that should have passed has not.
+    /// Transient when a fault that should have passed has not; Blocked when a broker refuses this client, which is no
+    /// partition's fault.
     pub async fn write(&mut self, slices: &[Slice]) -> Result<Vec<(TopicPartition, Error)>> {
         let mut failed = Vec::new();
         let mut open = Vec::with_capacity(slices.len());
@@ -81,7 +82,7 @@ impl<'a, T: Target> Writer<'a, T> {
             };
             match sending {
                 Ok(sending) => open.push(sending),
-                Err(error) if error.kind.is_retryable() => return Err(error),
+                Err(error) if ends_all(&error) => return Err(error),
                 Err(error) => failed.push((slice.partition.clone(), error)),
             }
         }
@@ -147,6 +148,7 @@ impl<'a, T: Target> Writer<'a, T> {
                     tracing::debug!(%partition, %error, "batch will be sent again");
                     self.look(&mut sending).await
                 }
+                Some(Fault::Kafka(error)) if error.is_refusal() => return Err(error.into()),
                 Some(Fault::Kafka(error)) => Err(Error::from(error).at(&partition).at_offset(sending.source_offset())),
             };
             match outcome {
@@ -154,7 +156,7 @@ impl<'a, T: Target> Writer<'a, T> {
                     sending.sent = sending.acknowledged;
                     kept.push(sending);
                 }
-                Err(error) if error.kind.is_retryable() => return Err(error),
+                Err(error) if ends_all(&error) => return Err(error),
                 Err(error) => failed.push((partition, error)),
             }
         }
@@ -167,7 +169,8 @@ impl<'a, T: Target> Writer<'a, T> {
     async fn look(&self, sending: &mut Sending<'_>) -> Result<()> {
         let partition = sending.slice.partition.clone();
         let ends = self.target.list_offsets(std::slice::from_ref(&partition), OffsetSpec::Latest).await;
-        let end = kafka::all_ok(ends)?.remove(&partition).unwrap_or(0);
+        let ends = kafka::all_ok(ends).map_err(|error| blame(&partition, error))?;
+        let end = ends.get(&partition).copied().unwrap_or(0);
         let before = sending.acknowledged;
         sending.align(end)?;
         if sending.acknowledged > before { self.check_last(sending).await } else { Ok(()) }
@@ -202,7 +205,7 @@ impl<'a, T: Target> Writer<'a, T> {
                     return Ok(batch::split(found.records).next().and_then(Result::ok).map(|found| *found.header()));
                 }
                 Err(error) if error.is_retryable() && Instant::now() < give_up => {}
-                Err(error) => return Err(Error::from(error).at(partition)),
+                Err(error) => return Err(blame(partition, error)),
             }
             self.target.invalidate();
             tokio::time::sleep(PAUSE).await;
@@ -427,6 +430,16 @@ fn note_answers(open: &mut [Sending<'_>], sent: &[usize], answers: Each<TopicPar
     }
 }
 
+/// `error` with its partition, unless it is about the broker: then it names none.
+fn blame(partition: &TopicPartition, error: kafka::Error) -> Error {
+    if error.is_refusal() { error.into() } else { Error::from(error).at(partition) }
+}
+
+/// Whether the copy of no partition can go on: for the moment, or because `error` is not about one of them.
+fn ends_all(error: &Error) -> bool {
+    error.kind.is_retryable() || error.context.partition.is_none()
+}
+
 fn is_sequence_fault(error: &kafka::Error) -> bool {
     matches!(
         error.code(),
@@ -437,6 +450,7 @@ fn is_sequence_fault(error: &kafka::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusing::Refusing;
     use journal::Position;
     use kafka::batch::{Codec, Record, Stamp, encode};
 
@@ -481,6 +495,19 @@ mod tests {
         assert_eq!(in_flight(&mut open), 1, "a leader that does not know the producer would take any other batch too");
         open[0].note(appended(10));
         assert_eq!(in_flight(&mut open), WINDOW);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_refuses_this_client_stops_no_partition() {
+        let slice = slice();
+        let ends = [(slice.partition.clone(), 10)].into();
+        let mut writer = Writer { target: &Refusing, ends, checked: BTreeSet::new() };
+        let error = writer.write(&[slice]).await.unwrap_err();
+        assert_eq!((error.kind, &error.context.partition), (migration::ErrorKind::Blocked, &None), "{error}");
+        // The same when the last batch is looked at before anything is sent.
+        let slice = self::slice();
+        writer.ends.insert(slice.partition.clone(), 12);
+        assert_eq!(writer.write(&[slice]).await.unwrap_err().context.partition, None);
     }
 
     #[test]

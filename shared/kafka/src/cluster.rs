@@ -71,6 +71,11 @@ impl Cluster {
         Self { shared: self.shared.clone(), lane }
     }
 
+    /// How the cluster is reached, for other clients.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
     /// The cluster's id, which every cluster since 0.10.1 has.
     pub fn id(&self) -> Option<String> {
         self.shared.metadata.newest().cluster_id.clone()

@@ -82,7 +82,7 @@ pub enum Error {
         /// What was wrong with it.
         message: String,
     },
-    /// Broker and client do not accept each other's certificates, or one of them does not speak TLS.
+    /// Broker and client do not accept each other's certificates, or do not speak the same TLS, or one of them none.
     #[error("TLS to {broker}: {message}")]
     Tls {
         /// Address of the broker.
@@ -169,6 +169,11 @@ impl Error {
     /// Whether the same request can succeed when it is repeated.
     pub fn is_retryable(&self) -> bool {
         self.kind().is_retryable()
+    }
+
+    /// Whether client and broker do not accept each other. It is about every partition of the broker, and about none.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Tls { .. } | Self::Authentication { .. })
     }
 
     /// The same with what it probably means, if the connection was closed.

@@ -320,7 +320,7 @@ impl Config {
         if problems.is_empty() { Ok(config) } else { Err(Error::invalid(problems.join("\n"))) }
     }
 
-    /// The JSON form; it holds no secret, since passwords are references.
+    /// The JSON form. It holds no password: references stay references, and a literal one is hidden.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::to_value(self).unwrap_or_default()
     }
@@ -344,6 +344,16 @@ impl Config {
             hash.update(part.as_bytes());
         }
         hex::encode(&hash.finalize()[..8])
+    }
+
+    /// Fields that hold a password itself, for everybody who can read the file.
+    pub fn literal_passwords(&self) -> Vec<String> {
+        self.source.auth.literals("source.auth").chain(self.target.auth.literals("target.auth")).collect()
+    }
+
+    /// The ARNs of the run's own secrets, which end with it.
+    pub fn run_secrets(&self) -> impl Iterator<Item = &str> {
+        [&self.source, &self.target].into_iter().filter_map(|cluster| cluster.auth.run_secret_arn.as_deref())
     }
 
     /// Fields that msk-kraft sets itself, and a file must not.
@@ -394,9 +404,16 @@ enterprise:
     fn a_password_stays_a_reference() {
         let config = Config::from_yaml(FULL, env).unwrap();
         assert!(config.to_json().to_string().contains("${KAFKA_PASSWORD}"));
-        let literal = FULL.replace("${KAFKA_PASSWORD}", "hunter2");
-        let error = Config::from_yaml(&literal, env).unwrap_err();
-        assert!(error.message.contains("${NAME}") && !error.message.contains("hunter2"), "{error}");
+        assert_eq!(config.literal_passwords(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_literal_password_is_taken_and_hidden() {
+        let config = Config::from_yaml(&FULL.replace("${KAFKA_PASSWORD}", "hunter2"), env).unwrap();
+        assert_eq!(config.target.auth.password, Some(SecretRef::Literal("hunter2".to_owned())));
+        assert_eq!(config.literal_passwords(), ["target.auth.password"]);
+        let shown = format!("{config:?} {}", config.to_json());
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

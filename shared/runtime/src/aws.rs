@@ -26,12 +26,17 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Clients from the usual AWS environment. A custom endpoint (`AWS_ENDPOINT_URL`) is addressed by path in S3, since
-    /// a stand-in has no host name per bucket.
+    /// Clients from the usual AWS environment.
     pub async fn from_env() -> Self {
         let http =
             Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
         let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
+        Self::new(config)
+    }
+
+    /// Clients of `config`. A custom endpoint (`AWS_ENDPOINT_URL`) is addressed by path in S3, since a stand-in has no host
+    /// name per bucket.
+    pub(crate) fn new(config: SdkConfig) -> Self {
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(config.endpoint_url().is_some()).build();
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3),

@@ -1,21 +1,24 @@
 //! The clusters of a configuration: what the MSK API says of them, and connections kept for the life of the process.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_kafka::types::Cluster as MskCluster;
 use migration::config::{AuthMode, ClusterConfig};
 use migration::{Error, Result};
-use tokio::sync::Mutex;
 
 use crate::aws::{Aws, sdk_error};
 use crate::credentials;
-use crate::secrets::RunSecret;
+use crate::secrets::{RunSecret, Version};
 
 /// Connected clusters by ARN.
 #[derive(Debug, Default)]
 pub struct Clusters {
-    connected: Mutex<HashMap<String, Connected>>,
+    slots: Mutex<HashMap<String, Slot>>,
 }
+
+/// Locked while its cluster is being connected, so that others are not held up.
+type Slot = Arc<tokio::sync::Mutex<Option<Connected>>>;
 
 /// A cluster, and what it was connected with.
 #[derive(Debug)]
@@ -35,22 +38,16 @@ impl Clusters {
     /// gives.
     pub async fn connect(&self, aws: &Aws, config: &ClusterConfig) -> Result<kafka::Cluster> {
         let bootstrap = bootstrap_servers(aws, config).await?;
-        let (mode, secret) = (config.auth.mode, credentials::read(aws, config).await?);
-        let mut connected = self.connected.lock().await;
-        if let Some(found) = connected.get(&config.cluster_arn)
+        let (mode, secret) = (config.auth.mode, credentials::read(aws, config, Version::Current).await?);
+        let slot = self.slot(&config.cluster_arn);
+        let mut slot = slot.lock().await;
+        if let Some(found) = slot.as_ref()
             && (&found.bootstrap, found.mode, &found.secret) == (&bootstrap, mode, &secret)
         {
             return Ok(found.cluster.clone());
         }
-        let auth = credentials::auth(aws, config, &secret)?;
-        let settings = kafka::Settings { auth, ..kafka::Settings::parse(&bootstrap) };
-        let cluster = kafka::Cluster::connect(settings).await.map_err(|error| {
-            let mut error = Error::from(error);
-            error.message = format!("cannot reach {} at {bootstrap}: {}", config.name(), error.message);
-            error
-        })?;
-        let now = Connected { bootstrap, mode, secret, cluster: cluster.clone() };
-        connected.insert(config.cluster_arn.clone(), now);
+        let (secret, cluster) = sign_in(aws, config, &bootstrap, secret).await?;
+        *slot = Some(Connected { bootstrap, mode, secret, cluster: cluster.clone() });
         Ok(cluster)
     }
 
@@ -59,20 +56,63 @@ impl Clusters {
     pub async fn user(&self, config: &ClusterConfig) -> Option<String> {
         match config.auth.mode {
             AuthMode::Plaintext | AuthMode::Tls => Some("ANONYMOUS".to_owned()),
-            AuthMode::ScramSha512 => self.connected.lock().await.get(&config.cluster_arn)?.secret.username.clone(),
+            AuthMode::ScramSha512 => {
+                let slot = self.slot(&config.cluster_arn);
+                slot.lock().await.as_ref()?.secret.username.clone()
+            }
             AuthMode::Iam | AuthMode::Mtls => None,
         }
     }
+
+    fn slot(&self, cluster_arn: &str) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry(cluster_arn.to_owned()).or_default().clone()
+    }
 }
 
-/// How the cluster of `config` is reached, for other clients than the one of [`Clusters::connect`].
+/// Connects with `newest`, or with what the secret of the user was before, when the brokers refuse it: they learn of a
+/// rotated password some time after it is in Secrets Manager. Returns what they took.
+async fn sign_in(
+    aws: &Aws,
+    config: &ClusterConfig,
+    bootstrap: &str,
+    newest: RunSecret,
+) -> Result<(RunSecret, kafka::Cluster)> {
+    let refusal = match open(aws, config, bootstrap, &newest).await? {
+        Ok(cluster) => return Ok((newest, cluster)),
+        Err(refusal) => refusal,
+    };
+    if matches!(refusal, kafka::Error::Authentication { .. }) && config.auth.secret_arn.is_some() {
+        match credentials::read(aws, config, Version::Previous).await {
+            Ok(previous) => {
+                if let Ok(cluster) = open(aws, config, bootstrap, &previous).await? {
+                    tracing::warn!(cluster = config.name(), "the brokers do not take the rotated password yet");
+                    return Ok((previous, cluster));
+                }
+            }
+            Err(error) if error.kind.is_retryable() => return Err(error),
+            // It was never rotated; the refusal says more.
+            Err(_) => {}
+        }
+    }
+    let mut error = Error::from(refusal);
+    error.message = format!("cannot reach {} at {bootstrap}: {}", config.name(), error.message);
+    Err(error)
+}
+
+/// What comes of connecting with `secret`.
 ///
 /// # Errors
-/// Blocked when its bootstrap servers or the credentials cannot be found.
-pub async fn settings(aws: &Aws, config: &ClusterConfig) -> Result<kafka::Settings> {
-    let bootstrap = bootstrap_servers(aws, config).await?;
-    let auth = credentials::auth(aws, config, &credentials::read(aws, config).await?)?;
-    Ok(kafka::Settings { auth, ..kafka::Settings::parse(&bootstrap) })
+/// Those of [`credentials::auth`].
+async fn open(
+    aws: &Aws,
+    config: &ClusterConfig,
+    bootstrap: &str,
+    secret: &RunSecret,
+) -> Result<kafka::Result<kafka::Cluster>> {
+    let auth = credentials::auth(aws, config, secret)?;
+    let settings = kafka::Settings { auth, ..kafka::Settings::parse(bootstrap) };
+    Ok(kafka::Cluster::connect(settings).await)
 }
 
 /// `host:port` list of a cluster for its way of signing in: the configured one, else the MSK API's. Of those, the ones

@@ -10,7 +10,7 @@ use migration::{Error, Result};
 use serde::Deserialize;
 
 use crate::aws::Aws;
-use crate::secrets::{self, RunSecret};
+use crate::secrets::{self, RunSecret, Version};
 
 /// A SCRAM user as MSK keeps it in a secret whose name begins with `AmazonMSK_`.
 #[derive(Deserialize)]
@@ -20,14 +20,15 @@ struct MskUser {
 }
 
 /// Everything secret about signing in to the cluster of `config`: the run's own secret, filled up from the operator's.
+/// `version` is that of the secret with the user, which MSK rotates.
 ///
 /// # Errors
 /// Blocked when a secret is missing, must not be read, or does not hold what it should.
-pub(crate) async fn read(aws: &Aws, config: &ClusterConfig) -> Result<RunSecret> {
+pub(crate) async fn read(aws: &Aws, config: &ClusterConfig, version: Version) -> Result<RunSecret> {
     let AuthConfig { secret_arn, keystore, truststore, .. } = &config.auth;
     let mut secret = RunSecret::of(aws, config).await?;
     if let Some(arn) = secret_arn {
-        let content = secrets::read(aws, arn).await?;
+        let content = secrets::read(aws, arn, version).await?;
         // What serde_json says could repeat what it read.
         let user: MskUser = serde_json::from_slice(&content).map_err(|_| {
             Error::blocked(format_args!(
@@ -74,10 +75,14 @@ pub(crate) fn auth(aws: &Aws, config: &ClusterConfig, secret: &RunSecret) -> Res
 
 /// A store out of a secret of the operator, in base64.
 async fn stored(aws: &Aws, arn: &str) -> Result<String> {
-    let content = secrets::read(aws, arn).await?;
-    // A binary file in a secret made of text is in base64 already; PEM is text by itself.
-    let text = std::str::from_utf8(&content).ok().map(str::trim).filter(|text| BASE64.decode(text).is_ok());
-    Ok(text.map_or_else(|| BASE64.encode(&content), str::to_owned))
+    Ok(in_base64(&secrets::read(aws, arn, Version::Current).await?))
+}
+
+/// A binary file in a secret made of text is in base64 already, in lines or in one; PEM is text by itself.
+fn in_base64(content: &[u8]) -> String {
+    let unwrapped = content.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let text = String::from_utf8(unwrapped).ok().filter(|text| BASE64.decode(text).is_ok());
+    text.unwrap_or_else(|| BASE64.encode(content))
 }
 
 fn decoded(store: &Option<String>) -> Result<Option<Vec<u8>>> {
@@ -98,5 +103,24 @@ fn scram(config: &ClusterConfig, secret: &RunSecret) -> Result<Sasl> {
             Ok(Sasl::ScramSha512 { username: username.clone(), password: Secret::from(password.clone()) })
         }
         _ => Err(Error::blocked(format_args!("there is no SCRAM user for {}", config.name()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_in_a_secret_is_binary_or_text_however_it_is_wrapped() {
+        let store: Vec<u8> = (0..=255).collect();
+        let base64 = BASE64.encode(&store);
+        let lines: Vec<_> = base64.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        for content in
+            [store.clone(), base64.clone().into(), lines.join("\n").into(), (lines.join("\r\n") + "\n").into()]
+        {
+            assert_eq!(in_base64(&content), base64);
+        }
+        let pem = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(BASE64.decode(in_base64(pem)).unwrap(), pem);
     }
 }

@@ -6,6 +6,8 @@ pub mod budget;
 pub mod clusters;
 pub mod content;
 mod credentials;
+#[cfg(test)]
+mod fake;
 pub mod gates;
 pub mod run;
 pub mod secrets;

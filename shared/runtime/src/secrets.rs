@@ -3,13 +3,16 @@
 //! States, journal and evidence hold ARNs only. The CLI seals a configuration before it leaves its machine; the functions
 //! that end a migration forget it.
 
-use std::fmt;
+use std::fmt::{self, Debug};
 
+use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use aws_sdk_secretsmanager::types::Tag;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{CreateUnhandledError, SdkError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use migration::config::{AuthConfig, ClusterConfig, SecretRef, is_secret_arn};
-use migration::{Config, Error, Result};
+use migration::{Config, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::{Aws, sdk_error};
@@ -37,7 +40,7 @@ pub(crate) struct RunSecret {
     pub(crate) truststore_password: Option<String>,
 }
 
-impl fmt::Debug for RunSecret {
+impl Debug for RunSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RunSecret")
     }
@@ -46,27 +49,31 @@ impl fmt::Debug for RunSecret {
 /// Moves everything that `config` refers to on this machine (environment variables, files) into secrets of `owner`, one for
 /// each side that needs one. Sealing a sealed configuration changes nothing; sealing again under the same owner replaces.
 ///
+/// `created` hears the ARN of each secret that was not there before, as soon as it is: whoever calls has to [`delete`] those
+/// when this fails, or when nothing comes of the configuration. One that was there may be in use.
+///
 /// # Errors
-/// Invalid, naming every variable that is not set and every file that cannot be read; Blocked when Secrets Manager refuses.
-pub async fn seal(aws: &Aws, config: &Config, owner: &str) -> Result<Config> {
+/// Invalid, naming every variable that is not set, every file that cannot be read and every side that no secret can hold;
+/// Blocked when Secrets Manager refuses; Transient when it was not reached, or when a secret of that name is just being
+/// deleted.
+pub async fn seal(aws: &Aws, config: &Config, owner: &str, created: impl Fn(&str)) -> Result<Config> {
     let env = |name: &str| std::env::var(name).ok();
-    // Both are read before either is stored.
-    let source = RunSecret::collect("source", &config.source.auth, env);
-    let target = RunSecret::collect("target", &config.target.auth, env);
+    // Both are read, and small enough, before either is stored.
+    let source = RunSecret::gather("source", &config.source.auth, env);
+    let target = RunSecret::gather("target", &config.target.auth, env);
     let problems: Vec<_> = [&source, &target].into_iter().filter_map(|secret| secret.as_ref().err().cloned()).collect();
     if !problems.is_empty() {
         return Err(Error::invalid(problems.join("\n")));
     }
     let mut sealed = config.clone();
-    for (side, secret) in [("source", source), ("target", target)] {
-        let Ok(Some(secret)) = secret else { continue };
-        let arn = match store(aws, owner, side, &secret.encoded(side)?).await {
-            Ok(arn) => arn,
-            Err(error) => {
-                // The error that comes first is the one to tell.
-                let _ = forget(aws, &sealed).await;
-                return Err(error);
+    for (side, content) in [("source", source), ("target", target)] {
+        let Ok(Some(content)) = content else { continue };
+        let arn = match store(aws, owner, side, &content).await? {
+            Stored::Created(arn) => {
+                created(&arn);
+                arn
             }
+            Stored::Replaced(arn) => arn,
         };
         let cluster = if side == "source" { &mut sealed.source } else { &mut sealed.target };
         cluster.auth = cluster.auth.sealed(arn);
@@ -77,18 +84,30 @@ pub async fn seal(aws: &Aws, config: &Config, owner: &str) -> Result<Config> {
 /// Deletes the secrets of a run for good. Those that are gone already are no error.
 ///
 /// # Errors
-/// Blocked or Transient, naming the secret that is still there.
+/// Those of [`delete`].
 pub async fn forget(aws: &Aws, config: &Config) -> Result<()> {
-    for cluster in [&config.source, &config.target] {
-        let Some(arn) = &cluster.auth.run_secret_arn else { continue };
+    delete(aws, config.run_secrets()).await
+}
+
+/// Deletes the secrets `arns` for good, each whatever becomes of the others. Those that are gone already are no error.
+///
+/// # Errors
+/// Blocked or Transient, naming every secret that is still there.
+pub async fn delete<'a>(aws: &Aws, arns: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let mut left: Option<Error> = None;
+    for arn in arns {
         let request = aws.secrets(arn).delete_secret().secret_id(arn).force_delete_without_recovery(true);
-        match request.send().await {
-            Ok(_) => {}
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {}
-            Err(error) => return Err(sdk_error(&format!("delete the run's secret {arn}"), &error)),
+        let Err(error) = request.send().await else { continue };
+        if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) {
+            continue;
+        }
+        let error = sdk_error(&format!("delete the run's secret {arn}"), &error);
+        match &mut left {
+            Some(first) => first.message = format!("{}; {}", first.message, error.message),
+            None => left = Some(error),
         }
     }
-    Ok(())
+    left.map_or(Ok(()), Err)
 }
 
 /// As [`forget`], for the end of a migration, which does not fail because of it: the CLI tries again.
@@ -98,21 +117,41 @@ pub async fn forget_at_end(aws: &Aws, config: &Config) {
     }
 }
 
+/// Which content of a secret is meant, by Secrets Manager's labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// `AWSCURRENT`.
+    Current,
+    /// `AWSPREVIOUS`, what it was before the last rotation.
+    Previous,
+}
+
 /// The content of the secret `arn`, whether it is text or not.
 ///
 /// # Errors
 /// Blocked when there is none or it must not be read.
-pub(crate) async fn read(aws: &Aws, arn: &str) -> Result<Vec<u8>> {
-    let what = format!("read the secret {arn}");
-    let found = aws.secrets(arn).get_secret_value().secret_id(arn).send().await;
+pub(crate) async fn read(aws: &Aws, arn: &str, version: Version) -> Result<Vec<u8>> {
+    let (label, what) = match version {
+        Version::Current => ("AWSCURRENT", format!("read the secret {arn}")),
+        Version::Previous => ("AWSPREVIOUS", format!("read what the secret {arn} was before")),
+    };
+    let found = aws.secrets(arn).get_secret_value().secret_id(arn).version_stage(label).send().await;
     let found = found.map_err(|error| sdk_error(&what, &error))?;
     let text = found.secret_string.map(String::into_bytes);
     let content = text.or_else(|| found.secret_binary.map(aws_sdk_secretsmanager::primitives::Blob::into_inner));
     content.ok_or_else(|| Error::blocked(format_args!("{what}: it is empty")))
 }
 
+/// The ARN of a stored secret.
+enum Stored {
+    /// There was none of its name.
+    Created(String),
+    /// There was one, which now has another content.
+    Replaced(String),
+}
+
 /// Stores `text`, in place of an earlier one of the same owner and side.
-async fn store(aws: &Aws, owner: &str, side: &str, text: &str) -> Result<String> {
+async fn store(aws: &Aws, owner: &str, side: &str, text: &str) -> Result<Stored> {
     let name = format!("msk-kraft/{owner}/{side}");
     let what = format!("store the secret {name}");
     let client = aws.secrets("");
@@ -120,18 +159,38 @@ async fn store(aws: &Aws, owner: &str, side: &str, text: &str) -> Result<String>
     let description = format!("What msk-kraft signs in with to the {side} of migration {owner}. Deleted at its end.");
     let created =
         client.create_secret().name(&name).description(description).secret_string(text).tags(tag).send().await;
-    let arn = match created {
-        Ok(created) => created.arn,
+    let stored = match created {
+        Ok(created) => created.arn.map(Stored::Created),
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_exists_exception()) => {
             let put = client.put_secret_value().secret_id(&name).secret_string(text).send().await;
-            put.map_err(|error| sdk_error(&what, &error))?.arn
+            put.map_err(|error| store_error(&what, &error))?.arn.map(Stored::Replaced)
         }
-        Err(error) => return Err(sdk_error(&what, &error)),
+        Err(error) => return Err(store_error(&what, &error)),
     };
-    arn.ok_or_else(|| Error::internal(format_args!("{what}: it has no ARN")))
+    stored.ok_or_else(|| Error::internal(format_args!("{what}: it has no ARN")))
+}
+
+/// As [`sdk_error`]. A deleted secret's name is free after a moment only, since Secrets Manager deletes in the background;
+/// until then it answers "… already scheduled for deletion" or "… was marked for deletion".
+fn store_error<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: CreateUnhandledError + ProvideErrorMetadata + std::error::Error + Debug + Send + Sync + 'static,
+{
+    let deleting = error.code() == Some("InvalidRequestException")
+        && error.message().is_some_and(|message| message.contains("for deletion"));
+    let error = sdk_error(what, error);
+    if deleting { Error { kind: ErrorKind::Transient, ..error } } else { error }
 }
 
 impl RunSecret {
+    /// What is to be stored of `auth`; nothing when it refers to nothing on this machine.
+    ///
+    /// # Errors
+    /// Those of [`RunSecret::collect`] and [`RunSecret::encoded`].
+    fn gather(side: &str, auth: &AuthConfig, env: impl Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
+        Self::collect(side, auth, env)?.map(|secret| secret.encoded(side)).transpose()
+    }
+
     /// What `auth` refers to on this machine; nothing when it refers to nothing.
     ///
     /// # Errors
@@ -139,7 +198,10 @@ impl RunSecret {
     fn collect(side: &str, auth: &AuthConfig, env: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
         let mut problems = Vec::new();
         let mut variable = |field: &str, reference: &Option<SecretRef>| {
-            let name = reference.as_ref()?.variable();
+            let name = match reference.as_ref()? {
+                SecretRef::Literal(password) => return Some(password.clone()),
+                SecretRef::Variable(name) => name,
+            };
             let value = env(name);
             if value.is_none() {
                 problems.push(format!("{side}.auth.{field}: the environment variable {name} is not set"));
@@ -167,17 +229,17 @@ impl RunSecret {
     /// What is stored of it.
     ///
     /// # Errors
-    /// Invalid when it is larger than a secret can be.
-    fn encoded(&self, side: &str) -> Result<String> {
-        let text = serde_json::to_string(self).map_err(|error| Error::internal(error.to_string()))?;
+    /// That it is larger than a secret can be, and the way out.
+    fn encoded(&self, side: &str) -> Result<String, String> {
+        let text = serde_json::to_string(self).map_err(|error| format!("{side}.auth: {error}"))?;
         if text.len() <= MAX_SECRET {
             return Ok(text);
         }
-        Err(Error::invalid(format_args!(
+        Err(format!(
             "{side}.auth: key and trust store with their passwords take {} bytes, and a secret holds {MAX_SECRET}: keep only \
              the key to sign in with and the authority of the brokers in them",
             text.len()
-        )))
+        ))
     }
 
     /// The one that `config` was sealed with; an empty one when there was nothing to seal.
@@ -186,7 +248,7 @@ impl RunSecret {
     /// Blocked when it is gone, or when `config` was never sealed and has to be.
     pub(crate) async fn of(aws: &Aws, config: &ClusterConfig) -> Result<Self> {
         let Some(arn) = &config.auth.run_secret_arn else { return Self::nothing_for(config) };
-        let content = read(aws, arn).await?;
+        let content = read(aws, arn, Version::Current).await?;
         // What serde_json says could repeat what it read.
         serde_json::from_slice(&content)
             .map_err(|_| Error::blocked(format_args!("the secret {arn} is not one that msk-kraft made")))
@@ -199,7 +261,7 @@ impl RunSecret {
         match passwords.into_iter().any(Option::is_some) || path(&auth.keystore) || path(&auth.truststore) {
             false => Ok(Self::default()),
             true => Err(Error::blocked(format_args!(
-                "auth of {} names variables or files of the machine it was written on: start the migration by msk-kraft \
+                "auth of {} has a password, or names variables or files of the machine it was written on: start the migration by msk-kraft \
                  execute or resume --config, which moves them into a secret",
                 config.name()
             ))),
@@ -208,55 +270,4 @@ impl RunSecret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn auth(fields: serde_json::Value) -> AuthConfig {
-        serde_json::from_value(fields).unwrap()
-    }
-
-    fn env(name: &str) -> Option<String> {
-        (name == "P").then(|| "hunter2".to_owned())
-    }
-
-    #[test]
-    fn variables_and_files_are_collected_and_nothing_else() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(&file, b"store").unwrap();
-        let full = auth(serde_json::json!({
-            "mode": "mtls", "keystore": file.path(), "keystore_password": "${P}",
-            "truststore": "arn:aws:secretsmanager:r:1:secret:t",
-        }));
-        let secret = RunSecret::collect("source", &full, env).unwrap().unwrap();
-        assert_eq!(secret.keystore.as_deref(), Some("c3RvcmU="));
-        assert_eq!(secret.keystore_password.as_deref(), Some("hunter2"));
-        assert_eq!(secret.truststore, None);
-        assert!(!format!("{secret:?}").contains("hunter2"));
-        for nothing in
-            [serde_json::json!({"mode": "iam"}), serde_json::json!({"mode": "scram-sha-512", "secret_arn": "a"})]
-        {
-            assert_eq!(RunSecret::collect("source", &auth(nothing), env), Ok(None));
-        }
-        let sealed = full.sealed("arn:run".to_owned());
-        assert_eq!(RunSecret::collect("source", &sealed, env), Ok(None), "it is sealed already");
-    }
-
-    #[test]
-    fn a_store_that_no_secret_can_hold_is_refused_with_its_size() {
-        let secret = |size| RunSecret { truststore: Some("x".repeat(size)), ..RunSecret::default() };
-        assert!(secret(65_000).encoded("source").is_ok());
-        let error = secret(65_536).encoded("source").unwrap_err();
-        assert!(error.message.contains("source.auth") && error.message.contains("65553 bytes"), "{error}");
-    }
-
-    #[test]
-    fn everything_that_is_missing_is_named_at_once() {
-        let missing = auth(serde_json::json!({
-            "mode": "mtls", "keystore": "/nowhere/k.p12", "keystore_password": "${Q}", "truststore": "/nowhere/t.pem",
-        }));
-        let problems = RunSecret::collect("target", &missing, env).unwrap_err();
-        for part in ["target.auth.keystore_password: the environment variable Q", "/nowhere/k.p12", "/nowhere/t.pem"] {
-            assert!(problems.contains(part), "{part}: {problems}");
-        }
-    }
-}
+mod tests;

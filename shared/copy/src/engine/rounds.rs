@@ -179,7 +179,7 @@ impl<P: Ports> Rounds<'_, P> {
             return Ok(false);
         }
         let mut moved = false;
-        for slice in self.reader.read(&allowed, max_bytes.min(pace.portion())).await {
+        for slice in self.reader.read(&allowed, max_bytes.min(pace.portion())).await? {
             if slice.to == slice.from && slice.fault.is_none() {
                 continue;
             }

@@ -33,6 +33,9 @@ pub enum StoreError {
     /// The password does not open it, or somebody changed it.
     #[error("its password is wrong, or it is damaged")]
     Password,
+    /// It is encrypted, or what is sought in it is, and no password was given.
+    #[error("it needs its password, and none is given")]
+    NeedsPassword,
     /// It ends early, or is against the rules of its format.
     #[error("it is damaged: {0}")]
     Damaged(String),
@@ -55,6 +58,8 @@ pub enum StoreError {
 struct Content {
     identities: Vec<Identity>,
     trusted: Vec<CertificateDer<'static>>,
+    /// Whether there are keys that were not read for want of a password.
+    has_locked_keys: bool,
 }
 
 /// The private key of a key store, with its certificates. `password` opens the store and the key.
@@ -62,7 +67,10 @@ struct Content {
 /// # Errors
 /// [`StoreError`]; [`StoreError::ManyKeys`] when it is not clear which key is meant.
 pub fn identity(store: &[u8], password: Option<&str>) -> Result<Identity, StoreError> {
-    let mut identities = read(store, password)?.identities;
+    let Content { mut identities, has_locked_keys, .. } = read(store, password)?;
+    if has_locked_keys {
+        return Err(StoreError::NeedsPassword);
+    }
     if identities.len() > 1 {
         return Err(StoreError::ManyKeys(identities.len()));
     }
@@ -84,7 +92,7 @@ fn read(store: &[u8], password: Option<&str>) -> Result<Content, StoreError> {
     if store.starts_with(&jks::MAGIC) {
         jks::read(store, password)
     } else if store.first() == Some(&der::SEQUENCE) {
-        pkcs12::read(store, password.unwrap_or_default())
+        pkcs12::read(store, password)
     } else if store.windows(pem::BEGIN.len()).any(|window| window == pem::BEGIN) {
         pem::read(store)
     } else {

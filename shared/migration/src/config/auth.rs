@@ -8,8 +8,8 @@ use super::arn::Arn;
 
 /// How to sign in to a cluster.
 ///
-/// An operator's file names passwords by reference and stores by path. The CLI moves what they stand for into a secret of
-/// the run before anything leaves its machine ([`AuthConfig::sealed`]), so that states and journal hold ARNs only.
+/// An operator's file gives passwords, mostly by reference, and stores by path. The CLI moves what they stand for into a secret
+/// of the run before anything leaves its machine ([`AuthConfig::sealed`]), so that states and journal hold ARNs only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthConfig {
@@ -70,15 +70,22 @@ impl fmt::Display for AuthMode {
     }
 }
 
-/// A reference `${NAME}` to a secret, never the secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A password as a file gives it. A literal one is neither printed nor part of the JSON form.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SecretRef(String);
+pub enum SecretRef {
+    /// A reference `${NAME}` to the environment variable of this name.
+    Variable(String),
+    /// The password itself.
+    Literal(String),
+}
 
-impl SecretRef {
-    /// Name of the environment variable that holds the secret.
-    pub fn variable(&self) -> &str {
-        self.0.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or_default()
+/// What stands for a literal password wherever it could be seen.
+const HIDDEN: &str = "(hidden)";
+
+impl fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from(self.clone()))
     }
 }
 
@@ -88,16 +95,23 @@ impl TryFrom<String> for SecretRef {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
         match name {
-            Some(name) if !name.is_empty() && !name.contains(['$', '{', '}']) => Ok(Self(text)),
+            Some(name) if !name.is_empty() && !name.contains(['$', '{', '}']) => Ok(Self::Variable(name.to_owned())),
             // The text may be a password: it must not be repeated.
-            _ => Err("a password is written as a reference, ${NAME}, to an environment variable that holds it"),
+            _ if text.starts_with('$') || text.contains("${") => Err(
+                "a variable is written as ${NAME} and nothing else; a password that looks like one goes into a variable",
+            ),
+            _ if text.is_empty() => Err("a password is not empty"),
+            _ => Ok(Self::Literal(text)),
         }
     }
 }
 
 impl From<SecretRef> for String {
     fn from(secret: SecretRef) -> Self {
-        secret.0
+        match secret {
+            SecretRef::Variable(name) => format!("${{{name}}}"),
+            SecretRef::Literal(_) => HIDDEN.to_owned(),
+        }
     }
 }
 
@@ -145,6 +159,17 @@ impl AuthConfig {
             run_secret_arn: Some(arn),
             ..Self::new(self.mode)
         }
+    }
+
+    /// Fields under `path` that hold a password itself, for everybody who can read the file.
+    pub(super) fn literals(&self, path: &str) -> impl Iterator<Item = String> {
+        let fields = [
+            ("password", &self.password),
+            ("keystore_password", &self.keystore_password),
+            ("truststore_password", &self.truststore_password),
+        ];
+        let literal = |secret: &Option<SecretRef>| matches!(secret, Some(SecretRef::Literal(_)));
+        fields.into_iter().filter(move |(_, secret)| literal(secret)).map(move |(field, _)| format!("{path}.{field}"))
     }
 
     /// Everything unusable about it, each with the field's path under `path`. No value is repeated: it may be a credential that
@@ -331,10 +356,17 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_gives_its_variable() {
-        assert_eq!(SecretRef::try_from("${A_B}".to_owned()).unwrap().variable(), "A_B");
-        for bad in ["hunter2", "${}", "${A}${B}", "x${A}"] {
-            assert!(SecretRef::try_from(bad.to_owned()).is_err(), "{bad}");
+    fn a_password_is_a_variable_or_itself_and_never_shown() {
+        let read = |text: &str| SecretRef::try_from(text.to_owned());
+        assert_eq!(read("${A_B}"), Ok(SecretRef::Variable("A_B".to_owned())));
+        assert_eq!(serde_json::json!(read("${A_B}").unwrap()), "${A_B}");
+        for literal in ["hunter2", "a$b", "{A}"] {
+            let secret = read(literal).unwrap();
+            assert_eq!(secret, SecretRef::Literal(literal.to_owned()));
+            assert_eq!((serde_json::json!(secret), format!("{secret:?}")), (HIDDEN.into(), HIDDEN.to_owned()));
+        }
+        for bad in ["", "${}", "${A}${B}", "x${A}", "$A"] {
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 }

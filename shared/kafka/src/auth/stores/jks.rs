@@ -43,9 +43,12 @@ pub(super) fn read(store: &[u8], password: Option<&str>) -> Result<Content, Stor
                 let protected = input.block()?;
                 let certificates = input.number()?;
                 let chain = (0..certificates).map(|_| input.certificate()).collect::<Result<_, _>>()?;
-                if let Some(password) = &password {
-                    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(unprotected(protected, password)?));
-                    content.identities.push(Identity { chain, key });
+                match &password {
+                    Some(password) => {
+                        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(unprotected(protected, password)?));
+                        content.identities.push(Identity { chain, key });
+                    }
+                    None => content.has_locked_keys = true,
                 }
             }
             CERTIFICATE => content.trusted.push(input.certificate()?),

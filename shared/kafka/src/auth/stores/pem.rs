@@ -28,10 +28,10 @@ pub(super) fn read(store: &[u8]) -> Result<Content, StoreError> {
         }
     }
     Ok(match keys.is_empty() {
-        true => Content { identities: Vec::new(), trusted: certificates },
+        true => Content { trusted: certificates, ..Content::default() },
         false => {
             let identities = keys.into_iter().map(|key| Identity { chain: certificates.clone(), key }).collect();
-            Content { identities, trusted: certificates }
+            Content { identities, trusted: certificates, ..Content::default() }
         }
     })
 }

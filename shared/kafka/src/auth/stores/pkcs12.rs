@@ -8,12 +8,19 @@ use super::{Content, Identity, StoreError};
 
 /// Reads every key with its chain, and every certificate that is marked as trusted; in a store without keys every one:
 /// OpenSSL does not mark certificates, as Java does, and what is in a trust store is meant to be trusted.
-pub(super) fn read(store: &[u8], password: &str) -> Result<Content, StoreError> {
-    let content = content(&open(store, password, Pkcs12ImportPolicy::Strict)?);
+pub(super) fn read(store: &[u8], password: Option<&str>) -> Result<Content, StoreError> {
+    let open = |policy| {
+        // A store can be made with an empty password.
+        open(store, password.unwrap_or_default(), policy).map_err(|error| match (error, password) {
+            (StoreError::Password, None) => StoreError::NeedsPassword,
+            (error, _) => error,
+        })
+    };
+    let content = content(&open(Pkcs12ImportPolicy::Strict)?);
     if !content.identities.is_empty() {
         return Ok(content);
     }
-    Ok(self::content(&open(store, password, Pkcs12ImportPolicy::Raw)?))
+    Ok(self::content(&open(Pkcs12ImportPolicy::Raw)?))
 }
 
 fn content(store: &KeyStore) -> Content {

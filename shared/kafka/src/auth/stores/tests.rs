@@ -61,10 +61,20 @@ fn a_wrong_password_is_called_one() {
 }
 
 #[test]
+fn a_missing_password_is_not_called_a_wrong_one() {
+    for store in [CLIENT_JKS, CLIENT_P12, CLIENT_LEGACY] {
+        assert_eq!(identity(store, None).unwrap_err(), StoreError::NeedsPassword);
+    }
+    for store in [TRUSTED_P12, TRUSTED_OPENSSL] {
+        assert_eq!(trusted(store, None).unwrap_err(), StoreError::NeedsPassword);
+    }
+    assert_eq!(identity(TRUSTED_JKS, None).unwrap_err(), StoreError::NoKey);
+}
+
+#[test]
 fn a_store_without_what_is_sought_says_so() {
     assert_eq!(identity(TRUSTED_P12, Some(PASSWORD)).unwrap_err(), StoreError::NoKey);
     assert_eq!(identity(TRUSTED_PEM, None).unwrap_err(), StoreError::NoKey);
-    assert_eq!(identity(CLIENT_JKS, None).unwrap_err(), StoreError::NoKey);
     assert_eq!(trusted(CLIENT_JKS, None).unwrap_err(), StoreError::NoCertificate);
     assert_eq!(trusted(b"hello", None).unwrap_err(), StoreError::Format);
     let two = [CLIENT_PEM, CLIENT_PEM].concat();
