@@ -501,7 +501,7 @@ mod tests {
     async fn a_broker_that_refuses_this_client_stops_no_partition() {
         let slice = slice();
         let ends = [(slice.partition.clone(), 10)].into();
-        let mut writer = Writer { target: &Refusing, ends, checked: BTreeSet::new() };
+        let mut writer = Writer { target: &Refusing, ends };
         let error = writer.write(&[slice]).await.unwrap_err();
         assert_eq!((error.kind, &error.context.partition), (migration::ErrorKind::Blocked, &None), "{error}");
         // The same when the last batch is looked at before anything is sent.
