@@ -203,8 +203,9 @@ fn every_kafka_call_is_granted_on_its_side() {
 #[test]
 fn whoever_signs_in_connects_and_only_the_cutover_writes_to_the_source() {
     for function in &FUNCTIONS {
-        assert_eq!(function.network, function.source.contains(&"kafka-cluster:Connect"), "{}", function.name);
-        assert_eq!(function.network, function.target.contains(&"kafka-cluster:Connect"), "{}", function.name);
+        let connects = function.network == Network::Brokers;
+        assert_eq!(connects, function.source.contains(&"kafka-cluster:Connect"), "{}", function.name);
+        assert_eq!(connects, function.target.contains(&"kafka-cluster:Connect"), "{}", function.name);
         let changes = ["Write", "Alter", "Create", "Delete"];
         let writes = function.source.iter().any(|action| changes.iter().any(|change| action.contains(change)));
         assert_eq!(writes, function.name == "cutover", "{}", function.name);
