@@ -279,6 +279,11 @@ mod tests {
         assert_eq!(planned(&facts, &[]).limits_to_raise, []);
         let large = sample::leaving(&mut facts).configs.known.get_mut("orders").unwrap();
         large.max_message_bytes = Some(5_000_000);
+        // As B12 has it: the source's own brokers live with less.
+        assert_eq!(planned(&facts, &[]).limits_to_raise.len(), 1);
+        for broker in sample::leaving(&mut facts).brokers.as_mut().unwrap() {
+            broker.replica_fetch_max_bytes = Some(6_000_000);
+        }
         let limit = |name: &str, smallest| LimitToRaise { name: name.to_owned(), smallest, needed: 5_000_000 };
         let expected = [limit("message.max.bytes", 1_048_588), limit("replica.fetch.max.bytes", 1_048_576)];
         assert_eq!(planned(&facts, &[]).limits_to_raise, expected);
