@@ -75,6 +75,7 @@ fn build<'a>(facts: &'a Facts, read: Source) -> Result<Plan> {
         critical_path: estimate::critical_path(config, &work),
         phases: estimate::phases(config, &work, &estimated_seed, created),
         estimated_seed,
+        topics_left_out: source.left_out,
         skipped_internal: source.internal.iter().map(ToString::to_string).collect(),
         source: cluster(&config.source, &facts.source, source),
         target: cluster(&config.target, &facts.target, target),
@@ -218,6 +219,18 @@ mod tests {
         let orders = &plan.topics[1];
         assert_eq!((orders.bytes, orders.largest_partition_bytes, orders.replication_factor), (700, 400, 3));
         assert_eq!((plan.batches, plan.critical_path.unwrap().partition.as_str()), (1, "orders/1"));
+    }
+
+    #[test]
+    fn topics_of_other_waves_are_counted() {
+        let mut facts = sample::facts();
+        facts.config.topology.include.push("orders".parse().unwrap());
+        let source = sample::source(&mut facts);
+        source.topics.insert("audit".into(), sample::topic(5));
+        let selected = source.clone().selected(&facts.config.topology);
+        facts.source.reached = Ok(selected);
+        let plan = planned(&facts, &[]);
+        assert_eq!((plan.topics.len(), plan.topics_left_out), (1, 1));
     }
 
     #[test]
