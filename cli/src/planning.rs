@@ -10,6 +10,7 @@ mod runbook;
 #[cfg(test)]
 pub(crate) mod sample;
 
+use migration::config::TopicPattern;
 use migration::report::Plan;
 use migration::{Config, Error, Result};
 use serde::Serialize;
@@ -101,8 +102,18 @@ struct Document<'a> {
     schema: u32,
     migration_id: &'a str,
     config_fingerprint: String,
+    /// Patterns of the topics to migrate, when the migration is one of several waves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wave: Option<Wave<'a>>,
     #[serde(flatten)]
     plan: &'a Plan,
+}
+
+/// What one wave takes of a cluster.
+#[derive(Debug, Serialize)]
+struct Wave<'a> {
+    include: &'a [TopicPattern],
+    exclude: &'a [TopicPattern],
 }
 
 impl Planning {
@@ -128,10 +139,12 @@ impl Planning {
     }
 
     fn document<'a>(&'a self, plan: &'a Plan) -> Document<'a> {
+        let topology = &self.config.topology;
         Document {
             schema: SCHEMA,
             migration_id: self.line.migration_id.as_str(),
             config_fingerprint: self.config.fingerprint(),
+            wave: topology.is_partial().then_some(Wave { include: &topology.include, exclude: &topology.exclude }),
             plan,
         }
     }

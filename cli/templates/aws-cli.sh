@@ -4,8 +4,11 @@
 # It creates what is missing and leaves alone what is there as it should be, so it can be run again. It wants the aws CLI
 # (version 1 or 2) and jq, {{ policies }} beside it, and credentials that may create these things.
 # Topics, ACLs and records are not its business: the migration does that.
+#
+# With --remove-policies it only takes this migration's policies away again: when the migration is over.
 set -euo pipefail
 
+readonly PARTITION={{ partition }}
 readonly REGION={{ region }}
 readonly ACCOUNT={{ account }}
 readonly BACKUP={{ backup }}
@@ -33,6 +36,61 @@ signed_in=$(aws sts get-caller-identity --query Account --output text)
 if [[ $signed_in != "$ACCOUNT" ]]; then
   say "signed in to account $signed_in, the plan is for $ACCOUNT: nothing was done"
   exit 1
+fi
+
+## Names of policies
+
+readonly POLICIES=$here/{{ policies }}
+
+roles() {
+  jq -r 'keys[]' "$POLICIES"
+}
+
+policy_of() {
+  printf 'msk-kraft-{{ id }}-%s' "$1"
+}
+
+arn_of() {
+  printf 'arn:%s:iam::%s:policy/%s' "$PARTITION" "$ACCOUNT" "$1"
+}
+
+# The versions of a policy that do not count, oldest first.
+other_versions() {
+  aws iam list-policy-versions --policy-arn "$1" --output json |
+    jq -r '.Versions | map(select(.IsDefaultVersion | not).VersionId) | sort_by(ltrimstr("v") | tonumber) | .[]'
+}
+
+# IAM keeps five versions of a policy.
+make_room() {
+  local others
+  others=$(other_versions "$1")
+  if (($(wc -l <<<"$others") >= 4)); then
+    aws iam delete-policy-version --policy-arn "$1" --version-id "$(head -n 1 <<<"$others")"
+  fi
+}
+
+remove_policy() {
+  local policy=$1 arn role version
+  arn=$(arn_of "$policy")
+  if ! aws iam get-policy --policy-arn "$arn" >/dev/null 2>&1; then
+    say "gone     policy $policy"
+    return
+  fi
+  for role in $(aws iam list-entities-for-policy --policy-arn "$arn" --output json | jq -r '.PolicyRoles[].RoleName'); do
+    aws iam detach-role-policy --role-name "$role" --policy-arn "$arn"
+  done
+  for version in $(other_versions "$arn"); do
+    aws iam delete-policy-version --policy-arn "$arn" --version-id "$version"
+  done
+  aws iam delete-policy --policy-arn "$arn"
+  say "removed  policy $policy"
+}
+
+if [[ ${1-} == --remove-policies ]]; then
+  for role in $(roles); do
+    remove_policy "$(policy_of "$role")"
+  done
+  exit 0
 fi
 
 ## Buckets
@@ -131,12 +189,12 @@ fi
 
 ## Policies
 
-# One for each role: the functions', the state machine's ("state-machine") and yours ("operator").
-readonly POLICIES=$here/{{ policies }}
+# One for each role: the functions', the state machine's ("state-machine") and yours ("operator"). They name this migration, so
+# that one that runs beside it keeps its own.
 if [[ -f $POLICIES ]]; then
-  for role in $(jq -r 'keys[]' "$POLICIES"); do
-    policy=msk-kraft-{{ id }}-$role
-    arn=arn:{{ partition }}:iam::$ACCOUNT:policy/$policy
+  for role in $(roles); do
+    policy=$(policy_of "$role")
+    arn=$(arn_of "$policy")
     wanted=$(jq -cS --arg role "$role" '.[$role]' "$POLICIES")
     version=$(aws iam get-policy --policy-arn "$arn" --query Policy.DefaultVersionId --output text 2>/dev/null || true)
     if [[ -z $version ]]; then
@@ -148,6 +206,7 @@ if [[ -f $POLICIES ]]; then
     if [[ $(jq -cS . <<<"$found") == "$wanted" ]]; then
       say "there    policy $policy"
     else
+      make_room "$arn"
       aws iam create-policy-version --policy-arn "$arn" --policy-document "$wanted" --set-as-default >/dev/null
       say "set      policy $policy"
     fi
@@ -174,17 +233,11 @@ lacks "limits of the target's brokers, which nobody has looked at: write this sc
 readonly TARGET={{ target }}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-software=ClusterInfo.Provisioned.CurrentBrokerSoftwareInfo
+
 target() {
   aws kafka describe-cluster-v2 --region {{ target_region }} --cluster-arn "$TARGET" --output text --query "$1"
 }
-configuration=$(target "$software.ConfigurationArn")
-touch "$work/properties"
-if [[ $configuration != None ]]; then
-  aws kafka describe-configuration-revision --region {{ target_region }} --arn "$configuration" \
-    --revision "$(target "$software.ConfigurationRevision")" --query ServerProperties --output text |
-    base64 --decode >"$work/properties"
-fi
+
 # Sets one broker config, unless it is large enough.
 raise() {
   local now
@@ -199,14 +252,38 @@ raise() {
   } >"$work/properties"
   raised=1
 }
-raised=0
+
+# The configuration that this script made for a cluster without one, and that the cluster may not have got.
+own_configuration() {
+  aws kafka list-configurations --region {{ target_region }} --output json |
+    jq -r '[.Configurations[] | select(.Name == "msk-kraft-{{ id }}").Arn] | first // empty'
+}
+
+raise_limits() {
+  local state configuration revision raised=0 software=ClusterInfo.Provisioned.CurrentBrokerSoftwareInfo
+  state=$(target ClusterInfo.State)
+  if [[ $state != ACTIVE ]]; then
+    lacks "limits of the target's brokers: the cluster is $state and takes no change, run this again when it is ACTIVE"
+    return
+  fi
+  configuration=$(target "$software.ConfigurationArn")
+  touch "$work/properties"
+  if [[ $configuration != None ]]; then
+    aws kafka describe-configuration-revision --region {{ target_region }} --arn "$configuration" \
+      --revision "$(target "$software.ConfigurationRevision")" --query ServerProperties --output text |
+      base64 --decode >"$work/properties"
+  fi
 {%- for limit in limits %}
-raise {{ limit.name }} {{ limit.needed }}
+  raise {{ limit.name }} {{ limit.needed }}
 {%- endfor %}
-if ((raised == 0)); then
-  say "there    limits in the target's configuration"
-else
+  if ((raised == 0)); then
+    say "there    limits in the target's configuration"
+    return
+  fi
   if [[ $configuration == None ]]; then
+    configuration=$(own_configuration)
+  fi
+  if [[ -z $configuration ]]; then
     configuration=$(aws kafka create-configuration --region {{ target_region }} --name "msk-kraft-{{ id }}" \
       --server-properties "fileb://$work/properties" --query Arn --output text)
     revision=1
@@ -218,7 +295,9 @@ else
     --current-version "$(target ClusterInfo.CurrentVersion)" \
     --configuration-info "Arn=$configuration,Revision=$revision" >/dev/null
   say "set      limits of the target's brokers, under way: wait until the cluster is ACTIVE"
-fi
+}
+
+raise_limits
 {%- endif %}
 {%- if scram.is_from_source() %}
 
@@ -235,9 +314,10 @@ while read -r -a ten; do
   refused=$(aws kafka batch-associate-scram-secret --region {{ target_region }} --cluster-arn {{ target }} \
     --secret-arn-list "${ten[@]}" --query 'UnprocessedScramSecrets[].[SecretArn,ErrorMessage]' --output text)
   if [[ -n $refused && $refused != None ]]; then
-    lacks "secrets that MSK did not take: $refused"
+    lacks "secrets that MSK did not take, of ${ten[*]}: $refused"
+  else
+    say "set      SCRAM secrets of the target: ${ten[*]}"
   fi
-  say "set      SCRAM secrets of the target: ${ten[*]}"
 done < <(comm -23 <(printf '%s\n' "$source_secrets") <(printf '%s\n' "$target_secrets") | xargs -r -n 10)
 {%- else if scram.is_new() %}
 

@@ -14,7 +14,7 @@ use crate::command_line::quoted;
 #[template(path = "aws-cli.sh", escape = "none")]
 struct Script<'a> {
     id: &'a str,
-    partition: &'a str,
+    partition: String,
     region: String,
     account: String,
     backup: String,
@@ -71,7 +71,7 @@ pub(super) fn text(planning: &Planning) -> Result<String> {
     let Planning { line, config, deployment, plan, .. } = planning;
     render(&Script {
         id: line.migration_id.as_str(),
-        partition: &deployment.partition,
+        partition: quoted(&deployment.partition),
         region: quoted(&deployment.region),
         account: quoted(&deployment.account),
         backup: quoted(&config.backup.s3_bucket),

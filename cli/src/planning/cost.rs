@@ -3,7 +3,7 @@
 mod items;
 mod work;
 
-use items::{Item, hour_of_tail, keys, rest, rounded, seed, tail, traffic};
+use items::{Item, keys, rest, rounded, seed, tail, traffic, written};
 use migration::report::Plan;
 use serde::Serialize;
 use work::{HOUR, Work};
@@ -18,8 +18,11 @@ const MEMORY_MB: f64 = 1_769.0;
 const TAIL_HOURS: f64 = 24.0;
 /// Days until somebody deletes the segments.
 const STORED_DAYS: f64 = 30.0;
-/// Rounds that a function of the tail stores in a second when something always arrives (`copy::reader`, 250 ms).
+/// Rounds that a function of the tail stores in a second when something always arrives, but not so much that a round is
+/// worth ending early: brokers wait 250 ms (`copy::reader`).
 const TAIL_ROUNDS_PER_SECOND: f64 = 4.0;
+/// Bytes that end a round of the tail before that (`copy::reader`).
+const TAIL_ROUND_BYTES: f64 = 256.0 * 1024.0;
 /// Seconds that an invocation works: Lambda's 15 minutes less the reserve (`runtime::budget`).
 const WORKING_SECONDS: f64 = 840.0;
 /// Zones that a cluster is spread over, at most.
@@ -35,13 +38,13 @@ pub(super) struct Cost {
     currency: String,
     /// Sum of the items.
     total: f64,
-    /// What each hour between seed and cutover adds, at most.
+    /// What each hour between seed and cutover adds, at most, beside what is written meanwhile.
     most_per_hour_of_tail: f64,
-    /// What each GB adds that producers write from the plan to the cutover; not in the total.
+    /// What each GB adds at most that producers write from the plan to the cutover; not in the total.
     per_gb_written_meanwhile: f64,
     items: Vec<Item>,
     assumptions: Vec<Assumption>,
-    not_included: [&'static str; 5],
+    not_included: [&'static str; 6],
     prices: Source,
 }
 
@@ -73,24 +76,33 @@ pub(super) fn estimate(planning: &Planning, plan: &Plan) -> Cost {
     items.extend(tail(&work, &prices, TAIL_HOURS * HOUR));
     items.extend(rest(&work, &prices));
     items.extend(traffic(planning, plan, &prices, work.bytes));
-    if planning.config.backup.kms_key_arn.is_some() {
-        items.extend(keys(&items, &prices));
-    }
-    items.retain(|item| item.quantity > 0.0);
-    let written: f64 = traffic(planning, plan, &prices, GB).iter().map(|item| item.cost).sum();
+    let keyed = planning.config.backup.kms_key_arn.is_some();
+    let with_keys = |mut items: Vec<Item>| {
+        if keyed {
+            items.extend(keys(&items, &prices));
+        }
+        items.retain(|item| item.quantity > 0.0);
+        items
+    };
+    let sum = |items: &[Item]| rounded(items.iter().map(|item| item.cost).sum());
+    let items = with_keys(items);
+    let hour = with_keys(tail(&work, &prices, HOUR));
+    let mut of_a_gb = with_keys(written(&work, &prices, GB));
+    of_a_gb.extend(traffic(planning, plan, &prices, GB));
     Cost {
         schema: super::SCHEMA,
         migration_id: planning.line.migration_id.to_string(),
         currency: planning.prices.currency.clone(),
-        total: rounded(items.iter().map(|item| item.cost).sum()),
-        most_per_hour_of_tail: rounded(hour_of_tail(&work, &prices)),
-        per_gb_written_meanwhile: rounded(written + prices.s3_gb_month * STORED_DAYS / 30.0),
+        total: sum(&items),
+        most_per_hour_of_tail: sum(&hour),
+        per_gb_written_meanwhile: sum(&of_a_gb),
         items,
         assumptions: assumptions(),
         not_included: [
             "both MSK clusters, which run meanwhile",
-            "what producers write between the plan and the cutover (per_gb_written_meanwhile, and the tail's items)",
+            "what producers write between the plan and the cutover (per_gb_written_meanwhile)",
             "logs and metrics in CloudWatch",
+            "the secrets of the run, and requests to Secrets Manager",
             "VPC endpoints, NAT and transit gateways",
             "repeats after faults",
         ],
@@ -113,7 +125,8 @@ fn assumptions() -> Vec<Assumption> {
         assumption(
             "tail_rounds_per_second",
             TAIL_ROUNDS_PER_SECOND,
-            "the most: something arrives for every batch all the time",
+            "something arrives for every batch all the time; more are stored where more than 1 MiB a second is written for \
+             one, one for each 256 KiB, which per_gb_written_meanwhile has",
         ),
         assumption(
             "zones",
@@ -188,10 +201,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_meanwhile_costs_a_round_for_each_answer_that_is_full() {
+        let written = |key: bool| {
+            let cost = cost(|planning| {
+                planning.config.backup.kms_key_arn.take_if(|_| !key);
+            });
+            cost.per_gb_written_meanwhile
+        };
+        let prices = sample::planning().prices.of("us-east-1").unwrap().1;
+        let rounds = GB / TAIL_ROUND_BYTES;
+        // 19 partitions in one batch: seven write units a checkpoint.
+        let round = prices.s3_thousand_puts / 1e3 + 7.0 * prices.dynamodb_million_writes / 1e6;
+        let expected = rounds * round + prices.s3_gb_month + 2.0 * (2.0 / 3.0) * prices.cross_zone_gb;
+        assert!((written(false) - expected).abs() < 1e-3, "{} and {expected}", written(false));
+        let keys = rounds * prices.kms_ten_thousand_requests / 1e4;
+        assert!((written(true) - written(false) - keys).abs() < 1e-3, "{}", written(true));
+    }
+
+    #[test]
     fn an_hour_of_tail_is_its_share_of_the_whole_tail() {
         let cost = cost(|_| ());
-        let tail: f64 =
-            cost.items.iter().filter(|item| item.phase == "tail" && item.service != "KMS").map(|item| item.cost).sum();
+        let tail: f64 = cost.items.iter().filter(|item| item.phase == "tail").map(|item| item.cost).sum();
         let share = tail / TAIL_HOURS;
         assert!((cost.most_per_hour_of_tail / share - 1.0).abs() < 0.05, "{} and {share}", cost.most_per_hour_of_tail);
     }

@@ -13,7 +13,7 @@ use migration::Config;
 use migration::config::{AuthMode, ClusterConfig};
 use serde_json::json;
 
-use self::calls::{Function, Grant};
+use self::calls::{Function, Grant, Network};
 use self::statement::{Policy, Statement};
 use super::deployment::{Deployment, FUNCTIONS};
 
@@ -79,7 +79,12 @@ struct Names<'a> {
 impl Names<'_> {
     fn function(&self, function: &Function) -> Policy {
         let mut statements = vec![self.logs(function)];
-        if function.network {
+        let joins = match function.network {
+            Network::Brokers => true,
+            Network::Webhook => self.config.cutover.producer_freeze_webhook.is_some(),
+            Network::None => false,
+        };
+        if joins {
             statements.push(network());
         }
         statements.extend(function.grants.iter().flat_map(|grant| self.grant(*grant)));

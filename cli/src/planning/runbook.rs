@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use indicatif::HumanBytes;
+use migration::config::{TopicPattern, Topology};
 use migration::report::{CriticalPath, Meaning, Outlook, Plan, PlannedTopic};
 use migration::{Config, Result};
 
@@ -35,6 +36,7 @@ struct Runbook<'a> {
     prefix: String,
     region: String,
     webhook: bool,
+    wave: Option<String>,
     evidence_url: String,
     backup_url: String,
     cutover_report: String,
@@ -83,7 +85,8 @@ impl Commands {
             precheck: format!("msk-kraft precheck --config {path}"),
             execute: line.command("execute"),
             status: line.command("status"),
-            watch: format!("watch -n 10 {}", line.command("status")),
+            // With -x the words are not read by a second shell.
+            watch: format!("watch -x -n 10 {}", line.command("status")),
             resume: line.command("resume"),
             throttle: format!("{} --bytes-per-second 50MB", line.command("throttle")),
             cutover: line.command("cutover"),
@@ -128,16 +131,28 @@ pub(super) fn text(planning: &Planning, plan: &Plan) -> Result<String> {
         bytes: bytes(plan.estimated_seed_bytes),
         rate: HumanBytes(plan.estimated_seed.bytes_per_second).to_string(),
         critical: plan.critical_path.as_ref().map(critical),
-        state_machine: deployment.state_machine_arn(),
-        table: deployment.table.clone(),
-        prefix: deployment.prefix.clone(),
-        region: deployment.region.clone(),
+        state_machine: quoted(&deployment.state_machine_arn()),
+        table: quoted(&deployment.table),
+        prefix: quoted(&deployment.prefix),
+        region: quoted(&deployment.region),
+        wave: wave(&config.topology),
         webhook: config.cutover.producer_freeze_webhook.is_some(),
         cutover_report: quoted(&format!("{backup_url}cutover/report.json")),
         evidence_url: quoted(&url(&config.evidence.s3_bucket, &config.evidence.s3_prefix)),
         backup_url: quoted(&backup_url),
         commands: Commands::of(planning),
     })
+}
+
+/// The patterns that make the migration one of several waves.
+fn wave(topology: &Topology) -> Option<String> {
+    let named = |field: &str, patterns: &[TopicPattern]| {
+        let patterns: Vec<_> = patterns.iter().map(|pattern| format!("`{}`", pattern.as_str())).collect();
+        (!patterns.is_empty()).then(|| format!("`topology.{field}` {}", patterns.join(", ")))
+    };
+    let both = [named("include", &topology.include), named("exclude", &topology.exclude)];
+    let given: Vec<_> = both.into_iter().flatten().collect();
+    (!given.is_empty()).then(|| given.join(" and "))
 }
 
 fn critical(path: &CriticalPath) -> String {
@@ -228,6 +243,19 @@ mod tests {
         planning.config.cutover.producer_freeze_webhook = Some("https://deploy.example.com/freeze".to_owned());
         let webhook = text(&planning).unwrap();
         assert!(webhook.contains("https://deploy.example.com/freeze") && !webhook.contains("type `frozen`"));
+    }
+
+    #[test]
+    fn a_wave_says_that_it_is_one() {
+        let mut planning = sample::planning();
+        assert!(!text(&planning).unwrap().contains("one wave"));
+        planning.config.topology.exclude.push("audit".parse().unwrap());
+        planning.plan.as_mut().unwrap().topics_left_out = 4;
+        let text = text(&planning).unwrap();
+        assert!(text.contains("one wave of several") && text.contains("`topology.exclude` `audit`"), "{text}");
+        assert!(text.contains("leaves 4 topics"), "{text}");
+        let document: serde_json::Value = serde_json::from_str(&planning.text(Artifact::Plan).unwrap()).unwrap();
+        assert_eq!((&document["wave"]["exclude"][0], &document["topics_left_out"]), (&"audit".into(), &4.into()));
     }
 
     #[test]

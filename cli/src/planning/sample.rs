@@ -47,6 +47,7 @@ pub(crate) fn plan() -> Plan {
     Plan {
         source: cluster("orders", "0a1b2c3d-1", "ZOOKEEPER", "3.6.0"),
         target: cluster("orders-kraft", "0a1b2c3d-2", "KRAFT", "3.9.x.kraft"),
+        topics_left_out: 0,
         skipped_internal: vec!["__amazon_msk_canary".to_owned(), "__consumer_offsets".to_owned()],
         partitions: 19,
         partitions_to_create: 18,

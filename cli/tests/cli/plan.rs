@@ -1,5 +1,6 @@
 //! `plan`: its files, and the script among them run against the stand-in for AWS.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -177,8 +178,12 @@ async fn the_script_has_no_faults_that_shellcheck_sees() {
 
 /// Runs `script` as an operator would, with the stand-in for AWS.
 fn run(bench: &Bench, script: &Path, aws: &Path) -> (Option<i32>, String) {
+    run_with(bench, script, aws, &[])
+}
+
+fn run_with(bench: &Bench, script: &Path, aws: &Path, args: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new("bash");
-    command.arg(script).envs(bench.env().iter().map(|(name, value)| (*name, value.as_str())));
+    command.arg(script).args(args).envs(bench.env().iter().map(|(name, value)| (*name, value.as_str())));
     command.env_remove("AWS_ENDPOINT_URL_LAMBDA");
     if let Some(folder) = aws.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         command.env("PATH", format!("{}:{}", folder.display(), std::env::var("PATH").unwrap()));
@@ -249,6 +254,29 @@ async fn the_script_creates_what_is_missing_and_then_changes_nothing() {
     let (_, said) = run(&bench, &script, &aws);
     assert_eq!(said.matches("set  ").count(), 1, "{said}");
     assert!(said.contains("set      policy msk-kraft-m1-creates-gate"), "{said}");
+
+    // As often as one likes: the oldest of five versions makes room.
+    let arn = "arn:aws:iam::123456789012:policy/msk-kraft-m1-creates-gate";
+    for _ in 0..3 {
+        asked(&format!(
+            "iam create-policy-version --policy-arn {arn} --policy-document {{\"Version\":\"2012-10-17\"}}"
+        ));
+    }
+    std::fs::write(&policies, text).unwrap();
+    let (_, said) = run(&bench, &script, &aws);
+    assert!(said.contains("set      policy msk-kraft-m1-creates-gate"), "{said}");
+    let versions = asked(&format!("iam list-policy-versions --policy-arn {arn} --query Versions[].VersionId"));
+    assert_eq!(versions.split_whitespace().collect::<BTreeSet<_>>(), BTreeSet::from(["v2", "v3", "v4", "v5", "v6"]));
+
+    // When the migration is over, they go, attached or not.
+    let trust = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    let role = format!("gate-{id}");
+    asked(&format!("iam create-role --role-name {role} --assume-role-policy-document {trust}"));
+    asked(&format!("iam attach-role-policy --role-name {role} --policy-arn {arn}"));
+    let (code, said) = run_with(&bench, &script, &aws, &["--remove-policies"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("removed  policy msk-kraft-m1-creates-gate"), "{said}");
+    assert_eq!(asked("iam list-policies --scope Local --query Policies[?contains(PolicyName,'m1-creates')].Arn"), "");
 }
 
 /// An `aws` in front of the real one that answers what moto has no answer to, and writes those calls down.
@@ -256,6 +284,8 @@ const MSK: &str = r#"#!/usr/bin/env bash
 if [[ $1 != kafka ]]; then exec REAL "$@"; fi
 echo "$*" >>LOG
 case "$*" in
+  *describe-cluster-v2*ClusterInfo.State) cat STATE ;;
+  *list-configurations*) echo '{"Configurations": [{"Name": "msk-kraft-m1-again", "Arn": "arn:c/own"}]}' ;;
   *describe-cluster-v2*ConfigurationArn) echo arn:aws:kafka:us-east-1:123456789012:configuration/c/1 ;;
   *describe-cluster-v2*ConfigurationRevision) echo 3 ;;
   *describe-cluster-v2*CurrentVersion) echo K7 ;;
@@ -285,13 +315,21 @@ async fn the_script_raises_limits_and_associates_secrets() {
     let script = script(&bench, "raises", plan).await;
     let (front, log) = (bench.dir().join("bin/aws"), bench.dir().join("log"));
     std::fs::create_dir(front.parent().unwrap()).unwrap();
+    let state = bench.dir().join("state");
     let text = MSK.replace("REAL", aws.to_str().unwrap()).replace("LOG", log.to_str().unwrap());
-    std::fs::write(&front, text).unwrap();
+    std::fs::write(&front, text.replace("STATE", state.to_str().unwrap())).unwrap();
     std::fs::set_permissions(&front, std::fs::Permissions::from_mode(0o755)).unwrap();
 
+    std::fs::write(&state, "UPDATING").unwrap();
     let (code, said) = run(&bench, &script, &front);
     assert_eq!(code, Some(2), "{said}");
-    let calls = std::fs::read_to_string(log).unwrap();
+    assert!(said.contains("MISSING  limits of the target's brokers: the cluster is UPDATING"), "{said}");
+    assert!(!std::fs::read_to_string(&log).unwrap().contains("update-c"));
+
+    std::fs::write(&state, "ACTIVE").unwrap();
+    let (code, said) = run(&bench, &script, &front);
+    assert_eq!(code, Some(2), "{said}");
+    let calls = std::fs::read_to_string(&log).unwrap();
     let properties = "delete.topic.enable = true\nmessage.max.bytes=5000000\nreplica.fetch.max.bytes=5000000\n";
     for part in [
         properties,
@@ -300,6 +338,31 @@ async fn the_script_raises_limits_and_associates_secrets() {
     ] {
         assert!(calls.contains(part), "{part:?} is not in:\n{calls}\n{said}");
     }
+
+    // A cluster without a configuration of its own, which an earlier run has made and MSK did not take.
+    let none = std::fs::read_to_string(&front)
+        .unwrap()
+        .replace("echo arn:aws:kafka:us-east-1:123456789012:configuration/c/1", "echo None");
+    std::fs::write(
+        &front,
+        none.replace(
+            "*batch-associate-scram-secret*) echo None",
+            "*batch-associate-scram-secret*) echo 'arn:secret:b no key'",
+        ),
+    )
+    .unwrap();
+    let again = std::fs::read_to_string(&script).unwrap().replace("msk-kraft-m1-raises\"", "msk-kraft-m1-again\"");
+    std::fs::write(&script, again).unwrap();
+    let (_, said) = run(&bench, &script, &front);
+    let calls = std::fs::read_to_string(&log).unwrap();
+    assert!(
+        calls.contains("--configuration-info Arn=arn:c/own,Revision=4") && !calls.contains("create-configuration"),
+        "{calls}"
+    );
+    assert!(
+        said.contains("MISSING  secrets that MSK did not take, of arn:secret:b") && !said.contains("set      SCRAM"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

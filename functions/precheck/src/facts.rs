@@ -131,6 +131,8 @@ pub(crate) struct Reached {
     pub(crate) brokers: Vec<i32>,
     /// Topics by name, without those that the cluster keeps for itself.
     pub(crate) topics: BTreeMap<Arc<str>, Topic>,
+    /// Number of topics that the configuration's patterns leave out.
+    pub(crate) left_out: usize,
     /// Names of topics that this function may not describe, so that nothing else of them is known; without those that the
     /// cluster keeps for itself.
     pub(crate) hidden: Result<BTreeSet<Arc<str>>>,
@@ -145,7 +147,9 @@ pub(crate) struct Reached {
 impl Reached {
     /// The same with only the topics that `selection` migrates.
     pub(crate) fn selected(mut self, selection: &migration::config::Topology) -> Self {
+        let all = self.topics.len();
         self.topics.retain(|topic, _| selection.selects(topic));
+        self.left_out += all - self.topics.len();
         self.hidden = self.hidden.map(|hidden| hidden.into_iter().filter(|topic| selection.selects(topic)).collect());
         self.leaderless.retain(|partition| selection.selects(&partition.topic));
         self

@@ -83,7 +83,8 @@ async fn reach(host: &Host, config: &ClusterConfig, selection: &Topology) -> Res
         hidden
     });
     let (mode, user) = (cluster.metadata_mode(), host.clusters.user(config).await);
-    let reached = Reached { id: cluster.id(), mode, user, brokers, topics, hidden, internal, replicas, leaderless };
+    let reached =
+        Reached { id: cluster.id(), mode, user, brokers, topics, left_out: 0, hidden, internal, replicas, leaderless };
     Ok((cluster, reached))
 }
 
@@ -205,6 +206,7 @@ mod tests {
             user: None,
             brokers: vec![1],
             topics,
+            left_out: 0,
             hidden: Ok(BTreeSet::new()),
             internal,
             replicas: 7,

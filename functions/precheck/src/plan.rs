@@ -75,6 +75,7 @@ fn build<'a>(facts: &'a Facts, read: Source) -> Result<Plan> {
         critical_path: estimate::critical_path(config, &work),
         phases: estimate::phases(config, &work, &estimated_seed, created),
         estimated_seed,
+        topics_left_out: source.left_out,
         skipped_internal: source.internal.iter().map(ToString::to_string).collect(),
         source: cluster(&config.source, &facts.source, source),
         target: cluster(&config.target, &facts.target, target),
@@ -221,6 +222,18 @@ mod tests {
     }
 
     #[test]
+    fn topics_of_other_waves_are_counted() {
+        let mut facts = sample::facts();
+        facts.config.topology.include.push("orders".parse().unwrap());
+        let source = sample::source(&mut facts);
+        source.topics.insert("audit".into(), sample::topic(5));
+        let selected = source.clone().selected(&facts.config.topology);
+        facts.source.reached = Ok(selected);
+        let plan = planned(&facts, &[]);
+        assert_eq!((plan.topics.len(), plan.topics_left_out), (1, 1));
+    }
+
+    #[test]
     fn partitions_without_a_size_are_named() {
         let plan = planned(&sample::facts(), &[("orders", 0, 300)]);
         let expected = "sizes of 1 partitions, orders/1 among them: no leader told; they count as empty";
@@ -279,6 +292,11 @@ mod tests {
         assert_eq!(planned(&facts, &[]).limits_to_raise, []);
         let large = sample::leaving(&mut facts).configs.known.get_mut("orders").unwrap();
         large.max_message_bytes = Some(5_000_000);
+        // As B12 has it: the source's own brokers live with less.
+        assert_eq!(planned(&facts, &[]).limits_to_raise.len(), 1);
+        for broker in sample::leaving(&mut facts).brokers.as_mut().unwrap() {
+            broker.replica_fetch_max_bytes = Some(6_000_000);
+        }
         let limit = |name: &str, smallest| LimitToRaise { name: name.to_owned(), smallest, needed: 5_000_000 };
         let expected = [limit("message.max.bytes", 1_048_588), limit("replica.fetch.max.bytes", 1_048_576)];
         assert_eq!(planned(&facts, &[]).limits_to_raise, expected);

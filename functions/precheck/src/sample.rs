@@ -100,6 +100,7 @@ fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Clus
             user: Some("ANONYMOUS".to_owned()),
             brokers: vec![1, 2, 3],
             topics: topics.iter().map(|name| ((*name).into(), topic(2))).collect(),
+            left_out: 0,
             hidden: Ok(BTreeSet::new()),
             internal: BTreeSet::from(["__consumer_offsets".into()]),
             replicas: 0,

@@ -86,8 +86,8 @@ impl Journal {
                  set MSK_KRAFT_TABLE to its table ({told})"
             )),
             ErrorKind::Blocked => Error::blocked(format_args!(
-                "cannot {action}: access to DynamoDB table {table} is denied; give this role GetItem, Query, PutItem, \
-                 UpdateItem and ConditionCheckItem on it, or refresh the credentials ({told})"
+                "cannot {action}: access to DynamoDB table {table} is denied; give this role GetItem, Query, PutItem \
+                 and UpdateItem on it, or refresh the credentials ({told})"
             )),
             kind => Error::new(kind, format_args!("cannot {action} in DynamoDB table {table}: {told}")),
         }

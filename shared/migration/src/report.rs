@@ -134,6 +134,9 @@ pub struct Plan {
     pub target: PlannedCluster,
     /// Topics to copy, by name.
     pub topics: Vec<PlannedTopic>,
+    /// Number of topics that the configuration's patterns leave out; other waves may bring them over.
+    #[serde(default)]
+    pub topics_left_out: usize,
     /// Topics of Kafka and MSK themselves, left out.
     pub skipped_internal: Vec<String>,
     /// Partitions to copy.

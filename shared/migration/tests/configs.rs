@@ -67,6 +67,35 @@ fn the_documented_example_is_among_the_good_files() {
 }
 
 #[test]
+fn the_example_names_every_field_but_those_of_other_ways_to_sign_in() {
+    const STRANGER: &str = "no_field_is_called_this";
+    let text = include_str!("configs/good/every-field.yaml");
+    let config = Config::from_yaml(text, env).unwrap().to_json();
+    let mut sections = 0;
+    for (n, line) in text.lines().enumerate() {
+        // A mapping: what follows is deeper. A field that nobody knows makes the reader list those that it knows.
+        let Some(section) = line.strip_suffix(':').filter(|line| !line.ends_with("auth")) else { continue };
+        let depth = section.len() - section.trim_start().len() + 2;
+        let stranger = format!("{:depth$}{STRANGER}: 1", "");
+        let lines: Vec<_> =
+            text.lines().take(n + 1).chain([stranger.as_str()]).chain(text.lines().skip(n + 1)).collect();
+        let problems = Config::read_yaml(&lines.join("\n"), env).unwrap_err();
+        let problem = problems.iter().find(|problem| problem.path.ends_with(STRANGER)).unwrap();
+        let known = problem.message.split_once("known here: ").unwrap().1;
+        let section = match section.trim() {
+            "enterprise" => continue,
+            "msk_kraft_migration" => &config,
+            section => &config[section],
+        };
+        for field in known.split(", ") {
+            assert!(section.get(field).is_some(), "{line} lacks {field}");
+        }
+        sections += 1;
+    }
+    assert_eq!(sections, 11);
+}
+
+#[test]
 fn wherever_a_file_is_cut_off_it_loads_or_gives_problems() {
     let text = include_str!("configs/good/every-field.yaml");
     let found = (0..text.len()).map(|end| Config::read_yaml(&text[..end], env));

@@ -3,8 +3,8 @@
 use migration::report::{Meaning, Plan};
 use serde::Serialize;
 
-use super::work::{HOUR, Work};
-use super::{GB, STORED_DAYS, TAIL_ROUNDS_PER_SECOND, ZONES};
+use super::work::Work;
+use super::{GB, STORED_DAYS, TAIL_ROUND_BYTES, TAIL_ROUNDS_PER_SECOND, ZONES};
 use crate::planning::Planning;
 use crate::planning::prices::RegionPrices;
 
@@ -96,7 +96,7 @@ pub(super) fn seed(work: &Work, prices: &RegionPrices) -> Vec<Item> {
     ]
 }
 
-/// The tail at its most expensive: something arrives for every batch all the time.
+/// The tail, in which something arrives for every batch all the time. What that is adds [`written`].
 pub(super) fn tail(work: &Work, prices: &RegionPrices, seconds: f64) -> Vec<Item> {
     let offers = Offers::of(prices);
     let invocations = work.tail_invocations(seconds);
@@ -107,15 +107,21 @@ pub(super) fn tail(work: &Work, prices: &RegionPrices, seconds: f64) -> Vec<Item
         offers.memory.estimated("tail", "copy functions, one for each batch, and the drain", memory),
         offers.invocations.estimated("tail", "invocations", invocations),
         offers.transitions.estimated("tail", "children of the map", 2.0 * invocations + 3.0 * work.batches),
-        offers.puts.at_most("tail", "objects stored", rounds),
-        offers.writes.at_most("tail", "checkpoints", rounds * work.writes_per_checkpoint()),
+        offers.puts.at_most("tail", "objects stored by rounds that wait for records", rounds),
+        offers.writes.at_most("tail", "checkpoints of these rounds", rounds * work.writes_per_checkpoint()),
         offers.reads.estimated("tail", "questions how to go on", questions),
     ]
 }
 
-/// What each hour of the tail adds, at most, in the currency of `prices`.
-pub(super) fn hour_of_tail(work: &Work, prices: &RegionPrices) -> f64 {
-    tail(work, prices, HOUR).iter().map(|item| item.cost).sum()
+/// What `bytes` add that are written meanwhile: a round of the tail ends as soon as every broker has enough for it.
+pub(super) fn written(work: &Work, prices: &RegionPrices, bytes: f64) -> Vec<Item> {
+    let offers = Offers::of(prices);
+    let rounds = (bytes / TAIL_ROUND_BYTES).ceil();
+    vec![
+        offers.puts.at_most("tail", "objects stored by rounds that are full", rounds),
+        offers.writes.at_most("tail", "checkpoints of these rounds", rounds * work.writes_per_checkpoint()),
+        offers.storage.estimated("tail", "segments kept", bytes / GB * STORED_DAYS / 30.0),
+    ]
 }
 
 /// Precheck, topology, cutover, validation and evidence.

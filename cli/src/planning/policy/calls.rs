@@ -86,13 +86,24 @@ impl Grant {
     }
 }
 
+/// What a function talks to that may only be reached from inside of the VPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Network {
+    /// The brokers.
+    Brokers,
+    /// The freeze webhook, when there is one: it may be an internal one.
+    Webhook,
+    /// Nothing: it calls AWS alone.
+    None,
+}
+
 /// What one function calls.
 #[derive(Debug)]
 pub(super) struct Function {
     /// Name of its crate.
     pub(super) name: &'static str,
-    /// Whether it talks to brokers, and so is in the VPC.
-    pub(super) network: bool,
+    /// What it talks to in the VPC.
+    pub(super) network: Network,
     /// Its grants on AWS.
     pub(super) grants: &'static [Grant],
     /// Its `kafka-cluster` actions on the source.
@@ -119,7 +130,7 @@ const COPYING: &[Grant] = &[
 pub(super) const FUNCTIONS: [Function; 8] = [
     Function {
         name: "precheck",
-        network: true,
+        network: Network::Brokers,
         grants: &[
             Grant::ReadJournal,
             Grant::WriteJournal,
@@ -159,7 +170,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     },
     Function {
         name: "topology-copy",
-        network: true,
+        network: Network::Brokers,
         grants: &[
             Grant::ReadJournal,
             Grant::WriteJournal,
@@ -184,6 +195,8 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             "kafka-cluster:DescribeCluster",
             "kafka-cluster:DescribeClusterDynamicConfiguration",
             "kafka-cluster:AlterCluster",
+            // It asks whether client quotas would be taken, and sets none.
+            "kafka-cluster:AlterClusterDynamicConfiguration",
             "kafka-cluster:WriteDataIdempotently",
             "kafka-cluster:CreateTopic",
             "kafka-cluster:DescribeTopic",
@@ -193,7 +206,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     },
     Function {
         name: "seed-partition",
-        network: true,
+        network: Network::Brokers,
         grants: COPYING,
         source: &[
             "kafka-cluster:Connect",
@@ -212,7 +225,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     },
     Function {
         name: "tail-batch",
-        network: true,
+        network: Network::Brokers,
         grants: &[
             Grant::ReadJournal,
             Grant::ReadEvents,
@@ -248,7 +261,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     },
     Function {
         name: "cutover",
-        network: true,
+        network: Network::Brokers,
         grants: COPYING,
         // The one that writes to the source: a sentinel in each partition.
         source: &[
@@ -278,7 +291,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     },
     Function {
         name: "validate",
-        network: true,
+        network: Network::Brokers,
         grants: COPYING,
         source: &[
             "kafka-cluster:Connect",
@@ -296,7 +309,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     },
     Function {
         name: "evidence",
-        network: false,
+        network: Network::None,
         grants: &[
             Grant::ReadJournal,
             Grant::ReadEvents,
@@ -316,7 +329,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     },
     Function {
         name: "gate",
-        network: false,
+        network: Network::Webhook,
         grants: &[
             Grant::ReadJournal,
             Grant::ReadEvents,
@@ -331,7 +344,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     },
 ];
 
-/// What this program calls itself, beside functions and state machine.
+/// What this program calls itself, beside functions and state machine, and what the runbook has its operator copy.
 pub(super) const OPERATOR: &[Grant] = &[
     Grant::ReadJournal,
     Grant::ReadEvents,
@@ -340,6 +353,8 @@ pub(super) const OPERATOR: &[Grant] = &[
     Grant::ReachBackup,
     Grant::ReadBackup,
     Grant::DecryptBackup,
+    Grant::ReachEvidence,
+    Grant::ReadEvidence,
     Grant::FindBrokers,
     Grant::StoreSecrets,
     Grant::ForgetSecrets,

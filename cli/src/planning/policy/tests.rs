@@ -102,7 +102,7 @@ fn secrets_of_the_configuration_are_read_with_their_keys_wherever_they_are_named
     let stores = json!({"mode": "mtls", "keystore": key, "keystore_password": "${P}", "truststore": trust});
     config.target.auth = serde_json::from_value(stores).unwrap();
     let policies = of(&config);
-    for function in calls::FUNCTIONS.iter().filter(|function| function.network) {
+    for function in calls::FUNCTIONS.iter().filter(|function| function.network == Network::Brokers) {
         let read = statement(&policies, function.name, "ReadTheSecrets").unwrap();
         let own = "arn:aws:secretsmanager:us-east-1:123456789012:secret:msk-kraft/orders-to-kraft/*";
         assert_eq!(read["Resource"], json!([own, key, trust, user]), "{}", function.name);
@@ -137,4 +137,21 @@ fn a_role_reaches_the_secrets_of_its_own_migration_and_of_questions_only() {
     assert_eq!(secrets("evidence", "ForgetTheSecretsOfARun"), Some(run));
     // The default key of Secrets Manager needs no permission.
     assert_eq!(statement(&policies, "seed-partition", "DecryptTheSecrets"), None);
+}
+
+#[test]
+fn the_gate_joins_the_network_for_a_webhook_only() {
+    let mut config = sample::planning().config;
+    config.cutover.producer_freeze_webhook = None;
+    assert_eq!(statement(&of(&config), "gate", "JoinTheNetwork"), None);
+    config.cutover.producer_freeze_webhook = Some("http://deploy.internal/freeze".to_owned());
+    assert!(statement(&of(&config), "gate", "JoinTheNetwork").is_some());
+}
+
+#[test]
+fn the_operator_copies_the_evidence_as_the_runbook_says() {
+    let policies = of(&sample::planning().config);
+    for (purpose, action) in [("ReachTheEvidenceBucket", "s3:ListBucket"), ("ReadTheEvidence", "s3:GetObject")] {
+        assert_eq!(statement(&policies, OPERATOR, purpose).unwrap()["Action"], json!([action]));
+    }
 }

@@ -24,8 +24,8 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let (Some(leaving), Some(arriving)) = (&facts.leaving, &facts.arriving) else { return Vec::new() };
     let mut findings = Vec::new();
     if let Ok(brokers) = &arriving.brokers {
-        findings.extend(message_max(facts, leaving, brokers));
-        findings.extend(replica_fetch(facts, leaving, brokers));
+        findings.extend(message_max(leaving, brokers).map(|limit| b11(facts, &limit)));
+        findings.extend(replica_fetch(leaving, brokers).map(|limit| b12(facts, leaving, &limit)));
     }
     findings.extend(unverified(leaving, arriving));
     findings
@@ -44,54 +44,76 @@ fn smallest(brokers: &[BrokerConfig], limit: impl Fn(&BrokerConfig) -> Option<i6
     known.min_by_key(|(_, bytes)| *bytes)
 }
 
+/// A limit of the target's brokers that is too small.
+struct TooSmall<'a> {
+    name: &'static str,
+    /// The broker with the smallest value, and the value.
+    broker: i32,
+    bytes: i64,
+    /// The value that is needed.
+    needed: i64,
+    /// The topic that needs most.
+    largest: Largest<'a>,
+}
+
 /// Limits of the target's brokers that are too small, with their smallest value and the one that is needed.
 pub(crate) fn too_small(facts: &Facts) -> Vec<(&'static str, i64, i64)> {
     let (Some(leaving), Some(arriving)) = (&facts.leaving, &facts.arriving) else { return Vec::new() };
-    let (Some(largest), Ok(brokers)) = (largest(leaving, |_| true), &arriving.brokers) else { return Vec::new() };
-    let message_max = smallest(brokers, |config| config.message_max_bytes);
-    let replica_fetch = smallest(brokers, |config| config.replica_fetch_max_bytes);
-    let known = [("message.max.bytes", message_max, 0), ("replica.fetch.max.bytes", replica_fetch, LOG_OVERHEAD)];
-    let known = known.into_iter().filter_map(|(name, smallest, overhead)| Some((name, smallest?.1, overhead)));
-    let small = known.filter(|(_, bytes, overhead)| bytes.saturating_add(*overhead) < largest.bytes);
-    small.map(|(name, bytes, _)| (name, bytes, largest.bytes)).collect()
+    let Ok(brokers) = &arriving.brokers else { return Vec::new() };
+    let small = [message_max(leaving, brokers), replica_fetch(leaving, brokers)];
+    small.into_iter().flatten().map(|limit| (limit.name, limit.bytes, limit.needed)).collect()
 }
 
 /// Only topics that inherit their limit: a limit of a topic's own is copied with it.
-fn message_max(facts: &Facts, leaving: &Leaving, brokers: &[BrokerConfig]) -> Option<Finding> {
+fn message_max<'a>(leaving: &'a Leaving, brokers: &[BrokerConfig]) -> Option<TooSmall<'a>> {
     let largest = largest(leaving, |config| !config.own.contains("max.message.bytes"))?;
     let (broker, bytes) = smallest(brokers, |config| config.message_max_bytes)?;
-    (bytes < largest.bytes).then(|| {
-        finding("B11", "target")
-            .found(format_args!(
-                "target broker {broker} has message.max.bytes={bytes}, below the {} bytes that topic {} of the source takes \
-                 without a max.message.bytes of its own",
-                largest.bytes, largest.topic
-            ))
-            .because("after the client switch producers of larger records get RecordTooLargeException, which they did not before")
-            .fix(raise(facts, "message.max.bytes", largest.bytes))
-    })
+    let needed = largest.bytes;
+    (bytes < needed).then_some(TooSmall { name: "message.max.bytes", broker, bytes, needed, largest })
+}
+
+fn b11(facts: &Facts, limit: &TooSmall<'_>) -> Finding {
+    let TooSmall { name, broker, bytes, needed, largest } = limit;
+    finding("B11", "target")
+        .found(format_args!(
+            "target broker {broker} has {name}={bytes}, below the {} bytes that topic {} of the source takes without a \
+             max.message.bytes of its own",
+            largest.bytes, largest.topic
+        ))
+        .because("after the client switch producers of larger records get RecordTooLargeException, which they did not before")
+        .fix(raise(facts, name, *needed))
 }
 
 /// Since KIP-74 a follower gets a batch of any size, but one above its limit comes alone, one for each request. Where the
 /// source's own brokers live with that, the target's will; where they do not, replication falls behind as it did not.
-fn replica_fetch(facts: &Facts, leaving: &Leaving, brokers: &[BrokerConfig]) -> Option<Finding> {
+fn replica_fetch<'a>(leaving: &'a Leaving, brokers: &[BrokerConfig]) -> Option<TooSmall<'a>> {
     let largest = largest(leaving, |_| true)?;
     let (broker, bytes) = smallest(brokers, |config| config.replica_fetch_max_bytes)?;
-    let source = smallest(leaving.brokers.as_ref().ok()?, |config| config.replica_fetch_max_bytes)?.1;
-    let needed = largest.bytes.min(source.saturating_add(LOG_OVERHEAD));
-    (bytes.saturating_add(LOG_OVERHEAD) < needed).then(|| {
-        finding("B12", "target")
-            .found(format_args!(
-                "target broker {broker} has replica.fetch.max.bytes={bytes}, the source's brokers have {source}, and topic {} \
-                 of the source takes batches of up to {} bytes",
-                largest.topic, largest.bytes
-            ))
-            .because(
-                "a follower gets batches above that limit one at a time, so replicas fall behind and writes with acks=all, the \
-                 copy's too, wait for them",
-            )
-            .fix(raise(facts, "replica.fetch.max.bytes", needed))
-    })
+    let needed = largest.bytes.min(source_fetch(leaving)?.saturating_add(LOG_OVERHEAD));
+    let small = TooSmall { name: "replica.fetch.max.bytes", broker, bytes, needed, largest };
+    (bytes.saturating_add(LOG_OVERHEAD) < needed).then_some(small)
+}
+
+/// The smallest `replica.fetch.max.bytes` of the source's brokers.
+fn source_fetch(leaving: &Leaving) -> Option<i64> {
+    Some(smallest(leaving.brokers.as_ref().ok()?, |config| config.replica_fetch_max_bytes)?.1)
+}
+
+fn b12(facts: &Facts, leaving: &Leaving, limit: &TooSmall<'_>) -> Finding {
+    let TooSmall { name, broker, bytes, needed, largest } = limit;
+    finding("B12", "target")
+        .found(format_args!(
+            "target broker {broker} has {name}={bytes}, the source's brokers have {}, and topic {} of the source takes batches \
+             of up to {} bytes",
+            source_fetch(leaving).unwrap_or_default(),
+            largest.topic,
+            largest.bytes
+        ))
+        .because(
+            "a follower gets batches above that limit one at a time, so replicas fall behind and writes with acks=all, the \
+             copy's too, wait for them",
+        )
+        .fix(raise(facts, name, *needed))
 }
 
 fn raise(facts: &Facts, name: &str, bytes: i64) -> String {
