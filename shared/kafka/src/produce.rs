@@ -51,7 +51,8 @@ impl Cluster {
     }
 
     /// Writes one v2 record batch to each partition with one request per leader, all at once, and waits until all
-    /// in-sync replicas have them. Brokers wait for their replicas up to `timeout`. Tried once.
+    /// in-sync replicas have them. Brokers wait for their replicas up to `timeout`. Tried once. Several of these futures
+    /// that one task polls first in some order send in that order, as sequence numbers want it.
     ///
     /// # Errors
     /// After a retryable error it is unknown whether the batch was written: send the same bytes again, the sequence
@@ -69,7 +70,10 @@ impl Cluster {
         if let Err(error) = distinct(batches) {
             return batches.iter().map(|(partition, _)| (partition.clone(), Err(error.clone()))).collect();
         }
-        self.per_leader(batches, |leader, batches| self.produce_at(leader, batches, timeout)).await
+        let produced = self.per_leader(batches, |leader, batches| self.produce_at(leader, batches, timeout));
+        // A task that has used up its budget is told by everything of tokio's to come again, and would come to the later of
+        // two futures first.
+        tokio::task::unconstrained(produced).await
     }
 
     /// Like [`Cluster::produce`], and sends the same bytes again to partitions with a retryable error, up to the retry

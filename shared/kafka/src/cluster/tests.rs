@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{
@@ -194,6 +196,34 @@ async fn moving(
     ports[0].store(a.port.into(), Ordering::SeqCst);
     ports[1].store(b.port.into(), Ordering::SeqCst);
     (a, b)
+}
+
+/// A task that has done much in one go is made to wait by tokio, future by future, which must not turn requests around.
+#[tokio::test]
+async fn requests_in_flight_go_out_in_the_order_in_which_they_were_begun() {
+    const IN_FLIGHT: u32 = 5;
+    let broker = single(&[1], |asked| written(asked, 0)).await;
+    let cluster = &connect(&broker).await;
+    let batch = |number: u32| [(TopicPartition::new("t", 0), Bytes::copy_from_slice(&number.to_be_bytes()).into())];
+    let mut begun = 0;
+    for done_before in 0..140 {
+        let mut in_flight = FuturesOrdered::new();
+        for _ in 0..IN_FLIGHT {
+            let batch = batch(begun);
+            in_flight.push_back(async move { cluster.produce(&batch, Duration::from_secs(1)).await });
+            begun += 1;
+        }
+        for _ in 0..done_before {
+            tokio::task::consume_budget().await;
+        }
+        while let Some(answers) = in_flight.next().await {
+            all_ok(answers).unwrap();
+        }
+    }
+    let arrived = broker.asked(ApiKey::Produce);
+    let arrived: Vec<_> =
+        arrived.iter().map(|asked| u32::from_be_bytes(records(asked)[..].try_into().unwrap())).collect();
+    assert_eq!(arrived, (0..begun).collect::<Vec<_>>());
 }
 
 #[tokio::test]
