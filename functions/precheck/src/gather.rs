@@ -1,8 +1,8 @@
 //! Reads both clusters and AWS, all at once where it can. It stores one small object (`buckets`) and changes nothing else.
 //!
-//! Brokers are asked about all of their partitions at once, topics some hundred at a time; only groups are asked about one by
-//! one, since every group has a coordinator of its own. What fails for a passing reason is asked again (`kafka::RetryPolicy`, and the AWS
-//! SDK's own retries), so that what is missing in the end is worth a finding.
+//! Brokers are asked about all of their partitions at once, topics some hundred at a time; only groups are asked about one
+//! by one, since every group has a coordinator of its own. What fails for a passing reason is asked again
+//! (`kafka::RetryPolicy`, and the AWS SDK's own retries), so that what is missing in the end is worth a finding.
 
 mod brokers;
 mod buckets;
