@@ -377,7 +377,7 @@ async fn permissions(scene: &Scene, good: &str) {
     all_ok(scene.target.create_acls(&rules).await).unwrap();
     let report = scene.precheck("denied", good).await;
     report
-        .has("B18", "topology_copy needs Create on the cluster, or on ")
+        .has("B18", "Create on the cluster, or on 5 topics: a_b, expiring")
         // Those that the target does not have yet among them.
         .has("B18", "seed needs Write on 6 topics: a_b, expiring, heavy, held, orders and 1 more (writes records)")
         .has("B18", "tail needs Alter on 6 topics: a_b, compacted, expiring")
