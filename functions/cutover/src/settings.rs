@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use kafka::Cluster;
 use migration::Result;
+use migration::config::AuthMode;
 use runtime::Run;
 use serde::{Deserialize, Serialize};
+use topology::access_map::{self, AccessMap};
 use topology::own_configs::NotCopied;
 use topology::refusal::unless_refused;
 use topology::{KnownConfigs, Manifest, OwnConfigs, Quotas, Replication, TargetState, Topics, acl_copy};
@@ -96,7 +98,7 @@ async fn unlike_the_source(
     Ok(configs.iter().map(NotCopied::line).chain(Replication::between(&picked_up, &there).line()).collect())
 }
 
-/// Adds the ACLs that the target lacks now. Returns how many, or why they cannot be.
+/// Adds the ACLs that the target lacks now, and writes anew what they are in IAM. Returns how many, or why they cannot be.
 async fn add_acls(
     run: &Run<'_>,
     source: &Cluster,
@@ -108,6 +110,10 @@ async fn add_acls(
         Ok(rules) => rules,
         Err(reason) => return Ok(Err(reason)),
     };
+    if config.target.auth.mode == AuthMode::Iam {
+        let map = AccessMap::of(rules.as_deref().unwrap_or_default(), &config.target.cluster_arn);
+        run.store.put_json(access_map::STORED, &map).await?;
+    }
     let mut acls = match acl_copy::decide(rules, before, config.acl.on_drift, &config.topology) {
         Ok(acls) => acls,
         // Allowed when the topology was copied: the source lost ACLs since.

@@ -23,6 +23,13 @@ use crate::acls::is_internal;
 /// Where the document is in the run's store.
 pub const STORED: &str = "topology/access-map.json";
 
+/// The principal that is everybody.
+const EVERYBODY: &str = "User:*";
+
+/// Managed policies that a role can have, unless its quota is raised
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>).
+const ATTACHED: usize = 10;
+
 /// Policies by principal, and what they cannot say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessMap {
@@ -37,8 +44,11 @@ pub struct AccessMap {
 /// What one principal of the ACLs may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrincipalAccess {
-    /// The principal as the ACLs name it. `User:*` is everybody: attach its policies to every role that uses the cluster.
+    /// The principal as the ACLs name it.
     pub principal: String,
+    /// What to know before the policies are attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Policies to attach to the role that takes its place; several where one would be longer than IAM allows.
     pub policies: Vec<Policy>,
 }
@@ -64,9 +74,9 @@ impl AccessMap {
                 Err(reason) => not_expressible.push(NotExpressible { rule: rule.clone(), reason: reason.to_owned() }),
             }
         }
-        let access = |(principal, grants): (&str, Vec<Grant>)| PrincipalAccess {
-            principal: principal.to_owned(),
-            policies: policy::policies(grants, cluster_arn),
+        let access = |(principal, grants): (&str, Vec<Grant>)| {
+            let policies = policy::policies(grants, cluster_arn);
+            PrincipalAccess { principal: principal.to_owned(), note: note(principal, policies.len()), policies }
         };
         Self {
             cluster_arn: cluster_arn.to_owned(),
@@ -92,6 +102,20 @@ impl AccessMap {
         }
         lines
     }
+}
+
+/// What to know before `policies` of `principal` are attached.
+fn note(principal: &str, policies: usize) -> Option<String> {
+    let everybody = (principal == EVERYBODY)
+        .then(|| "this is everybody: attach the policies to every role that uses the cluster".to_owned());
+    let many = (policies > ATTACHED).then(|| {
+        format!(
+            "IAM attaches {ATTACHED} policies to a role unless its quota is raised, and these are {policies}: make them fewer \
+             with prefixes, or split them over roles"
+        )
+    });
+    let notes: Vec<_> = everybody.into_iter().chain(many).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 #[cfg(test)]

@@ -65,8 +65,9 @@ pub(super) fn grants(rule: &AclBinding, cluster_arn: &str) -> Result<Vec<Grant>,
             if !actions.is_empty() {
                 grants.push(on("Cluster", actions, cluster_arn.to_owned()));
             }
-            // Kafka asks the cluster who may create topics, IAM asks the topic.
-            if matches!(rule.operation, Op::Create | Op::All) {
+            // Kafka asks the cluster who may create topics, IAM asks the topic. What the cluster denies, a topic may allow
+            // (`KafkaApis.handleCreateTopicsRequest`), so that a denial stays with the cluster.
+            if !denied && matches!(rule.operation, Op::Create | Op::All) {
                 grants.push(on("Topics", &["CreateTopic"], resource(cluster_arn, "topic", "*")));
             }
             grants
@@ -137,7 +138,10 @@ fn transactional_id(operation: Op, denied: bool) -> Result<&'static [&'static st
 /// Actions on the cluster itself; creating topics has none there.
 fn cluster(operation: Op, denied: bool) -> Result<&'static [&'static str], &'static str> {
     Ok(match (operation, denied) {
-        (Op::Create, _) => &[],
+        (Op::Create, false) => &[],
+        (Op::Create, true) => {
+            return Err("Kafka then asks the ACLs of the topic, which may allow it; in IAM a denial is final");
+        }
         (Op::Describe, _) => &["DescribeCluster"],
         (Op::Alter, false) => &["AlterCluster", "DescribeCluster"],
         (Op::Alter, true) => &["AlterCluster"],

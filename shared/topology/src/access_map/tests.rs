@@ -155,6 +155,34 @@ fn what_iam_cannot_say_is_listed_with_the_reason() {
 }
 
 #[test]
+fn a_denied_creation_on_the_cluster_leaves_what_topics_allow() {
+    use AclResource::{Cluster, Topic};
+    let rules = [
+        denied(rule("User:a", Cluster, "kafka-cluster", AclOperation::Create)),
+        denied(rule("User:b", Cluster, "kafka-cluster", AclOperation::All)),
+        rule("User:a", Topic, "orders", AclOperation::Create),
+    ];
+    let map = AccessMap::of(&rules, ARN);
+    assert_eq!(map.not_expressible.len(), 1);
+    assert!(map.not_expressible[0].reason.contains("ACLs of the topic"), "{map:?}");
+    let denied = serde_json::to_string(&map).unwrap().matches("CreateTopic").count();
+    assert_eq!(denied, 1, "allowed on the topic alone: {map:?}");
+}
+
+#[test]
+fn what_is_not_attached_as_it_is_has_a_note() {
+    let topics = |principal: &str, count: usize| -> Vec<AclBinding> {
+        let name = |number| format!("a-topic-with-a-rather-long-name-{number}");
+        (0..count).map(|number| rule(principal, AclResource::Topic, &name(number), AclOperation::Read)).collect()
+    };
+    let map = AccessMap::of(&[topics("User:*", 1), topics("User:a", 1), topics("User:many", 500)].concat(), ARN);
+    let note = |number: usize| map.principals[number].note.as_deref();
+    assert!(note(0).unwrap().starts_with("this is everybody"));
+    assert_eq!(note(1), None);
+    assert!(map.principals[2].policies.len() > 10 && note(2).unwrap().contains("10 policies to a role"));
+}
+
+#[test]
 fn the_clusters_own_rules_are_nobodys() {
     let rules = [
         rule("User:ANONYMOUS", AclResource::Cluster, "kafka-cluster", AclOperation::All),
