@@ -35,14 +35,11 @@ pub(crate) struct Scram {
 /// When a cluster cannot be asked. One that does not tell its users, as one of MSK may, is no error.
 pub(crate) async fn list(source: &Cluster, target: &Cluster, aws: &Aws, config: &Config) -> Result<Scram> {
     let (from, to) = tokio::join!(source.scram_users(), target.scram_users());
-    let users = match unless_refused(from)? {
-        Ok(users) => users,
-        Err(reason) => return Ok(Scram { not_told: Some(reason), ..Scram::default() }),
-    };
-    if users.is_empty() {
-        return Ok(Scram::default());
+    match unless_refused(from)? {
+        Ok(users) if users.is_empty() => Ok(Scram::default()),
+        Ok(users) => Ok(compare(users, unless_refused(to)?.ok(), &secrets(aws, config).await, &config.target)),
+        Err(reason) => Ok(not_told(reason, &secrets(aws, config).await, &config.target)),
     }
-    Ok(compare(users, unless_refused(to)?.ok(), &secrets(aws, config).await, &config.target))
 }
 
 /// ARNs of the secrets that are associated with the source, as far as MSK tells them and the target can take them: they
@@ -70,6 +67,12 @@ fn compare(users: Vec<ScramUser>, there: Option<Vec<ScramUser>>, secrets: &[Stri
     Scram { users, missing_on_target, not_told: None, commands }
 }
 
+/// What is known where the source does not tell its users: the secrets that MSK tells.
+fn not_told(reason: String, secrets: &[String], target: &ClusterConfig) -> Scram {
+    let commands = if secrets.is_empty() { Vec::new() } else { commands(secrets, target) };
+    Scram { not_told: Some(reason), commands, ..Scram::default() }
+}
+
 fn commands(secrets: &[String], target: &ClusterConfig) -> Vec<String> {
     let command = |arns: &str| {
         format!(
@@ -85,23 +88,38 @@ fn commands(secrets: &[String], target: &ClusterConfig) -> Vec<String> {
 }
 
 impl Scram {
-    /// One line for an operator when users lack their secrets.
+    /// One line for an operator when users lack their secrets, or may.
     pub(crate) fn line(&self) -> Option<String> {
-        let command = self.commands.first()?;
+        let command = self.commands.first();
+        if let Some(reason) = &self.not_told {
+            let secrets = command.map_or("MSK lists no secrets of it".to_owned(), |command| {
+                format!(
+                    "give the target the secrets that MSK lists before clients are switched: {command}{}",
+                    self.further()
+                )
+            });
+            return Some(format!("the source does not tell its SCRAM users ({reason}); {secrets}"));
+        }
+        let command = command?;
         let all: Vec<_> = self.users.iter().map(|user| &user.name).collect();
         let missing = self.missing_on_target.as_ref().map_or(all, |missing| missing.iter().collect());
         let named: Vec<_> = missing.iter().take(NAMED).map(|name| name.as_str()).collect();
         let more = missing.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let further = match self.commands.len() {
-            1 => String::new(),
-            count => format!(" (and {} commands more, see scram.commands in topology/report.json)", count - 1),
-        };
         Some(format!(
             "SCRAM users of the source that the target does not have, or does not tell: {}{more}; give it their secrets before \
-             clients are switched: {command}{further}",
-            named.join(", ")
+             clients are switched: {command}{}",
+            named.join(", "),
+            self.further()
         ))
+    }
+
+    /// That there are more commands than the first.
+    fn further(&self) -> String {
+        match self.commands.len() {
+            0 | 1 => String::new(),
+            count => format!(" (and {} commands more, see scram.commands in topology/report.json)", count - 1),
+        }
     }
 }
 
@@ -141,6 +159,15 @@ mod tests {
                 .unwrap()
                 .ends_with("arn:secret-9 (and 1 commands more, see scram.commands in topology/report.json)")
         );
+    }
+
+    #[test]
+    fn a_source_that_does_not_tell_its_users_has_its_secrets_named() {
+        let said = |secrets: &[String]| {
+            not_told("no permission".to_owned(), secrets, &sample::config().target).line().unwrap()
+        };
+        assert!(said(&["arn:secret".to_owned()]).ends_with("--secret-arn-list arn:secret"));
+        assert_eq!(said(&[]), "the source does not tell its SCRAM users (no permission); MSK lists no secrets of it");
     }
 
     #[test]
