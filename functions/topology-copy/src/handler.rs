@@ -49,7 +49,9 @@ async fn copy_topology(host: &Host, id: &migration::MigrationId) -> Result<Value
     Ok(json!({"topics": count, "partitions": partitions, "batches": batches}))
 }
 
-/// Brings topics and ACLs to the target. Everything that can be refused is, before anything there is touched.
+/// Brings topics and ACLs to the target. What it has otherwise than the source is refused before anything there is touched;
+/// what only shows afterwards, configs that it does not take and ACLs that lock this principal out, is refused before anything
+/// is copied.
 async fn bring_over(run: &Run<'_>, source: &Cluster, target: &Cluster, wanted: Inventory) -> Result<Brought> {
     let topics = &wanted.topics;
     let first = topics.keys().next().ok_or_else(|| {
@@ -68,8 +70,7 @@ async fn bring_over(run: &Run<'_>, source: &Cluster, target: &Cluster, wanted: I
     let before = settle(run, target, topics, rules.clone(), &quotas).await?;
     let mut acls = decide(run, rules.clone(), &before)?;
 
-    create::create(target, topics, &there).await?;
-    create::created(target, topics).await?;
+    create::create(run, target, topics, &there).await?;
     acls.create(target).await?;
     lockout::refuse(run, target, topics.keys()).await?;
     let after = TargetState::read_with(target, topics).await?;

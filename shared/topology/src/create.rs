@@ -1,6 +1,7 @@
 //! Topics on the target, under their copy-time configs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use kafka::{Cluster, Code, ConfigChange, NewTopic, OffsetSpec, TopicPartition};
 use migration::{Error, Result};
@@ -50,18 +51,21 @@ fn check_partitions(wanted: &Topics, there: &Topics) -> Result<()> {
 /// Brings `wanted` to the target under their copy-time configs: creates what is not `there`, and reconfigures what is.
 ///
 /// # Errors
-/// What the target says, naming the topic.
-pub async fn create(target: &Cluster, wanted: &Topics, there: &Topics) -> Result<()> {
-    let (existing, missing): (Vec<_>, Vec<_>) = wanted.values().partition(|topic| there.contains_key(&topic.info.name));
+/// Blocked, naming the topic, when somebody else created one meanwhile that cannot be used; otherwise what the target says.
+pub async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics, there: &Topics) -> Result<()> {
+    let missing: Vec<_> = wanted.values().filter(|topic| !there.contains_key(&topic.info.name)).collect();
     create_missing(target, &missing).await?;
-    take_every_batch(target, &existing, there).await
+    // What exists already when it is created is ours, the answer to the first request being lost, or somebody else's.
+    let there = created(target, wanted).await?;
+    check_existing(run, target, wanted, &there).await?;
+    take_every_batch(target, wanted, &there).await
 }
 
 /// The counterparts of `wanted`, all of which were created, once `target` lists them.
 ///
 /// # Errors
 /// Transient, naming a topic, when it does not.
-pub async fn created(target: &Cluster, wanted: &Topics) -> Result<Topics> {
+pub async fn created<T>(target: &Cluster, wanted: &BTreeMap<Arc<str>, T>) -> Result<Topics> {
     listed(target, wanted, Error::transient("the target does not list the topic that it created")).await
 }
 
@@ -87,7 +91,7 @@ async fn create_once(target: &Cluster, topics: Vec<NewTopic>) -> Result<Vec<NewT
     let outcomes = target.create_topics(&topics).await;
     for (topic, (name, outcome)) in topics.into_iter().zip(outcomes) {
         match outcome {
-            // A request whose answer was lost is repeated and finds the topic.
+            // A request whose answer was lost is repeated and finds the topic; whose it is, callers look at.
             Err(error) if error.code() == Some(Code::TopicAlreadyExists) => {}
             Err(error) if error.code() == Some(Code::InvalidReplicationFactor) && topic.replication_factor > 1 => {
                 again.push(NewTopic { replication_factor: topic.replication_factor - 1, ..topic });
@@ -107,14 +111,13 @@ fn new_topic(topic: &Topic) -> NewTopic {
     }
 }
 
-/// Gives topics that were there the copy-time configs.
-async fn take_every_batch(target: &Cluster, existing: &[&Topic], there: &Topics) -> Result<()> {
-    let change = |topic: &&Topic| {
-        let name = topic.info.name.clone();
-        let ops = restore(&copying(topic.max_message_bytes), &there[&name].configs);
-        ConfigChange { topic: name, ops }
+/// Gives topics that are `there` the copy-time configs.
+async fn take_every_batch(target: &Cluster, wanted: &Topics, there: &Topics) -> Result<()> {
+    let change = |(name, topic): (&Arc<str>, &Topic)| {
+        let ops = restore(&copying(topic.max_message_bytes), &there[name].configs);
+        (!ops.is_empty()).then(|| ConfigChange { topic: name.clone(), ops })
     };
-    let changes: Vec<_> = existing.iter().map(change).filter(|change| !change.ops.is_empty()).collect();
+    let changes: Vec<_> = wanted.iter().filter_map(change).collect();
     kafka::all_ok(target.alter_topic_configs(&changes).await)?;
     Ok(())
 }

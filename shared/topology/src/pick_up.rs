@@ -8,7 +8,7 @@ use migration::{Error, Result, TopicPartition};
 use runtime::Run;
 
 use crate::configs::copying;
-use crate::create::create_missing;
+use crate::create::{create_missing, created};
 use crate::inventory::{Topic, Topics, existing, inventory};
 use crate::latecomers::uncopied;
 use crate::manifest::Manifest;
@@ -70,6 +70,11 @@ async fn make_room(
         growth.extend(grow(name, copied, topic.info.partitions.len(), found)?);
     }
     create_missing(target, &missing).await?;
+    // Somebody else may have created one at the same moment.
+    let created = created(target, &missing.iter().map(|topic| (topic.info.name.clone(), ())).collect()).await?;
+    for topic in &missing {
+        check_own(topic, &created[&topic.info.name])?;
+    }
     for (topic, outcome) in target.create_partitions(&growth).await {
         match outcome {
             // A request whose answer was lost is repeated and finds the partitions.
