@@ -2,6 +2,7 @@
 //! could slow the copy.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use kafka::{ClientQuota, Cluster, Each, QuotaChange, QuotaEntity};
 use migration::config::ConfigDrift;
@@ -9,6 +10,10 @@ use migration::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::{is_refusal, unless_refused};
+
+/// How often the target is looked at until it shows quotas that were set, and the pause in between.
+const LOOKS: u32 = 40;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A limit that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,7 +113,25 @@ impl Quotas {
     /// # Errors
     /// When the target cannot be asked, naming the entity.
     pub async fn put_in_place(&self, target: &Cluster) -> Result<QuotasSet> {
-        self.outcome(target.alter_client_quotas(&changes(&self.to_set)).await)
+        let set = self.outcome(target.alter_client_quotas(&changes(&self.to_set)).await)?;
+        self.shown(target, set.limits).await?;
+        Ok(set)
+    }
+
+    /// Waits for a while until brokers show `limits` of those that were set: they get to know them behind the controller's
+    /// answer. Nothing depends on it but what is told of the target.
+    async fn shown(&self, target: &Cluster, limits: usize) -> Result<()> {
+        for _ in 0..LOOKS {
+            let Ok(quotas) = unless_refused(target.client_quotas().await)? else { break };
+            let there = by_limit(&quotas);
+            let is_shown =
+                |quota: &&AlteredQuota| there.get(&(&quota.entity, quota.limit.as_str())).copied() == quota.is;
+            if self.to_set.iter().filter(is_shown).count() >= limits {
+                break;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
     }
 
     fn outcome(&self, each: Each<QuotaEntity, ()>) -> Result<QuotasSet> {
