@@ -9,8 +9,8 @@ use bytes::Bytes;
 use e2e::{Cli, Output, Rehearsal, config, evidence};
 use kafka::batch::{Codec, Record, Stamp, encode};
 use kafka::{
-    AclBinding, AclOperation, AclPermission, AclResource, ClientQuota, Cluster, ConfigSource, NewOffset, NewTopic,
-    PatternType, QuotaChange, QuotaEntity, Settings, TopicInfo, TopicPartition, all_ok,
+    AclBinding, AclOperation, AclPermission, AclResource, ClientQuota, Cluster, ConfigChange, ConfigOp, ConfigSource,
+    NewOffset, NewTopic, PatternType, QuotaChange, QuotaEntity, Settings, TopicInfo, TopicPartition, all_ok,
 };
 use serde_json::Value;
 use stack::{Options, SEGMENTS_BUCKET, Side};
@@ -331,7 +331,8 @@ async fn a_second_run_changes_nothing(waves: &Waves) {
 }
 
 /// The ACLs of the source's clients deny everybody else, and so whoever copies them, unless it is a super user. That is told
-/// before anything depends on it, with the way out.
+/// before anything depends on it, with the way out. On the way: a quota that KRaft refuses, records that the target's brokers
+/// would refuse, and clients that change their topic after the switch.
 #[tokio::test(flavor = "multi_thread")]
 async fn acls_that_lock_the_migration_out_are_told_in_time() {
     // Records are older than the brokers would take.
@@ -347,6 +348,8 @@ async fn acls_that_lock_the_migration_out_are_told_in_time() {
     commit(&source, "readers", &[("orders", 7)]).await;
     let group = acl("User:alice", AclResource::Group, "readers", PatternType::Literal);
     all_ok(source.create_acls(&[topic_acl("User:alice", "orders"), group]).await).unwrap();
+    // ZooKeeper mode takes it, KRaft does not.
+    set_quotas(&source, &[quota(Some("alice"), 1e9), quota(Some("dave"), 0.0)]).await;
     // Who signs in nowhere is User:ANONYMOUS.
     let allow = async |resource| {
         let rule =
@@ -367,12 +370,20 @@ async fn acls_that_lock_the_migration_out_are_told_in_time() {
     refused("resume", "Add ACLs on the target that allow this principal").await;
     allow(AclResource::Topic).await;
     resume().await;
+    let said = notes(&rehearsal.cli).await;
+    assert!(said.contains("client quota of user dave: the target does not take it"), "{said}");
     refused("cutover", "Read on 1 groups, first readers").await;
     assert!(committed(&source, "readers").await == ["orders"]);
     allow(AclResource::Group).await;
     assert!(committed(&target, "readers").await.is_empty(), "before the point of no return nothing is committed");
     resume().await;
-    run(&rehearsal.cli, &["cutover", "cutover-ack", "finalize"]).await;
+    run(&rehearsal.cli, &["cutover", "cutover-ack"]).await;
     assert_eq!(committed(&target, "readers").await, ["orders"]);
+    assert_eq!(target.client_quotas().await.unwrap(), [quota(Some("alice"), 1e9)], "without that of dave");
+    // From now on the target is the clients'.
+    all_ok(target.create_partitions(&[("orders".into(), 2)]).await).unwrap();
+    let op = ConfigOp::Set { name: "segment.ms".to_owned(), value: "86400000".to_owned() };
+    all_ok(target.alter_topic_configs(&[ConfigChange { topic: "orders".into(), ops: vec![op] }]).await).unwrap();
+    run(&rehearsal.cli, &["finalize"]).await;
     rehearsal.stack.stop().await.unwrap();
 }
