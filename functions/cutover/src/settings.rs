@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use kafka::Cluster;
-use migration::Result;
 use migration::config::AuthMode;
+use migration::{Error, Result};
 use runtime::Run;
 use serde::{Deserialize, Serialize};
 use topology::access_map::{self, AccessMap};
@@ -66,10 +66,17 @@ impl Settings {
 }
 
 /// The source's topics that were copied.
+///
+/// # Errors
+/// Transient, naming the topic, when the source does not list one: deleted ones were settled before.
 async fn copied(run: &Run<'_>, source: &Cluster, manifest: &Manifest) -> Result<Topics> {
     let (copied, left_out) = (manifest.topics(), run.left_out());
     let is_copied = |topic: &Arc<str>| copied.contains_key(topic) && !left_out.contains(&**topic);
-    topology::existing(source, is_copied).await
+    let topics = topology::existing(source, is_copied).await?;
+    match copied.keys().find(|topic| is_copied(topic) && !topics.contains_key(**topic)) {
+        None => Ok(topics),
+        Some(missing) => Err(Error::transient("the source does not list the topic").at_topic(missing)),
+    }
 }
 
 /// The configs that the target's counterparts of `topics` are to have.
