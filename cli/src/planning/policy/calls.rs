@@ -195,6 +195,8 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             "kafka-cluster:DescribeCluster",
             "kafka-cluster:DescribeClusterDynamicConfiguration",
             "kafka-cluster:AlterCluster",
+            // It asks whether client quotas would be taken, and sets none.
+            "kafka-cluster:AlterClusterDynamicConfiguration",
             "kafka-cluster:WriteDataIdempotently",
             "kafka-cluster:CreateTopic",
             "kafka-cluster:DescribeTopic",

@@ -40,8 +40,16 @@ const AWS: [(&str, &[&str]); 24] = [
 const AWS_OF_THE_CLI: [(&str, &[&str]); 2] =
     [("stop_execution", &["states:StopExecution"]), ("invoke", &["lambda:InvokeFunction"])];
 
-/// Which `kafka-cluster` actions a call of our Kafka client needs.
-const KAFKA: [(&str, &[&str]); 23] = [
+/// Which `kafka-cluster` actions a call of our Kafka client needs. A call that is not here fails the tests.
+const KAFKA: [(&str, &[&str]); 41] = [
+    // Metadata of brokers, which whoever is signed in gets.
+    ("brokers", &[]),
+    ("connect", &[]),
+    ("leader", &[]),
+    ("unreachable_brokers", &[]),
+    ("leaders", &[]),
+    ("refresh", &[]),
+    ("with_retries", &[]),
     ("topics", &["DescribeTopic"]),
     ("list_offsets", &["DescribeTopic"]),
     ("topic_configs", &["DescribeTopicDynamicConfiguration"]),
@@ -63,12 +71,23 @@ const KAFKA: [(&str, &[&str]); 23] = [
     ("produce", &["WriteData", "WriteDataIdempotently"]),
     ("produce_retrying", &["WriteData"]),
     ("ongoing_transactions", &["DescribeTransactionalId"]),
+    ("check_client_quotas", &["AlterClusterDynamicConfiguration"]),
+    ("hidden_topics", &["DescribeCluster", "DescribeTopic"]),
+    ("transactions", &["DescribeTransactionalId"]),
+    ("inherited_topic_configs", &["DescribeTopicDynamicConfiguration"]),
+    ("fetch_retrying", &["ReadData"]),
+    ("batch_at", &["ReadData"]),
+    ("cluster_operations", &["DescribeCluster"]),
+    ("topic_operations", &["DescribeTopic"]),
+    ("group_operations", &["DescribeGroup"]),
+    ("list_groups", &["DescribeGroup"]),
+    ("describe_groups", &["DescribeGroup"]),
     ("committed_offsets", &["DescribeGroup"]),
     ("commit_offsets", &["AlterGroup", "ReadData"]),
 ];
 
 /// Modules of shared crates by the functions that use them.
-const SHARED: [(&str, &[&str]); 15] = [
+const SHARED: [(&str, &[&str]); 18] = [
     ("shared/copy/src/engine.rs", &["seed-partition", "tail-batch"]),
     ("shared/copy/src/reader.rs", &["seed-partition", "tail-batch"]),
     ("shared/copy/src/writer.rs", &["seed-partition", "tail-batch"]),
@@ -80,34 +99,58 @@ const SHARED: [(&str, &[&str]); 15] = [
     ("shared/topology/src/transactions.rs", &["tail-batch", "cutover"]),
     ("shared/topology/src/latecomers.rs", &["cutover"]),
     ("shared/topology/src/target_state.rs", &["topology-copy"]),
-    ("shared/topology/src/quotas.rs", &["cutover"]),
+    ("shared/topology/src/quotas.rs", &["topology-copy", "cutover"]),
+    ("shared/topology/src/lockout.rs", &["topology-copy", "cutover"]),
+    ("shared/topology/src/inventory.rs", &["topology-copy", "tail-batch", "cutover", "validate"]),
+    ("shared/topology/src/known.rs", &["topology-copy"]),
+    ("shared/copy/src/ports.rs", &["seed-partition", "tail-batch"]),
     ("shared/topology/src/acl_copy.rs", &["topology-copy", "cutover"]),
     ("shared/topology/src/own_configs.rs", &["topology-copy", "cutover"]),
-    ("shared/kafka/src/admin/acls.rs", &[]),
+];
+
+const BOTH: &[&str] = &["source", "target"];
+
+/// Files that call a cluster `cluster`, with the sides that it may be.
+const EITHER_SIDE: [(&str, &[&str]); 9] = [
+    ("functions/precheck/src/gather.rs", BOTH),
+    ("functions/precheck/src/gather/brokers.rs", BOTH),
+    ("functions/precheck/src/gather/permitted.rs", BOTH),
+    ("functions/precheck/src/gather/source.rs", &["source"]),
+    ("functions/precheck/src/gather/target.rs", &["target"]),
+    ("functions/precheck/src/plan.rs", &["source"]),
+    ("functions/validate/src/work.rs", BOTH),
+    ("functions/validate/src/partition/lookup.rs", BOTH),
+    ("shared/topology/src/inventory.rs", BOTH),
 ];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-/// The code below `folder`, or of the one file, without unit tests.
-fn code(folder: &str) -> String {
-    fn collect(path: &Path, code: &mut String) {
+/// The files below `folder`, or the one file, each with its code without unit tests.
+fn files(folder: &str) -> Vec<(String, String)> {
+    fn collect(path: &Path, files: &mut Vec<(String, String)>) {
         if path.is_dir() {
             let mut paths: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
             paths.sort();
             paths
                 .iter()
                 .filter(|path| !path.ends_with("tests.rs") && !path.ends_with("tests"))
-                .for_each(|path| collect(path, code));
+                .for_each(|path| collect(path, files));
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             let text = std::fs::read_to_string(path).unwrap();
-            code.push_str(text.split("#[cfg(test)]").next().unwrap());
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            files.push((name, text.split("#[cfg(test)]").next().unwrap().to_owned()));
         }
     }
-    let mut code = String::new();
-    collect(&root().join(folder), &mut code);
-    code
+    let mut found = Vec::new();
+    collect(&root().join(folder), &mut found);
+    found
+}
+
+/// The code below `folder`, or of the one file.
+fn code(folder: &str) -> String {
+    files(folder).into_iter().map(|(_, code)| code).collect()
 }
 
 /// Calls on something of the same name that is no client of AWS, or that ask nothing of AWS.
@@ -174,30 +217,88 @@ fn what_the_operators_program_calls_is_granted_to_the_operator() {
     assert!(own.contains("states:StopExecution") && own.is_subset(&granted), "{own:?}");
 }
 
-/// Calls of our Kafka client in `code`, with the side they go to.
-fn kafka_calls(code: &str) -> BTreeSet<(String, String)> {
-    let call = Regex::new(r"\b(source|target)\s*\.\s*([a-z_]+)\(").unwrap();
-    call.captures_iter(code).map(|call| (call[1].to_owned(), call[2].to_owned())).collect()
+/// What our Kafka client can be asked that needs a permission.
+fn methods() -> BTreeSet<String> {
+    let method = Regex::new(r"pub async fn ([a-z_]+)").unwrap();
+    let client = code("shared/kafka/src");
+    // Of the copy's port to it.
+    let methods = method.captures_iter(&client).map(|method| method[1].to_owned()).chain(["batch_at".to_owned()]);
+    let is_free = |method: &String| KAFKA.iter().any(|(known, actions)| known == method && actions.is_empty());
+    methods.filter(|method| !is_free(method)).collect()
+}
+
+/// Calls of our Kafka client in the file `path`, with the side they go to.
+fn kafka_calls(path: &str, code: &str, methods: &BTreeSet<String>) -> Vec<(&'static str, String)> {
+    let call = Regex::new(r"\b(source|target|cluster)\s*\.\s*([a-z_]+)\(").unwrap();
+    let mut calls = Vec::new();
+    for found in call.captures_iter(code).filter(|found| methods.contains(&found[2])) {
+        let sides = match &found[1] {
+            "source" => &BOTH[..1],
+            "target" => &BOTH[1..],
+            _ => {
+                let sides = EITHER_SIDE.iter().find(|(file, _)| *file == path);
+                sides.unwrap_or_else(|| panic!("which side is the cluster of {path} that is asked {}?", &found[2])).1
+            }
+        };
+        calls.extend(sides.iter().map(|side| (*side, found[2].to_owned())));
+    }
+    calls
+}
+
+/// The `kafka-cluster` actions that the calls of `function` need, with their side and one of the calls.
+fn needed_of_kafka(function: &Function) -> BTreeMap<(&'static str, String), String> {
+    let actions: BTreeMap<_, _> = KAFKA.into_iter().collect();
+    let methods = methods();
+    let shared = SHARED.iter().filter(|(_, users)| users.contains(&function.name)).flat_map(|(path, _)| files(path));
+    let mut needed = BTreeMap::new();
+    for (path, code) in files(&format!("functions/{}/src", function.name)).into_iter().chain(shared) {
+        for (side, call) in kafka_calls(&path, &code, &methods) {
+            let known =
+                actions.get(call.as_str()).unwrap_or_else(|| panic!("which actions does {call} of {path} need?"));
+            needed.extend(known.iter().map(|action| ((side, format!("kafka-cluster:{action}")), call.clone())));
+        }
+    }
+    needed
 }
 
 #[test]
 fn every_kafka_call_is_granted_on_its_side() {
-    let actions: BTreeMap<_, _> = KAFKA.into_iter().collect();
     let mut seen = BTreeSet::new();
     for function in &FUNCTIONS {
-        let shared = SHARED.iter().filter(|(_, users)| users.contains(&function.name)).map(|(path, _)| code(path));
-        let code: String = std::iter::once(code(&format!("functions/{}/src", function.name))).chain(shared).collect();
-        for (side, call) in kafka_calls(&code) {
-            let Some(needed) = actions.get(call.as_str()) else { continue };
-            seen.insert(call.clone());
+        for ((side, action), call) in needed_of_kafka(function) {
             let granted = if side == "source" { function.source } else { function.target };
-            for action in *needed {
-                let granted = granted.contains(&format!("kafka-cluster:{action}").as_str());
-                assert!(granted, "{} calls {call} of the {side} without {action}", function.name);
-            }
+            assert!(
+                granted.contains(&action.as_str()),
+                "{} calls {call} of the {side} without {action}",
+                function.name
+            );
+            seen.insert(call);
         }
     }
     assert!(seen.len() >= 12, "the scan finds calls: {seen:?}");
+}
+
+#[test]
+fn no_action_on_a_cluster_is_granted_that_no_call_needs() {
+    for function in &FUNCTIONS {
+        let needed = needed_of_kafka(function);
+        for (side, granted) in [("source", function.source), ("target", function.target)] {
+            // Every call begins with it.
+            for action in granted.iter().filter(|action| **action != "kafka-cluster:Connect") {
+                let key = (side, (*action).to_owned());
+                assert!(needed.contains_key(&key), "{} has {action} on the {side} and calls nothing", function.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_shared_module_that_asks_a_cluster_has_its_users() {
+    let methods = methods();
+    for (path, code) in ["shared/topology/src", "shared/copy/src", "shared/runtime/src"].into_iter().flat_map(files) {
+        let known = SHARED.iter().any(|(file, _)| *file == path);
+        assert!(known || kafka_calls(&path, &code, &methods).is_empty(), "which functions use {path}?");
+    }
 }
 
 #[test]
