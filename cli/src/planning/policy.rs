@@ -54,7 +54,7 @@ pub(super) fn templated() -> Policies {
         "target": cluster("TARGET"),
         "backup": {"s3_bucket": "<BACKUP_BUCKET>", "s3_prefix": "<BACKUP_PREFIX>", "kms_key_arn": "<KEY_ARN>"},
         "evidence": {"s3_bucket": "<EVIDENCE_BUCKET>", "s3_prefix": "<EVIDENCE_PREFIX>", "retention": "1y"},
-        "cutover": {"producer_freeze_webhook": "https://example.com"},
+        "cutover": {"producer_freeze_webhook": "https://example.com/freeze"},
     });
     let deployment = Deployment {
         partition: "<PARTITION>".to_owned(),
@@ -133,7 +133,8 @@ impl Names<'_> {
             Grant::FindBrokersForWebhook if cutover.producer_freeze_webhook.is_some() => self.grant(Grant::FindBrokers),
             Grant::LockEvidence | Grant::FindBrokersForWebhook => Vec::new(),
             Grant::AnswerGates => allow("AnswerTheGates", vec![self.deployment.state_machine_arn()]),
-            Grant::ReadSecrets => allow("ReadTheSecrets", [self.of_the_run(), self.given()].concat()),
+            Grant::ReadSecrets => allow("ReadTheSecrets", [self.of_sides(), self.given()].concat()),
+            Grant::ReadWebhook => allow("ReadTheWebhook", self.of_webhook()),
             Grant::DecryptSecrets => self.keys_of_given().into_iter().collect(),
             Grant::StoreSecrets => allow("StoreTheSecretsOfARun", self.of_the_run()),
             Grant::ForgetSecrets => allow("ForgetTheSecretsOfARun", self.of_the_run()),

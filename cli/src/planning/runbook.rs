@@ -225,9 +225,11 @@ mod tests {
         planning.config.cutover.producer_freeze_webhook = None;
         let by_hand = text(&planning).unwrap();
         assert!(by_hand.contains("type `frozen`"), "{by_hand}");
-        planning.config.cutover.producer_freeze_webhook = Some("https://deploy.example.com/freeze".to_owned());
+        planning.config.cutover.producer_freeze_webhook =
+            Some("https://deploy.example.com/freeze?token=hunter2".to_owned());
         let webhook = text(&planning).unwrap();
-        assert!(webhook.contains("https://deploy.example.com/freeze") && !webhook.contains("type `frozen`"));
+        assert!(webhook.contains("https://deploy.example.com") && !webhook.contains("type `frozen`"));
+        assert!(!webhook.contains("hunter2"));
     }
 
     #[test]

@@ -45,13 +45,13 @@ pub(crate) async fn handle(host: &Host, input: GateInput, _: Budget) -> Result<V
 /// Asks the webhook to freeze the producers and opens the gate when it says they are. Without a webhook, and when it
 /// promises to acknowledge later, somebody else decides the gate.
 async fn freeze(run: &Run<'_>) -> Result<Value> {
-    let Some(webhook) = &run.config.cutover.producer_freeze_webhook else {
+    let Some(webhook) = secrets::webhook(&run.host().aws, &run.config.cutover).await? else {
         return Ok(json!({"frozen": "by operator"}));
     };
     // Producers may stop from the moment they are asked, so the freeze is measured from here.
     let asked = run.journal.now();
     run.journal.set_frozen(asked, FreezeHow::Webhook, "webhook").await?;
-    let answer = producers::freeze(run, webhook).await?;
+    let answer = producers::freeze(run, &webhook).await?;
     if answer == producers::Answer::Done {
         let decision = Decision { verdict: Verdict::Approve, reason: "the webhook froze the producers".to_owned() };
         gates::decide(&run.host().aws, &run.journal, GateName::Freeze, &decision, "webhook").await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use journal::{FreezeState, Side};
 use migration::{Error, Result};
-use runtime::{Run, clusters};
+use runtime::{Run, clusters, secrets};
 use serde_json::{Value, json};
 
 /// Longest wait for one answer to an unfreeze: all tries have to fit into one invocation, which may last 15 minutes.
@@ -52,7 +52,7 @@ pub(crate) async fn unfreeze(run: &Run<'_>, towards: Side) -> Result<()> {
     if !freeze.is_some_and(|freeze| freeze.state() == FreezeState::Frozen) {
         return Ok(());
     }
-    if let Some(webhook) = &run.config.cutover.producer_freeze_webhook {
+    if let Some(webhook) = secrets::webhook(&run.host().aws, &run.config.cutover).await? {
         let cluster = match towards {
             Side::Source => &run.config.source,
             Side::Target => &run.config.target,
@@ -65,7 +65,7 @@ pub(crate) async fn unfreeze(run: &Run<'_>, towards: Side) -> Result<()> {
             "bootstrap_servers": servers,
         });
         let timeout = Duration::from(run.config.cutover.max_producer_freeze).min(UNFREEZE_TIMEOUT);
-        post_repeatedly(webhook, &body, timeout, &UNFREEZE_PAUSES).await?;
+        post_repeatedly(&webhook, &body, timeout, &UNFREEZE_PAUSES).await?;
     }
     run.journal.set_unfrozen(towards, run.journal.now()).await?;
     Ok(())

@@ -114,9 +114,13 @@ pub struct Cutover {
     pub drain_stable_window: Span,
     /// Longest time producers are held from the freeze to `READY_FOR_CLIENT_SWITCH`.
     pub max_producer_freeze: Span,
-    /// Called with POST to freeze and unfreeze producers. Without it an operator confirms at a terminal.
+    /// Called with POST to freeze and unfreeze producers. Without it an operator confirms at a terminal. Its URL may carry
+    /// credentials anywhere, so the CLI leaves scheme and host of it ([`Cutover::sealed`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub producer_freeze_webhook: Option<String>,
+    /// ARN of the run's own secret with the whole URL of the webhook. Never in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_webhook_arn: Option<String>,
     /// Replication back to the source after the switch; not available.
     pub reverse_replication_enabled: bool,
 }
@@ -129,9 +133,36 @@ impl Default for Cutover {
             drain_stable_window: Span::from_secs(30),
             max_producer_freeze: Span::from_secs(60),
             producer_freeze_webhook: None,
+            run_webhook_arn: None,
             reverse_replication_enabled: false,
         }
     }
+}
+
+impl Cutover {
+    /// Scheme and host of the webhook, which is all of it that is shown.
+    pub fn webhook_host(&self) -> Option<String> {
+        self.producer_freeze_webhook.as_deref().map(host)
+    }
+
+    /// The webhook's URL when it is more than scheme and host, and in no secret yet.
+    pub fn open_webhook(&self) -> Option<&str> {
+        let open = self.producer_freeze_webhook.as_deref().filter(|_| self.run_webhook_arn.is_none());
+        open.filter(|url| *url != host(url))
+    }
+
+    /// The same without what only `webhook_host` does not show, which is in the secret `arn` if there is one.
+    #[must_use]
+    pub fn sealed(&self, arn: Option<String>) -> Self {
+        Self { producer_freeze_webhook: self.webhook_host(), run_webhook_arn: arn, ..self.clone() }
+    }
+}
+
+/// Scheme and host of `url`.
+fn host(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    format!("{scheme}://{}", authority.rsplit('@').next().unwrap_or_default())
 }
 
 /// What validation compares.
@@ -353,14 +384,20 @@ impl Config {
 
     /// The ARNs of the run's own secrets, which end with it.
     pub fn run_secrets(&self) -> impl Iterator<Item = &str> {
-        [&self.source, &self.target].into_iter().filter_map(|cluster| cluster.auth.run_secret_arn.as_deref())
+        let sides =
+            [&self.source, &self.target].into_iter().filter_map(|cluster| cluster.auth.run_secret_arn.as_deref());
+        sides.chain(self.cutover.run_webhook_arn.as_deref())
     }
 
     /// Fields that msk-kraft sets itself, and a file must not.
     fn own_fields(&self) -> Vec<String> {
-        let sides = [("source", &self.source), ("target", &self.target)].into_iter();
-        let set = sides.filter(|(_, cluster)| cluster.auth.run_secret_arn.is_some());
-        set.map(|(side, _)| format!("{side}.auth.run_secret_arn is set by msk-kraft itself: remove it")).collect()
+        let fields = [
+            ("source.auth.run_secret_arn", &self.source.auth.run_secret_arn),
+            ("target.auth.run_secret_arn", &self.target.auth.run_secret_arn),
+            ("cutover.run_webhook_arn", &self.cutover.run_webhook_arn),
+        ];
+        let set = fields.into_iter().filter(|(_, arn)| arn.is_some());
+        set.map(|(field, _)| format!("{field} is set by msk-kraft itself: remove it")).collect()
     }
 }
 
@@ -417,9 +454,29 @@ enterprise:
     }
 
     #[test]
-    fn a_file_cannot_name_the_runs_own_secret() {
-        let error = Config::from_yaml(&FULL.replace("{mode: iam}", "{mode: iam, run_secret_arn: x}"), env).unwrap_err();
-        assert!(error.message.contains("source.auth.run_secret_arn"), "{error}");
+    fn a_file_cannot_name_the_runs_own_secrets() {
+        let text = FULL.replace("{mode: iam}", "{mode: iam, run_secret_arn: x}");
+        let error = Config::from_yaml(&text.replace("cutover: {", "cutover: {run_webhook_arn: x, "), env).unwrap_err();
+        for field in ["source.auth.run_secret_arn", "cutover.run_webhook_arn"] {
+            assert!(error.message.contains(field), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_a_webhook_scheme_and_host_are_shown() {
+        for (url, shown) in [
+            ("https://bob:hunter2@example.com:8443/freeze?token=hunter3#hunter4", "https://example.com:8443"),
+            ("http://u:p@x@h/a@b", "http://h"),
+            ("http://u:p@h?x=/y", "http://h"),
+            ("http://[::1]:80/hooks/T0/hunter2", "http://[::1]:80"),
+        ] {
+            let open = Cutover { producer_freeze_webhook: Some(url.to_owned()), ..Cutover::default() };
+            assert_eq!((open.webhook_host().as_deref(), open.open_webhook()), (Some(shown), Some(url)));
+            let sealed = open.sealed(Some("arn".to_owned()));
+            assert_eq!((sealed.producer_freeze_webhook.as_deref(), sealed.open_webhook()), (Some(shown), None));
+        }
+        let bare = Cutover { producer_freeze_webhook: Some("http://h:80".to_owned()), ..Cutover::default() };
+        assert_eq!(bare.open_webhook(), None, "there is nothing to hide");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{CreateUnhandledError, SdkError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use migration::config::{AuthConfig, ClusterConfig, SecretRef, is_secret_arn};
+use migration::config::{AuthConfig, ClusterConfig, Cutover, SecretRef, is_secret_arn};
 use migration::{Config, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ impl Debug for RunSecret {
 }
 
 /// Moves everything that `config` refers to on this machine (environment variables, files) into secrets of `owner`, one for
-/// each side that needs one. Sealing a sealed configuration changes nothing; sealing again under the same owner replaces.
+/// each side that needs one, and the URL of its webhook into another. Sealing a sealed configuration changes nothing; sealing again under the same owner replaces.
 ///
 /// `created` hears the ARN of each secret that was not there before, as soon as it is: whoever calls has to [`delete`] those
 /// when this fails, or when nothing comes of the configuration. One that was there may be in use.
@@ -65,18 +65,22 @@ pub async fn seal(aws: &Aws, config: &Config, owner: &str, created: impl Fn(&str
     if !problems.is_empty() {
         return Err(Error::invalid(problems.join("\n")));
     }
+    let keep = async |part: &str, content: &str| match store(aws, owner, part, content).await? {
+        Stored::Created(arn) => {
+            created(&arn);
+            Ok::<_, Error>(arn)
+        }
+        Stored::Replaced(arn) => Ok(arn),
+    };
     let mut sealed = config.clone();
-    for (side, content) in [("source", source), ("target", target)] {
-        let Ok(Some(content)) = content else { continue };
-        let arn = match store(aws, owner, side, &content).await? {
-            Stored::Created(arn) => {
-                created(&arn);
-                arn
-            }
-            Stored::Replaced(arn) => arn,
-        };
-        let cluster = if side == "source" { &mut sealed.source } else { &mut sealed.target };
-        cluster.auth = cluster.auth.sealed(arn);
+    if let Ok(Some(content)) = source {
+        sealed.source.auth = sealed.source.auth.sealed(keep("source", &content).await?);
+    }
+    if let Ok(Some(content)) = target {
+        sealed.target.auth = sealed.target.auth.sealed(keep("target", &content).await?);
+    }
+    if let Some(url) = config.cutover.open_webhook() {
+        sealed.cutover = config.cutover.sealed(Some(keep("webhook", url).await?));
     }
     Ok(sealed)
 }
@@ -117,6 +121,15 @@ pub async fn forget_at_end(aws: &Aws, config: &Config) {
     }
 }
 
+/// The whole URL of the freeze webhook, if there is one.
+///
+/// # Errors
+/// Those of [`read`].
+pub async fn webhook(aws: &Aws, cutover: &Cutover) -> Result<Option<String>> {
+    let Some(arn) = &cutover.run_webhook_arn else { return Ok(cutover.producer_freeze_webhook.clone()) };
+    String::from_utf8(read(aws, arn, Version::Current).await?).map(Some).map_err(|_| not_ours(arn))
+}
+
 /// Which content of a secret is meant, by Secrets Manager's labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -150,13 +163,13 @@ enum Stored {
     Replaced(String),
 }
 
-/// Stores `text`, in place of an earlier one of the same owner and side.
-async fn store(aws: &Aws, owner: &str, side: &str, text: &str) -> Result<Stored> {
-    let name = format!("msk-kraft/{owner}/{side}");
+/// Stores `text`, in place of an earlier one of the same owner and part of the configuration.
+async fn store(aws: &Aws, owner: &str, part: &str, text: &str) -> Result<Stored> {
+    let name = format!("msk-kraft/{owner}/{part}");
     let what = format!("store the secret {name}");
     let client = aws.secrets("");
     let tag = Tag::builder().key(TAG).value(owner).build();
-    let description = format!("What msk-kraft signs in with to the {side} of migration {owner}. Deleted at its end.");
+    let description = format!("Credentials of the msk-kraft migration {owner} ({part}). Deleted at its end.");
     let created =
         client.create_secret().name(&name).description(description).secret_string(text).tags(tag).send().await;
     let stored = match created {
@@ -180,6 +193,10 @@ where
         && error.message().is_some_and(|message| message.contains("for deletion"));
     let error = sdk_error(what, error);
     if deleting { Error { kind: ErrorKind::Transient, ..error } } else { error }
+}
+
+fn not_ours(arn: &str) -> Error {
+    Error::blocked(format_args!("the secret {arn} is not one that msk-kraft made"))
 }
 
 impl RunSecret {
@@ -250,8 +267,7 @@ impl RunSecret {
         let Some(arn) = &config.auth.run_secret_arn else { return Self::nothing_for(config) };
         let content = read(aws, arn, Version::Current).await?;
         // What serde_json says could repeat what it read.
-        serde_json::from_slice(&content)
-            .map_err(|_| Error::blocked(format_args!("the secret {arn} is not one that msk-kraft made")))
+        serde_json::from_slice(&content).map_err(|_| not_ours(arn))
     }
 
     fn nothing_for(config: &ClusterConfig) -> Result<Self> {

@@ -44,6 +44,8 @@ pub(super) enum Grant {
     ReadSecrets,
     /// The keys of the configuration's secrets.
     DecryptSecrets,
+    /// The webhook's URL, when it is kept in a secret.
+    ReadWebhook,
     /// The secrets of a run, at its beginning.
     StoreSecrets,
     /// The same, at its end.
@@ -76,7 +78,7 @@ impl Grant {
             Self::DescribeClusters => &["kafka:DescribeClusterV2"],
             Self::FindBrokers | Self::FindBrokersForWebhook => &["kafka:GetBootstrapBrokers"],
             Self::AnswerGates => &["states:SendTaskSuccess"],
-            Self::ReadSecrets | Self::ReadQuestions => &["secretsmanager:GetSecretValue"],
+            Self::ReadSecrets | Self::ReadWebhook | Self::ReadQuestions => &["secretsmanager:GetSecretValue"],
             // Secrets are created with a tag.
             Self::StoreSecrets | Self::StoreQuestions => {
                 &["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:TagResource"]
@@ -323,6 +325,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::WriteJournal,
             Grant::WriteEvidence,
             Grant::FindBrokersForWebhook,
+            Grant::ReadWebhook,
             Grant::AnswerGates,
             Grant::ForgetSecrets,
         ],

@@ -11,23 +11,37 @@ use super::statement::Statement;
 use super::{Names, QUESTIONS};
 
 impl Names<'_> {
-    /// The secrets of the run, when there will be any.
+    /// All secrets of the run.
     pub(super) fn of_the_run(&self) -> Vec<String> {
-        self.stored(self.id)
+        if self.stores_credentials() || self.stores_webhook() { vec![self.stored(self.id, "*")] } else { Vec::new() }
+    }
+
+    /// Those of the run that functions sign in with, when there will be any.
+    pub(super) fn of_sides(&self) -> Vec<String> {
+        if self.stores_credentials() { vec![self.stored(self.id, "*")] } else { Vec::new() }
+    }
+
+    /// The one of the run with the webhook's URL, when there will be one.
+    pub(super) fn of_webhook(&self) -> Vec<String> {
+        if self.stores_webhook() { vec![self.stored(self.id, "webhook-??????")] } else { Vec::new() }
     }
 
     /// The secrets that last as long as a question to the precheck function, when there will be any.
     pub(super) fn of_questions(&self) -> Vec<String> {
-        self.stored(QUESTIONS)
+        if self.stores_credentials() { vec![self.stored(QUESTIONS, "*")] } else { Vec::new() }
     }
 
-    /// The secrets of `owner`: one for each side that needs one, each with the random end of its ARN.
-    fn stored(&self, owner: &str) -> Vec<String> {
-        let stores = self.sides().any(AuthConfig::refers_to_its_machine);
-        stores
-            .then(|| self.deployment.arn("secretsmanager", &format!("secret:msk-kraft/{owner}/*")))
-            .into_iter()
-            .collect()
+    /// The secrets of `owner` whose names, with the random end of their ARNs, go on with `part`.
+    fn stored(&self, owner: &str, part: &str) -> String {
+        self.deployment.arn("secretsmanager", &format!("secret:msk-kraft/{owner}/{part}"))
+    }
+
+    fn stores_credentials(&self) -> bool {
+        self.sides().any(AuthConfig::refers_to_its_machine)
+    }
+
+    fn stores_webhook(&self) -> bool {
+        self.config.cutover.open_webhook().is_some()
     }
 
     /// The secrets that the configuration names.

@@ -12,6 +12,9 @@ use super::problem::{Place, Problem};
 use super::reading::{Reading, join};
 use super::yaml::{Entry, Kind, Node};
 
+/// How the fields begin that msk-kraft sets itself: nobody is told of them.
+const OWN: &str = "run_";
+
 /// A value on its way into a type.
 #[derive(Debug)]
 pub(super) struct Value<'a> {
@@ -69,7 +72,8 @@ impl<'a> Value<'a> {
     fn takes(&self, entry: &Entry, before: &[Entry], fields: Option<&[&str]>) -> bool {
         let path = join(&self.path, &entry.key);
         if let Some(known) = fields.filter(|known| !known.contains(&entry.key.as_str())) {
-            let meant = did_you_mean(&entry.key, known);
+            let known: Vec<_> = known.iter().copied().filter(|field| !field.starts_with(OWN)).collect();
+            let meant = did_you_mean(&entry.key, &known);
             let known = if meant.is_empty() { format!("; known here: {}", known.join(", ")) } else { meant };
             self.reading.report(Problem::at(entry.place, &path, format!("is not a known field{known}")));
             return false;

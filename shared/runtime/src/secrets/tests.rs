@@ -131,3 +131,24 @@ async fn every_secret_is_tried_when_one_cannot_be_deleted() {
     assert!(!error.message.contains("arn:gone") && !error.message.contains("arn:last"), "{error}");
     assert_eq!(fake.asked("SecretId").len(), 4);
 }
+
+#[tokio::test]
+async fn a_webhooks_url_is_kept_whole_and_only_its_host_goes_on() {
+    const URL: &str = "https://bob:hunter2@example.com/freeze?token=hunter3";
+    let fake = FakeAws::new(|operation, input| match operation {
+        "CreateSecret" => {
+            assert_eq!((&input["Name"], &input["SecretString"]), (&json!("msk-kraft/m1/webhook"), &json!(URL)));
+            Ok(json!({"ARN": "arn:webhook"}))
+        }
+        "GetSecretValue" => Ok(json!({"SecretString": URL})),
+        _ => panic!("{operation} was asked for"),
+    });
+    let mut config = config(json!({"mode": "plaintext"}), json!({"mode": "plaintext"}));
+    config.cutover.producer_freeze_webhook = Some(URL.to_owned());
+    let sealed = seal(&fake.aws(), &config, "m1", |_| ()).await.unwrap();
+    assert!(!sealed.to_json().to_string().contains("hunter"), "{}", sealed.to_json());
+    assert_eq!(sealed.run_secrets().collect::<Vec<_>>(), ["arn:webhook"]);
+    assert_eq!(seal(&fake.aws(), &sealed, "m1", |_| ()).await.unwrap(), sealed);
+    assert_eq!(webhook(&fake.aws(), &sealed.cutover).await.unwrap().as_deref(), Some(URL));
+    assert_eq!(webhook(&fake.aws(), &config.cutover).await.unwrap().as_deref(), Some(URL), "started by hand");
+}

@@ -141,6 +141,14 @@ fn every_aws_call_of_the_functions_is_granted_to_those_that_make_it() {
 }
 
 #[test]
+fn whoever_calls_the_webhook_may_read_its_url() {
+    for function in &FUNCTIONS {
+        let calls = code(&format!("functions/{}/src", function.name)).contains("secrets::webhook(");
+        assert_eq!(calls, function.grants.contains(&Grant::ReadWebhook), "{}", function.name);
+    }
+}
+
+#[test]
 fn every_aws_call_of_the_shared_crates_is_granted_to_some_role() {
     let needed = needed(&aws_calls(&code("shared")));
     let roles = FUNCTIONS.iter().map(|function| function.grants).chain([OPERATOR]);
