@@ -16,6 +16,9 @@ use migration::ErrorKind;
 
 /// Password of the stack's PKCS#12 stores.
 const STORE_PASSWORD: &str = "stack-store";
+/// A session's token as STS gives it.
+const SESSION_TOKEN: &str =
+    "IQoJb3JpZ2luX2VjEHoaCXVzLWVhc3QtMSJHMEUCIQDx8+/PqTg7Rk1n0Yw5bZk3Jc2uQm9vTzAiEA4h6Tn1y5pXw==";
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The sides there are, by the names of their variables; none when no stack with these listeners runs.
@@ -56,6 +59,11 @@ fn signer(key: &'static str, secret: &'static str, region: &'static str) -> MskI
     MskIam::new(region, Credentials::new(key, secret, None, None, "test"))
 }
 
+/// The same with a role's temporary credentials.
+fn session_signer(token: &str) -> MskIam {
+    MskIam::new("us-east-1", Credentials::new("test", "test", Some(token.to_owned()), None, "test"))
+}
+
 fn iam(signer: MskIam) -> Auth {
     Auth::Sasl(tls(None), Sasl::MskIam(signer))
 }
@@ -83,6 +91,7 @@ async fn every_way_to_sign_in_leads_to_the_cluster() {
             ("MTLS", Auth::Tls(tls(Some(p12)))),
             ("TLS", Auth::Tls(tls(None))),
             ("IAM", iam(signer("test", "test", "us-east-1"))),
+            ("IAM", iam(session_signer(SESSION_TOKEN))),
         ] {
             let cluster = connect(side, listener, auth).await.unwrap();
             // Metadata tells the addresses of the same listener: a second connection signs in there.
@@ -114,6 +123,7 @@ async fn a_token_of_another_signer_or_time_is_refused_with_the_brokers_reason() 
             (signer("other", "test", "us-east-1"), "signer other/"),
             (signer("test", "test", "eu-west-2"), "kafka.eu-west-2.amazonaws.com"),
             (signer("test", "test", "us-east-1").with_clock(past), "expired"),
+            (session_signer("no token of a session"), "session token"),
         ] {
             let error = refused(side, "IAM", iam(signer)).await;
             assert!(matches!(error, Error::Authentication { mechanism: "OAUTHBEARER", .. }), "{error}");

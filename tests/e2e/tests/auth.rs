@@ -7,6 +7,7 @@ use std::process::Command;
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
 use e2e::{Cli, Rehearsal, config};
+use serde_json::{Value, json};
 use stack::{Certificates, Listener, Options, REGION, SCRAM_PASSWORD, SCRAM_USER, STORE_PASSWORD, Side, Stack};
 
 /// Topics with headers, compression and transactions, that are small.
@@ -69,7 +70,7 @@ fn mtls_jks(certificates: &Certificates, dir: &Path) -> String {
 }
 
 async fn scram_by_secret(stack: &Stack) -> String {
-    let user = serde_json::json!({"username": SCRAM_USER, "password": SCRAM_PASSWORD}).to_string();
+    let user = json!({"username": SCRAM_USER, "password": SCRAM_PASSWORD}).to_string();
     let created = secrets(stack).create_secret().name("AmazonMSK_migrator").secret_string(user).send().await.unwrap();
     auth(&[
         "mode: scram-sha-512".to_owned(),
@@ -104,6 +105,68 @@ async fn names_of_secrets(stack: &Stack) -> Vec<String> {
     names
 }
 
+/// What the operator's file and secrets hold and nothing else may.
+const CREDENTIALS: [&str; 4] = [SCRAM_PASSWORD, STORE_PASSWORD, HOOK_TOKEN, ROTATED];
+/// Password and token of the freeze webhook, which takes everybody.
+const HOOK_TOKEN: &str = "hook-hunter2";
+/// A password that the brokers never learn of.
+const ROTATED: &str = "rotated-hunter2";
+
+/// What AWS keeps of runs outside of Secrets Manager, by what it is: inputs and histories of executions, the journal, and
+/// the functions' logs.
+async fn kept_outside_of_secrets(stack: &Stack) -> Vec<(String, String)> {
+    let mut kept = Vec::new();
+    let machine = json!({"stateMachineArn": stack.state_machine_arn()});
+    let listed = stack.aws_json("AWSStepFunctions.ListExecutions", &machine).await.unwrap();
+    for execution in listed["executions"].as_array().unwrap() {
+        let arn = execution["executionArn"].as_str().unwrap();
+        let described =
+            stack.aws_json("AWSStepFunctions.DescribeExecution", &json!({"executionArn": arn})).await.unwrap();
+        kept.push((format!("the input of {arn}"), described.to_string()));
+        let asked = json!({"executionArn": arn, "includeExecutionData": true});
+        let history = all_pages(stack, "AWSStepFunctions.GetExecutionHistory", asked, ("nextToken", "nextToken")).await;
+        kept.push((format!("the history of {arn}"), history));
+    }
+    let tokens = ("LastEvaluatedKey", "ExclusiveStartKey");
+    let scan = json!({"TableName": stack::TABLE});
+    kept.push(("the journal".to_owned(), all_pages(stack, "DynamoDB_20120810.Scan", scan, tokens).await));
+    for entry in std::fs::read_dir(stack.logs()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if stack::FUNCTIONS.iter().any(|function| name.starts_with(function)) {
+            kept.push((name, String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned()));
+        }
+    }
+    kept
+}
+
+/// The text of every page of an answer. `tokens` are the names of the next page's token in the answer and in the question.
+async fn all_pages(stack: &Stack, target: &str, mut asked: Value, tokens: (&str, &str)) -> String {
+    let mut text = String::new();
+    loop {
+        let page = stack.aws_json(target, &asked).await.unwrap();
+        text.push_str(&page.to_string());
+        if page[tokens.0].is_null() {
+            return text;
+        }
+        asked[tokens.1] = page[tokens.0].clone();
+    }
+}
+
+/// Fails where a credential is kept outside of Secrets Manager.
+async fn no_credentials_outside_of_secrets(stack: &Stack, id: &str, sealed: usize) {
+    let kept = kept_outside_of_secrets(stack).await;
+    let of = |what: &str| kept.iter().filter(|(name, _)| name.starts_with(what)).collect::<Vec<_>>();
+    // Else there would be nothing to find.
+    assert!(of("the input of").iter().all(|(_, text)| text.matches("run_secret_arn").count() >= sealed));
+    assert!(of("the history of").iter().any(|(_, text)| text.contains("run_secret_arn")), "histories hold no data");
+    assert!(of("the journal")[0].1.contains(id) && !of("gate").is_empty() && !of("cutover").is_empty());
+    for (name, text) in &kept {
+        let found: Vec<_> = CREDENTIALS.into_iter().filter(|credential| text.contains(credential)).collect();
+        assert_eq!(found, Vec::<&str>::new(), "{name}");
+    }
+}
+
 /// The configuration of the stack with other ways to sign in. MSK's API tells the listener, but for TLS alone.
 fn yaml(stack: &Stack, source: &str, target: &str) -> String {
     let plaintext = "      auth:\n        mode: plaintext";
@@ -114,25 +177,34 @@ fn yaml(stack: &Stack, source: &str, target: &str) -> String {
         };
         format!("{servers}      auth:\n{auth}")
     };
-    let yaml = config::yaml(stack).replacen(plaintext, &side(Side::Source, source), 1);
+    let webhook = stack.webhook_url();
+    let with_credentials = webhook.replacen("://", "://hook:${HOOK_TOKEN}@", 1) + "?token=${HOOK_TOKEN}";
+    let yaml = config::yaml(stack).replacen(&webhook, &with_credentials, 1);
+    let yaml = yaml.replacen(plaintext, &side(Side::Source, source), 1);
     yaml.replacen(plaintext, &side(Side::Target, target), 1)
 }
 
-/// Migrates as `yaml` says and judges the result. `sealed` are the sides for which the run has a secret meanwhile.
-/// Returns the CLI for asking about it.
+/// Migrates as `yaml` says and judges the result. `sealed` are the sides for which the run has a secret meanwhile, `kept` the
+/// operator's own secrets, which are rotated on the way without the brokers' knowledge. Returns the CLI for asking about it.
 async fn migrate(rehearsal: &Rehearsal, id: &str, yaml: &str, sealed: &[&str], kept: &[&str]) -> Cli {
     let path = config::write(&rehearsal.dir, "signed-in.yaml", yaml).unwrap();
     let cli = rehearsal.cli.clone().with(&path, id);
     let cli = cli.with_env("KAFKA_PASSWORD", SCRAM_PASSWORD).with_env("STORE_PASSWORD", STORE_PASSWORD);
+    let cli = cli.with_env("HOOK_TOKEN", HOOK_TOKEN);
     rehearsal.java.load_topics(5, "0.1", &TOPICS).await.unwrap();
 
     cli.ask("precheck", &[]).await.unwrap().ok().unwrap();
     assert_eq!(names_of_secrets(&rehearsal.stack).await, kept, "precheck left a secret behind");
     cli.run("execute", &[]).await.unwrap().ok().unwrap();
-    let mut expected: Vec<_> = sealed.iter().map(|side| format!("msk-kraft/{id}/{side}")).collect();
+    let parts = sealed.iter().chain(&["webhook"]);
+    let mut expected: Vec<_> = parts.map(|part| format!("msk-kraft/{id}/{part}")).collect();
     expected.extend(kept.iter().map(|name| (*name).to_owned()));
     expected.sort();
     assert_eq!(names_of_secrets(&rehearsal.stack).await, expected);
+    for name in kept {
+        let rotated = json!({"username": SCRAM_USER, "password": ROTATED}).to_string();
+        secrets(&rehearsal.stack).put_secret_value().secret_id(*name).secret_string(rotated).send().await.unwrap();
+    }
     for verb in ["cutover", "cutover-ack", "finalize"] {
         cli.run(verb, &[]).await.unwrap().ok().unwrap();
     }
@@ -143,8 +215,9 @@ async fn migrate(rehearsal: &Rehearsal, id: &str, yaml: &str, sealed: &[&str], k
     let bundle = e2e::evidence::verify(&rehearsal.stack, id, &rehearsal.dir.join("evidence")).await.unwrap();
     assert_eq!(bundle["validation"]["overall"].as_str().unwrap().split('_').next(), Some("PASSED"));
     let text = bundle.to_string();
-    assert!(!text.contains(SCRAM_PASSWORD) && !text.contains(STORE_PASSWORD), "the evidence holds a password");
+    assert!(!CREDENTIALS.iter().any(|credential| text.contains(credential)), "the evidence holds a credential");
     assert_eq!(text.matches("run_secret_arn").count(), sealed.len());
+    no_credentials_outside_of_secrets(&rehearsal.stack, id, sealed.len()).await;
     cli
 }
 
@@ -215,6 +288,7 @@ async fn a_refused_password_and_a_rollback_leave_no_secret_behind() {
     let path = config::write(&rehearsal.dir, "signed-in.yaml", &yaml).unwrap();
     rehearsal.java.load_topics(5, "0.1", &TOPICS[..1]).await.unwrap();
     let cli = rehearsal.cli.clone().with(&path, "given-up").with_env("STORE_PASSWORD", STORE_PASSWORD);
+    let cli = cli.with_env("HOOK_TOKEN", HOOK_TOKEN);
 
     let missing = cli.run("execute", &[]).await.unwrap();
     assert_eq!(missing.code, 1);
@@ -228,7 +302,8 @@ async fn a_refused_password_and_a_rollback_leave_no_secret_behind() {
 
     let cli = cli.with_env("KAFKA_PASSWORD", SCRAM_PASSWORD);
     cli.run("execute", &[]).await.unwrap().ok().unwrap();
-    assert_eq!(names_of_secrets(&rehearsal.stack).await, ["msk-kraft/given-up/source", "msk-kraft/given-up/target"]);
+    let parts = ["source", "target", "webhook"].map(|part| format!("msk-kraft/given-up/{part}"));
+    assert_eq!(names_of_secrets(&rehearsal.stack).await, parts);
     cli.run("rollback", &["--yes"]).await.unwrap().ok().unwrap();
     assert_eq!(names_of_secrets(&rehearsal.stack).await, Vec::<String>::new());
     rehearsal.stack.stop().await.unwrap();

@@ -172,6 +172,14 @@ impl Stack {
         Ok(answer)
     }
 
+    /// Calls an AWS service that speaks JSON by target names, `DynamoDB_20120810.Scan` for example.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is an error; then with its text.
+    pub async fn aws_json(&self, target: &str, body: &Value) -> anyhow::Result<Value> {
+        http::aws_json(&self.endpoint(), target, body).await
+    }
+
     /// Makes trouble with AWS, in place of the trouble there was; nothing ends it.
     pub fn trouble_aws(&self, trouble: Option<AwsTrouble>) {
         self.troubles.set(trouble);
@@ -431,6 +439,8 @@ fn environment(front_port: u16, options: &Options) -> Vec<(String, String)> {
 
 fn lambda_options(options: &Options, layout: &Layout, runtime_port: u16, front_port: u16) -> LambdaOptions {
     let mut env = environment(front_port, options);
+    // In Lambda a role's credentials are those of a session.
+    env.push(("AWS_SESSION_TOKEN".to_owned(), aws::SESSION_TOKEN.to_owned()));
     // Straight there: the front would only pass on what it gets.
     env.extend(options.s3_port.map(|port| ("AWS_ENDPOINT_URL_S3".to_owned(), format!("http://127.0.0.1:{port}"))));
     env.extend(options.function_env.iter().cloned());

@@ -11,11 +11,13 @@ import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.Base64;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.regex.Pattern;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 import javax.security.auth.callback.Callback;
@@ -40,10 +42,14 @@ public final class MskTokenValidator implements AuthenticateCallbackHandler {
     private static final Duration CLOCK_SKEW = Duration.ofMinutes(5);
     private static final DateTimeFormatter TIME =
             DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'").withZone(ZoneOffset.UTC);
-    /** All parameters there are; the signature covers those in front of the last two. */
+    /** All parameters that every token has; the signature covers those in front of the last two. */
     private static final Set<String> PARAMETERS = Set.of(
             "Action", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
             "X-Amz-Signature", "User-Agent");
+    /** The parameter of temporary credentials, as a role has them; the signature covers it. */
+    private static final String SESSION = "X-Amz-Security-Token";
+    /** What a session's token looks like: base64, and not short. */
+    private static final Pattern SESSION_TOKEN = Pattern.compile("[A-Za-z0-9+/]{64,}={0,2}");
 
     /** Why a token is no good. */
     private static final class Refused extends Exception {
@@ -91,7 +97,11 @@ public final class MskTokenValidator implements AuthenticateCallbackHandler {
         require("https".equals(address.getScheme()) && HOST.equals(address.getHost()), "for " + address.getHost());
         require("/".equals(address.getPath()), "path " + address.getPath());
         Map<String, String> given = parameters(address.getRawQuery());
-        require(given.keySet().equals(PARAMETERS), "parameters " + given.keySet());
+        Set<String> always = new HashSet<>(given.keySet());
+        if (always.remove(SESSION)) {
+            require(SESSION_TOKEN.matcher(given.get(SESSION)).matches(), "session token");
+        }
+        require(always.equals(PARAMETERS), "parameters " + given.keySet());
         require("kafka-cluster:Connect".equals(given.get("Action")), "action " + given.get("Action"));
         require("AWS4-HMAC-SHA256".equals(given.get("X-Amz-Algorithm")), "algorithm");
         require("host".equals(given.get("X-Amz-SignedHeaders")), "headers");
