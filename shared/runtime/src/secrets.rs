@@ -252,9 +252,16 @@ impl RunSecret {
         if text.len() <= MAX_SECRET {
             return Ok(text);
         }
+        let size = |store: &Option<String>| store.as_ref().map_or(0, String::len);
+        let way_out = if size(&self.truststore) > size(&self.keystore) {
+            // MSK's own instructions make the trust store a copy of Java's cacerts.
+            "leave truststore out, since the functions' system trusts the authorities of MSK and all that Java's cacerts \
+             holds, or keep only the authority of the brokers in it"
+        } else {
+            "keep only the key to sign in with, and its certificates, in the key store"
+        };
         Err(format!(
-            "{side}.auth: key and trust store with their passwords take {} bytes, and a secret holds {MAX_SECRET}: keep only \
-             the key to sign in with and the authority of the brokers in them",
+            "{side}.auth: key and trust store with their passwords take {} bytes, and a secret holds {MAX_SECRET}: {way_out}",
             text.len()
         ))
     }

@@ -59,6 +59,10 @@ fn a_store_that_no_secret_can_hold_is_refused_with_its_size() {
     assert!(secret(65_000).encoded("source").is_ok());
     let error = secret(65_536).encoded("source").unwrap_err();
     assert!(error.contains("source.auth") && error.contains("65553 bytes"), "{error}");
+    assert!(error.contains("leave truststore out"), "it may be Java's cacerts: {error}");
+    let key = RunSecret { keystore: Some("x".repeat(65_536)), ..RunSecret::default() };
+    let error = key.encoded("source").unwrap_err();
+    assert!(error.contains("key store") && !error.contains("truststore"), "{error}");
 }
 
 #[test]
