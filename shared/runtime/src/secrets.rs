@@ -278,14 +278,11 @@ impl RunSecret {
     }
 
     fn nothing_for(config: &ClusterConfig) -> Result<Self> {
-        let auth = &config.auth;
-        let passwords = [&auth.password, &auth.keystore_password, &auth.truststore_password];
-        let path = |store: &Option<String>| store.as_ref().is_some_and(|store| !is_secret_arn(store));
-        match passwords.into_iter().any(Option::is_some) || path(&auth.keystore) || path(&auth.truststore) {
+        match config.auth.refers_to_its_machine() {
             false => Ok(Self::default()),
             true => Err(Error::blocked(format_args!(
-                "auth of {} has a password, or names variables or files of the machine it was written on: start the migration by msk-kraft \
-                 execute or resume --config, which moves them into a secret",
+                "auth of {} has a password, or names variables or files of the machine it was written on: start the \
+                 migration by msk-kraft execute or resume --config, which moves them into a secret",
                 config.name()
             ))),
         }

@@ -135,6 +135,24 @@ fn a_role_reaches_the_secrets_of_its_own_migration_and_of_questions_only() {
     assert_eq!(secrets(OPERATOR, "StoreTheSecretsOfARun"), Some(run.clone()));
     assert_eq!(secrets(OPERATOR, "ForgetTheSecretsOfAQuestion"), Some(question));
     assert_eq!(secrets("evidence", "ForgetTheSecretsOfARun"), Some(run));
+    assert_eq!(secrets("gate", "ReadTheWebhook"), None);
     // The default key of Secrets Manager needs no permission.
     assert_eq!(statement(&policies, "seed-partition", "DecryptTheSecrets"), None);
+}
+
+#[test]
+fn the_gate_alone_reads_the_webhooks_url() {
+    let mut config = sample::planning().config;
+    config.source.auth.mode = AuthMode::Plaintext;
+    config.target.auth.mode = AuthMode::Plaintext;
+    config.cutover.producer_freeze_webhook = Some("https://deploy.example.com/freeze".to_owned());
+    let policies = of(&config);
+    let read = statement(&policies, "gate", "ReadTheWebhook").unwrap();
+    let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:msk-kraft/orders-to-kraft/webhook-??????";
+    assert_eq!(read["Resource"], json!([arn]));
+    assert_eq!(statement(&policies, "tail-batch", "ReadTheSecrets"), None);
+    for role in ["gate", "evidence", OPERATOR] {
+        assert!(statement(&policies, role, "ForgetTheSecretsOfARun").is_some(), "{role}");
+    }
+    assert!(statement(&policies, OPERATOR, "StoreTheSecretsOfARun").is_some());
 }
