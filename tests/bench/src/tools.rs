@@ -43,6 +43,8 @@ pub(crate) async fn producer_perf(ground: &Ground, set: &DataSet, loaded: Loaded
         "buffer.memory=134217728".to_owned(),
         "max.request.size=4194304".to_owned(),
         "acks=all".to_owned(),
+        // With it the tool's producer may lose its place in a partition, and waits two minutes for the end of its patience.
+        "enable.idempotence=false".to_owned(),
     ]);
     let (figures, output) = run(ground, "producer-perf", "ProducerPerformance", args, loaded).await?;
     // `50000 records sent, 12345.6 records/sec (…)`, the last such line is the sum.
