@@ -124,7 +124,7 @@ pub async fn forget_at_end(aws: &Aws, config: &Config) {
 /// The whole URL of the freeze webhook, if there is one.
 ///
 /// # Errors
-/// Those of [`read`].
+/// Blocked when the secret is gone, may not be read, or is no webhook; otherwise those of Secrets Manager.
 pub async fn webhook(aws: &Aws, cutover: &Cutover) -> Result<Option<String>> {
     let Some(arn) = &cutover.run_webhook_arn else { return Ok(cutover.producer_freeze_webhook.clone()) };
     String::from_utf8(read(aws, arn, Version::Current).await?).map(Some).map_err(|_| not_ours(arn))
