@@ -7,6 +7,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use e2e::{Cli, config};
+use migration::config::MAX_PARTITIONS_PER_BATCH;
 use serde_json::Value;
 use stack::layout;
 
@@ -26,7 +27,7 @@ pub(crate) struct Tuning {
     /// `seed.max_concurrent_partitions` of our migration.
     #[arg(long, default_value_t = 64)]
     concurrency: u32,
-    /// `seed.partitions_per_batch` of our migration; the default deals the partitions out to two functions.
+    /// `seed.partitions_per_batch` of our migration; the default deals the partitions out to two functions, or as few as may be.
     #[arg(long)]
     per_batch: Option<u32>,
     /// `seed.segment_max_bytes` of our migration.
@@ -37,7 +38,7 @@ pub(crate) struct Tuning {
 impl Tuning {
     fn yaml(&self, set: &DataSet) -> String {
         let halves = u32::try_from(set.partitions).unwrap_or(1).div_ceil(2);
-        let per_batch = self.per_batch.unwrap_or(halves);
+        let per_batch = self.per_batch.unwrap_or(halves.min(MAX_PARTITIONS_PER_BATCH));
         format!(
             "    seed:\n      max_concurrent_partitions: {}\n      segment_max_bytes: {}\n      partitions_per_batch: {per_batch}\n",
             self.concurrency, self.segment_bytes
