@@ -340,8 +340,8 @@ pub(crate) struct TopicConfig {
     pub(crate) timestamps: Option<TimestampBounds>,
     /// Whether old segments are in tiered storage (`remote.storage.enable`), where their size cannot be asked for.
     pub(crate) tiered: bool,
-    /// Names of configs that are set on the topic itself.
-    pub(crate) own: BTreeSet<String>,
+    /// Configs that are set on the topic itself.
+    pub(crate) own: BTreeMap<String, String>,
 }
 
 impl TopicConfig {

@@ -123,7 +123,7 @@ pub(crate) fn topic_config() -> TopicConfig {
         retention_bytes: None,
         timestamps: Some(UNBOUNDED),
         tiered: false,
-        own: BTreeSet::new(),
+        own: BTreeMap::new(),
     }
 }
 

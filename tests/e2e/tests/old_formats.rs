@@ -4,7 +4,7 @@
 
 use e2e::Rehearsal;
 use serde_json::Value;
-use stack::Options;
+use stack::{Options, Side};
 
 /// What the target cannot be told: it stores the format of today alone.
 const RETIRED: &str = "message.format.version";
@@ -23,6 +23,7 @@ async fn records_of_every_format_and_codec_arrive_equal() {
     let loaded = rehearsal.java.load_old_formats(11).await.unwrap();
     assert_eq!(loaded["batches_with_holes"].as_object().unwrap().len(), 2, "{loaded:#}");
     let cli = &rehearsal.cli;
+    segments_are_made_as_large_as_kafka_4_wants(&rehearsal).await;
     cli.run("execute", &[]).await.unwrap().ok().unwrap();
     let waiting = cli.run("resume", &[]).await.unwrap();
     assert_eq!(waiting.code, 10, "{}", waiting.stderr);
@@ -44,6 +45,23 @@ async fn records_of_every_format_and_codec_arrive_equal() {
     let text = cli.run("status", &[]).await.unwrap().ok().unwrap().stdout;
     assert!(text.contains("old-format"), "{text}");
     rehearsal.stack.stop().await.unwrap();
+}
+
+/// What 2.8 takes and 4.x does not (KIP-1030) is a finding, and is put in order as it says.
+async fn segments_are_made_as_large_as_kafka_4_wants(rehearsal: &Rehearsal) {
+    const SMALL: [&str; 2] = ["old.state.0.10.0", "old.state.0.9.0"];
+    let report = rehearsal.cli.ask("precheck", &["--output", "json"]).await.unwrap();
+    assert_eq!(report.code, 1);
+    let report = report.json().unwrap();
+    let (code, message) = (&report["findings"][0]["code"], report["findings"][0]["message"].as_str().unwrap());
+    assert!(code == "B19" && SMALL.iter().all(|topic| message.contains(topic)), "{report:#}");
+    assert!(message.contains("32768 for configuration segment.bytes"), "{report:#}");
+    let server = rehearsal.stack.source_bootstrap();
+    for topic in SMALL {
+        let args = ["--bootstrap-server", &server, "--alter", "--entity-type", "topics", "--entity-name", topic];
+        let larger = ["--add-config", "segment.bytes=1048576"];
+        rehearsal.stack.kafka_tool(Side::Source, "ConfigCommand", &[&args[..], &larger].concat()).await.unwrap();
+    }
 }
 
 fn reencoded(totals: &Value, reason: &str) -> i64 {

@@ -36,7 +36,10 @@ fn outlooks(plan: &Value) -> BTreeMap<&str, &str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_of_real_clusters_is_true_and_repeatable() {
-    let options = Options { name: "e2e-plan".to_owned(), discard: true, quiet: true, ..Options::default() };
+    // Narrower than the source's brokers.
+    let target_config = [("message.max.bytes".to_owned(), "1048588".to_owned())].into();
+    let name = "e2e-plan".to_owned();
+    let options = Options { name, discard: true, quiet: true, target_config, ..Options::default() };
     let rehearsal = Rehearsal::start(options, "m1").await.unwrap();
     create(&rehearsal, "plain", "2", None).await;
     create(&rehearsal, "compacted", "1", Some("cleanup.policy=compact")).await;

@@ -1,7 +1,5 @@
 //! Configs of brokers and topics, as far as rules ask for them.
 
-use std::collections::BTreeSet;
-
 use kafka::{Cluster, ConfigEntry, ConfigSource};
 use migration::Result;
 use tokio::task::JoinSet;
@@ -59,7 +57,7 @@ pub(super) fn topic_config(entries: &[ConfigEntry]) -> TopicConfig {
         retention_bytes: limit("retention.bytes"),
         timestamps: entries.timestamps("").filter(|_| dated_by_clients),
         tiered: entries.value("remote.storage.enable") == Some("true"),
-        own: own.map(|entry| entry.name.clone()).collect::<BTreeSet<_>>(),
+        own: own.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect(),
     }
 }
 
@@ -138,7 +136,7 @@ mod tests {
     fn what_is_set_on_the_topic_is_told_from_what_it_inherits() {
         let entries =
             [entry("a", "1", ConfigSource::DynamicTopic), entry("b", "2", ConfigSource::DynamicDefaultBroker)];
-        assert_eq!(topic_config(&entries).own, BTreeSet::from(["a".to_owned()]));
+        assert_eq!(topic_config(&entries).own, [("a".to_owned(), "1".to_owned())].into());
     }
 
     #[test]

@@ -68,7 +68,8 @@ fn by_topic(ends: BTreeMap<TopicPartition, i64>) -> BTreeMap<Arc<str>, i64> {
     largest
 }
 
-/// Topics of the source that the target does not have and would not create as topology copy does, each with its reason.
+/// Topics of the source that the target does not have and would not create, as topology copy does or with the configs that the
+/// cutover gives them; each with its reason.
 async fn refused(
     cluster: &Cluster,
     reached: &Reached,
@@ -86,13 +87,64 @@ async fn refused(
         })
     });
     let wanted: Vec<_> = wanted.collect();
-    let each = cluster.would_create_topics(&wanted).await;
+    let mut refused = would_not_create(cluster, &wanted).await;
+    let others = wanted.into_iter().filter(|topic| !refused.contains_key(&topic.name));
+    let own = others.filter_map(|topic| {
+        let configs = leaving.configs.known.get(&topic.name)?.own.clone();
+        Some(NewTopic { configs, ..topic })
+    });
+    let own = own.collect();
+    refused.extend(would_not_take(cluster, own).await);
+    refused
+}
+
+async fn would_not_create(cluster: &Cluster, wanted: &[NewTopic]) -> BTreeMap<Arc<str>, kafka::Error> {
+    let each = cluster.would_create_topics(wanted).await;
     each.into_iter().filter_map(|(name, outcome)| Some((name, outcome.err()?))).collect()
+}
+
+/// Which of `wanted` the target would not create because of the values of their configs: newer versions have narrower bounds
+/// (KIP-1030). Configs that it does not know are not copied, so they are no reason; it names one of them at a time.
+async fn would_not_take(cluster: &Cluster, mut wanted: Vec<NewTopic>) -> BTreeMap<Arc<str>, kafka::Error> {
+    let mut refused = BTreeMap::new();
+    while !wanted.is_empty() {
+        let mut answers = would_not_create(cluster, &wanted).await;
+        wanted.retain_mut(|topic| {
+            let Some(error) = answers.remove(&topic.name) else { return false };
+            let again = unknown_config(&error).is_some_and(|name| topic.configs.remove(name).is_some());
+            if !again {
+                refused.insert(topic.name.clone(), error);
+            }
+            again
+        });
+    }
+    refused
+}
+
+/// The config that the target does not know, when that is what `error` says (`LogConfig.validateNames`).
+fn unknown_config(error: &kafka::Error) -> Option<&str> {
+    let kafka::Error::Broker { message: Some(message), .. } = error else { return None };
+    message.strip_prefix("Unknown topic config name: ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kafka::{Api, Code, Place};
+
+    #[test]
+    fn a_config_that_is_not_known_is_told_from_a_value_that_is_not_taken() {
+        let error = |message: &str| kafka::Error::Broker {
+            api: Api::CreateTopics,
+            code: Code::InvalidConfig,
+            place: Place::Topic("orders".into()),
+            message: Some(message.into()),
+        };
+        let unknown = error("Unknown topic config name: message.downconversion.enable");
+        assert_eq!(unknown_config(&unknown), Some("message.downconversion.enable"));
+        let narrow = error("Invalid value 32768 for configuration segment.bytes: Value must be at least 1048576");
+        assert_eq!(unknown_config(&narrow), None);
+    }
 
     #[test]
     fn a_topic_ends_where_its_longest_partition_does() {

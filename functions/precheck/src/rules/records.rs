@@ -66,7 +66,7 @@ fn out_of_bounds(facts: &Facts, leaving: &Leaving) -> Option<Finding> {
         .known
         .iter()
         .filter(|(_, config)| {
-            let inherits = |name: &str| !config.own.contains(name);
+            let inherits = |name: &str| !config.own.contains_key(name);
             config.timestamps.is_some_and(|source| {
                 (target.before_ms < source.before_ms && inherits("message.timestamp.before.max.ms"))
                     || (target.after_ms < source.after_ms && inherits("message.timestamp.after.max.ms"))
@@ -177,7 +177,7 @@ mod tests {
         for config in sample::arriving(&mut facts).brokers.as_mut().unwrap() {
             config.timestamps = bounded(i64::MAX, 3_600_000);
         }
-        let own = ["message.timestamp.after.max.ms".to_owned()].into();
+        let own = [("message.timestamp.after.max.ms".to_owned(), "1".to_owned())].into();
         let same = TopicConfig { timestamps: bounded(i64::MAX, 3_600_000), ..sample::topic_config() };
         let set = TopicConfig { own, ..sample::topic_config() };
         let dated_by_brokers = TopicConfig { timestamps: None, ..sample::topic_config() };

@@ -66,7 +66,7 @@ pub(crate) fn too_small(facts: &Facts) -> Vec<(&'static str, i64, i64)> {
 
 /// Only topics that inherit their limit: a limit of a topic's own is copied with it.
 fn message_max<'a>(leaving: &'a Leaving, brokers: &[BrokerConfig]) -> Option<TooSmall<'a>> {
-    let largest = largest(leaving, |config| !config.own.contains("max.message.bytes"))?;
+    let largest = largest(leaving, |config| !config.own.contains_key("max.message.bytes"))?;
     let (broker, bytes) = smallest(brokers, |config| config.message_max_bytes)?;
     let needed = largest.bytes;
     (bytes < needed).then_some(TooSmall { name: "message.max.bytes", broker, bytes, needed, largest })
@@ -171,7 +171,7 @@ mod tests {
 
     /// A topic that sets its limit itself.
     fn of_its_own(bytes: i64) -> TopicConfig {
-        TopicConfig { own: ["max.message.bytes".to_owned()].into(), ..sized(bytes) }
+        TopicConfig { own: [("max.message.bytes".to_owned(), bytes.to_string())].into(), ..sized(bytes) }
     }
 
     fn set(brokers: &mut migration::Result<Vec<BrokerConfig>>, set: impl Fn(&mut BrokerConfig)) {

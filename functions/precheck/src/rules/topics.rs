@@ -126,9 +126,12 @@ fn refused(facts: &Facts) -> Option<Finding> {
             .found(format_args!("the target would not create {}: {}", count(refused.len(), "topic"), few(&refused)))
             .of(&refused)
             .because(
-                "the target was asked to check their creation as topology copy will ask for it, without creating them",
+                "the target was asked to check their creation, as topology copy will ask for it and with the configs that the \
+                 cutover sets, without creating them",
             )
-            .fix("change the policy or the limit of the target that the message names, or the topic on the source")
+            .fix(
+                "change the policy or the limit of the target that the message names, or the topic or its config on the source",
+            )
     })
 }
 
