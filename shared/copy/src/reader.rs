@@ -30,6 +30,10 @@ const MAX_WAIT: Duration = Duration::from_millis(250);
 /// partitions, so a trickle is gathered and a stream is not held up.
 const FOLLOW_MIN_BYTES: i32 = 256 * 1024;
 
+/// Bytes of an answer to someone who is behind: what is left then is worth an answer whatever its size, so that the end of
+/// a burst is not waited for.
+const BEHIND_BYTES: usize = 4 * 1024 * 1024;
+
 /// Pause after a fetch that failed everywhere: such failures may come at once, and would be repeated without end.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -57,6 +61,8 @@ pub struct Reader<'a, S> {
     turn: usize,
     /// Bytes that are worth an answer.
     min_bytes: i32,
+    /// Bytes of the last answer.
+    answered: usize,
     /// Topics of which it is known whether they have records in tiered storage.
     tiered: BTreeMap<Arc<str>, bool>,
     /// Partitions that the source does not find, and since when.
@@ -76,6 +82,7 @@ impl<'a, S: Source> Reader<'a, S> {
             positions,
             turn: 0,
             min_bytes: 1,
+            answered: 0,
             tiered: BTreeMap::new(),
             lost: BTreeMap::new(),
             deleted: BTreeSet::new(),
@@ -117,7 +124,10 @@ impl<'a, S: Source> Reader<'a, S> {
         }
         // All brokers answer at once.
         let broker_max = (max_bytes / self.source.size().await.max(1)).max(BROKER_MIN_BYTES);
-        let fetched = self.source.fetch(&wanted, &options(MAX_WAIT, self.min_bytes, broker_max)).await;
+        let min_bytes = if self.answered < BEHIND_BYTES { self.min_bytes } else { 1 };
+        let fetched = self.source.fetch(&wanted, &options(MAX_WAIT, min_bytes, broker_max)).await;
+        self.answered =
+            fetched.iter().filter_map(|(_, result)| result.as_ref().ok()).map(|one| one.records.len()).sum();
         if fetched.iter().all(|(_, result)| result.is_err()) {
             tokio::time::sleep(PAUSE).await;
         }
