@@ -421,7 +421,7 @@ async fn quotas_of_every_kind_are_set_read_back_and_removed() {
         .await;
 
         let unknown = QuotaChange { limits: [("no_such_rate".to_owned(), Some(1.0))].into(), ..set[0].clone() };
-        let refused = cluster.check_client_quotas(&[unknown, set[0].clone()]).await;
+        let refused = cluster.check_client_quotas(&[unknown, set[1].clone()]).await;
         assert_eq!(refused[0].1.as_ref().unwrap_err().code(), Some(Code::InvalidRequest), "{refused:?}");
         assert!(refused[1].1.is_ok());
 
