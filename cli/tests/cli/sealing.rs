@@ -67,8 +67,12 @@ async fn no_secret_is_left_when_nothing_comes_of_it() {
 
 /// Starts a precheck, and sends it `signal` once its secret is stored. Returns its exit code.
 async fn interrupted(bench: &Bench, signal: &str) -> Option<i32> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_msk-kraft"));
-    command.args(["precheck", "--config"]).arg(bench.dir().join(Path::new("m.yaml"))).kill_on_drop(true);
+    // Whoever runs the tests may have them ignore the end of a terminal (`nohup`), which children inherit.
+    let mut command = Command::new("env");
+    command
+        .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_msk-kraft"), "precheck", "--config"])
+        .arg(bench.dir().join(Path::new("m.yaml")))
+        .kill_on_drop(true);
     command.envs(bench.env().iter().map(|(name, value)| (name, value))).stdin(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let asked = async {
