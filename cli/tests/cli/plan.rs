@@ -257,10 +257,10 @@ async fn the_script_creates_what_is_missing_and_then_changes_nothing() {
 
     // As often as one likes: the oldest of five versions makes room.
     let arn = "arn:aws:iam::123456789012:policy/msk-kraft-m1-creates-gate";
+    let other =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:ListAllMyBuckets","Resource":"*"}]}"#;
     for _ in 0..3 {
-        asked(&format!(
-            "iam create-policy-version --policy-arn {arn} --policy-document {{\"Version\":\"2012-10-17\"}}"
-        ));
+        asked(&format!("iam create-policy-version --policy-arn {arn} --policy-document {other}"));
     }
     std::fs::write(&policies, text).unwrap();
     let (_, said) = run(&bench, &script, &aws);
