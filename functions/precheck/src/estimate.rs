@@ -7,7 +7,7 @@ use migration::report::{Binding, CriticalPath, Estimate, Meaning, PhaseEstimate}
 use migration::{Config, Phase, TopicPartition};
 use runtime::run::copy_functions;
 
-use crate::facts::Described;
+use crate::facts::{Cluster, Described, Reached};
 
 /// Baseline throughput of the EBS connection of broker types, in MB/s
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ebs-optimized.html>). Every replica passes it.
@@ -47,7 +47,7 @@ const FUNCTION_MB_PER_SECOND: f64 = 25.0;
 
 const MB: f64 = 1e6;
 
-/// Seconds until both clusters have answered precheck; its requests follow the brokers, not the topics. Assumed.
+/// Seconds until both clusters have answered precheck: a request asks about thousands of topics. Assumed.
 const PRECHECK_SECONDS: u64 = 15;
 
 /// Partitions that a controller creates in a second. Assumed; a local KRaft controller took more than this.
@@ -62,12 +62,18 @@ const STARTING_SECONDS: u64 = 60;
 /// One side of the estimate.
 pub(crate) struct Side<'a> {
     /// What the MSK API says of the cluster, when it answers.
-    pub(crate) described: Option<&'a Described>,
+    described: Option<&'a Described>,
     /// Number of brokers, those that are down for the moment too where MSK tells.
-    pub(crate) brokers: usize,
+    brokers: usize,
 }
 
-impl Side<'_> {
+impl<'a> Side<'a> {
+    /// Of `cluster`, whose brokers say what is in `reached`.
+    pub(crate) fn of(cluster: &'a Cluster, reached: &Reached) -> Self {
+        let brokers = cluster.brokers().unwrap_or(reached.brokers.len());
+        Self { described: cluster.described.as_ref().ok(), brokers }
+    }
+
     /// What its brokers give in bytes per second, when their type is known.
     fn gives(&self) -> Option<f64> {
         Some(self.copied(self.express().map(|(_, egress)| egress).or_else(|| self.disk())?))
@@ -233,7 +239,7 @@ pub(crate) fn phases(config: &Config, work: &Work, seed: &Estimate, created: usi
             PRECHECK_SECONDS,
             Meaning::Estimated,
             "answers of the brokers and of AWS",
-            "requests follow the number of brokers, not of topics".to_owned(),
+            "brokers are asked at the same time, about thousands of topics in a request".to_owned(),
         ),
         phase(
             Phase::TopologyCopy,

@@ -9,16 +9,19 @@ use migration::report::{LimitToRaise, Plan, PlannedCluster, PlannedTopic};
 use migration::{Config, Error, Result, TopicPartition};
 use runtime::Host;
 
-use crate::estimate::{self, Work};
+use crate::estimate::{self, Side, Work};
 use crate::facts::{Cluster, Facts, Partly, Reached, Topic};
 use crate::gather;
 use crate::offsets::Logs;
-use crate::rules;
+use crate::rules::{self, count, few};
+
+/// Bytes of partitions on their leaders.
+type Sizes = BTreeMap<TopicPartition, i64>;
 
 /// What only a plan needs of the source.
 struct Source {
-    /// Bytes on leaders.
-    sizes: BTreeMap<TopicPartition, i64>,
+    /// As far as leaders told.
+    sizes: Sizes,
     /// Log starts.
     starts: Partly<BTreeMap<TopicPartition, i64>>,
 }
@@ -52,20 +55,16 @@ fn reached_target(facts: &Facts) -> Result<&Reached> {
 }
 
 /// A plan from what was read.
-fn build<'a>(facts: &'a Facts, read: Source) -> Result<Plan> {
+fn build(facts: &Facts, read: Source) -> Result<Plan> {
     let (source, target) = (reached(&facts.source, "source")?, reached_target(facts)?);
     let config = &facts.config;
     let unread = unread(facts, &read);
     let logs = logs(facts, source, read.starts.known);
-    let sizes = by_topic(read.sizes);
-    let topic = |(name, topic): (&Arc<str>, &Topic)| planned(name, topic, &sizes, &logs, target);
+    let topic = |(name, topic): (&Arc<str>, &Topic)| planned(name, topic, &read.sizes, &logs, target);
     let topics: Vec<_> = source.topics.iter().map(topic).collect();
-    let work = Work::new(config, &partitions(source, &sizes));
-    let side = |cluster: &'a Cluster, reached: &Reached| estimate::Side {
-        described: cluster.described.as_ref().ok(),
-        brokers: reached.brokers.len(),
-    };
-    let estimated_seed = estimate::seed(config, &side(&facts.source, source), &side(&facts.target, target), &work);
+    let work = Work::new(config, &source.partitions(&read.sizes));
+    let sides = (Side::of(&facts.source, source), Side::of(&facts.target, target));
+    let estimated_seed = estimate::seed(config, &sides.0, &sides.1, &work);
     let created = topics.iter().filter(|topic| !topic.on_target).map(|topic| topic.partitions).sum();
     Ok(Plan {
         partitions: topics.iter().map(|topic| topic.partitions).sum(),
@@ -85,36 +84,14 @@ fn build<'a>(facts: &'a Facts, read: Source) -> Result<Plan> {
     })
 }
 
-type Sizes = BTreeMap<Arc<str>, BTreeMap<i32, i64>>;
-
-fn by_topic(sizes: BTreeMap<TopicPartition, i64>) -> Sizes {
-    let mut topics = Sizes::new();
-    for (TopicPartition { topic, partition }, bytes) in sizes {
-        topics.entry(topic).or_default().insert(partition, bytes);
-    }
-    topics
-}
-
-/// Every partition to copy, with its bytes and replicas.
-fn partitions(source: &Reached, sizes: &Sizes) -> Vec<(TopicPartition, i64, usize)> {
-    let partition = |name: &Arc<str>, topic: &Topic, partition: i32| {
-        let bytes = sizes.get(name).and_then(|sizes| sizes.get(&partition)).copied().unwrap_or(0);
-        (TopicPartition::new(name.clone(), partition), bytes, topic.replication_factor)
-    };
-    let of_topic = |(name, topic): (&Arc<str>, &Topic)| {
-        (0..topic.partitions as i32).map(|number| partition(name, topic, number)).collect::<Vec<_>>()
-    };
-    source.topics.iter().flat_map(of_topic).collect()
-}
-
 fn planned(name: &Arc<str>, topic: &Topic, sizes: &Sizes, logs: &Logs, target: &Reached) -> PlannedTopic {
-    let sizes = || sizes.get(name).into_iter().flat_map(BTreeMap::values);
+    let sizes = || topic.named_partitions(name).filter_map(|partition| sizes.get(&partition).copied());
     PlannedTopic {
         name: name.to_string(),
         partitions: topic.partitions,
         replication_factor: topic.replication_factor,
         bytes: sizes().sum(),
-        largest_partition_bytes: sizes().max().copied().unwrap_or(0),
+        largest_partition_bytes: sizes().max().unwrap_or(0),
         on_target: target.topics.contains_key(name),
         offsets: logs.outlook(name, topic),
     }
@@ -139,13 +116,14 @@ fn unread(facts: &Facts, read: &Source) -> Vec<String> {
             lines.push(format!("the MSK API's description of the {side}: {}", error.message));
         }
     }
+    lines.extend(hidden(&facts.source));
     lines.extend(without_size(facts, &read.sizes));
     lines.extend(tiered(facts));
     if let Some((partitions, error)) = &read.starts.missing {
-        lines.push(format!("log starts of {partitions} partitions: {}", error.message));
+        lines.push(format!("log starts of {}: {}", count(*partitions, "partition"), error.message));
     }
     if let Some((topics, error)) = facts.leaving.as_ref().and_then(|leaving| leaving.configs.missing.as_ref()) {
-        lines.push(format!("configs of {topics} topics: {}", error.message));
+        lines.push(format!("configs of {}: {}", count(*topics, "topic"), error.message));
     }
     if let Some(Err(error)) = facts.arriving.as_ref().map(|arriving| &arriving.brokers) {
         lines.push(format!("limits of the target's brokers: {}", error.message));
@@ -153,12 +131,28 @@ fn unread(facts: &Facts, read: &Source) -> Vec<String> {
     lines
 }
 
+/// The topics that the plan lacks because the brokers do not list them to this principal.
+fn hidden(source: &Cluster) -> Option<String> {
+    match &source.reached.as_ref().ok()?.hidden {
+        Ok(hidden) if hidden.is_empty() => None,
+        Ok(hidden) => Some(format!(
+            "{} that the functions' principal may not describe, so that the plan lacks them (precheck: B18): {}",
+            count(hidden.len(), "topic"),
+            few(hidden)
+        )),
+        Err(error) => Some(format!("whether topics are hidden from the functions' principal: {}", error.message)),
+    }
+}
+
 /// The partitions that no leader has told the size of.
 fn without_size(facts: &Facts, sizes: &BTreeMap<TopicPartition, i64>) -> Option<String> {
     let all = facts.source_topics().flat_map(|(name, topic)| topic.named_partitions(name));
     let missing: Vec<_> = all.filter(|partition| !sizes.contains_key(partition)).collect();
     let first = missing.first()?;
-    Some(format!("sizes of {} partitions, {first} among them: no leader told; they count as empty", missing.len()))
+    Some(format!(
+        "sizes of {}, {first} among them: no leader told; they count as empty",
+        count(missing.len(), "partition")
+    ))
 }
 
 /// The topics of which only a part is on the brokers' disks, and so in the sizes that they tell.
@@ -167,10 +161,10 @@ fn tiered(facts: &Facts) -> Option<String> {
     let tiered: Vec<_> = configs.iter().filter(|(_, config)| config.tiered).map(|(name, _)| name.as_ref()).collect();
     (!tiered.is_empty()).then(|| {
         format!(
-            "sizes in tiered storage of {} topics: {}; only their bytes on the brokers' disks are counted, so the seed takes \
-             longer than estimated",
-            tiered.len(),
-            tiered.join(", ")
+            "sizes in tiered storage of {}: {}; only the bytes on the brokers' disks are counted, so the seed takes longer than \
+             estimated",
+            count(tiered.len(), "topic"),
+            few(tiered)
         )
     })
 }
@@ -187,7 +181,7 @@ fn cluster(config: &ClusterConfig, cluster: &Cluster, reached: &Reached) -> Plan
         arn: config.cluster_arn.clone(),
         metadata: metadata.to_owned(),
         kafka: version.unwrap_or_else(|| "unknown".to_owned()),
-        brokers: reached.brokers.len(),
+        brokers: cluster.brokers().unwrap_or(reached.brokers.len()),
         instance_type: described.and_then(|described| described.instance_type.clone()),
     }
 }
@@ -236,8 +230,25 @@ mod tests {
     #[test]
     fn partitions_without_a_size_are_named() {
         let plan = planned(&sample::facts(), &[("orders", 0, 300)]);
-        let expected = "sizes of 1 partitions, orders/1 among them: no leader told; they count as empty";
+        let expected = "sizes of 1 partition, orders/1 among them: no leader told; they count as empty";
         assert_eq!((plan.unread, plan.topics[0].bytes), (vec![expected.to_owned()], 300));
+    }
+
+    #[test]
+    fn topics_that_are_not_listed_to_us_are_named() {
+        let mut facts = sample::facts();
+        sample::source(&mut facts).hidden = Ok(["audit".into()].into());
+        let plan = planned(&facts, &[("orders", 0, 1), ("orders", 1, 1)]);
+        assert!(
+            plan.unread[0].starts_with("1 topic that the functions' principal") && plan.unread[0].ends_with(": audit")
+        );
+    }
+
+    #[test]
+    fn a_broker_that_is_down_counts() {
+        let mut facts = sample::facts();
+        sample::target(&mut facts).brokers = vec![1];
+        assert_eq!(planned(&facts, &[("orders", 0, 1), ("orders", 1, 1)]).target.brokers, 3);
     }
 
     #[test]
@@ -246,7 +257,7 @@ mod tests {
         sample::leaving(&mut facts).configs.known.get_mut("orders").unwrap().tiered = true;
         let unread = planned(&facts, &[("orders", 0, 1), ("orders", 1, 1)]).unread;
         assert_eq!(unread.len(), 1);
-        assert!(unread[0].starts_with("sizes in tiered storage of 1 topics: orders;"), "{unread:?}");
+        assert!(unread[0].starts_with("sizes in tiered storage of 1 topic: orders;"), "{unread:?}");
     }
 
     #[test]
@@ -301,6 +312,7 @@ mod tests {
         let expected = [limit("message.max.bytes", 1_048_588), limit("replica.fetch.max.bytes", 1_048_576)];
         assert_eq!(planned(&facts, &[]).limits_to_raise, expected);
     }
+
     #[test]
     fn the_plan_of_a_large_cluster_fits_into_an_answer_of_lambda() {
         // Most bytes of an answer: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

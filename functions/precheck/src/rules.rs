@@ -21,10 +21,11 @@ mod unread;
 
 use migration::report::{Estimate, Finding, PrecheckReport};
 
-use crate::estimate;
-use crate::facts::{Cluster, Facts};
+use crate::estimate::{self, Side};
+use crate::facts::Facts;
 
 pub(crate) use buckets::cannot_store;
+pub(crate) use finding::{count, few};
 pub(crate) use sizes::too_small;
 
 /// Judges what was gathered.
@@ -50,16 +51,10 @@ pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
 
 /// How long the seed would take, when the clusters and their sizes are known.
 fn estimated(facts: &Facts) -> Option<Estimate> {
-    let source = facts.source.reached.as_ref().ok()?;
+    let (source, target) = (facts.source.reached.as_ref().ok()?, facts.target.reached.as_ref().ok()?);
     let sizes = facts.leaving.as_ref()?.sizes.as_ref().ok()?;
     let work = estimate::Work::new(&facts.config, &source.partitions(sizes));
-    Some(estimate::seed(&facts.config, &speed(&facts.source)?, &speed(&facts.target)?, &work))
-}
-
-/// None while a cluster cannot be reached.
-fn speed(cluster: &Cluster) -> Option<estimate::Side<'_>> {
-    cluster.reached.as_ref().ok()?;
-    Some(estimate::Side { described: cluster.described.as_ref().ok(), brokers: cluster.brokers()? })
+    Some(estimate::seed(&facts.config, &Side::of(&facts.source, source), &Side::of(&facts.target, target), &work))
 }
 
 #[cfg(test)]

@@ -11,20 +11,24 @@ mod arn;
 mod auth;
 mod bounds;
 mod cluster;
+mod cutover;
 mod fault;
 mod interpolate;
 mod pattern;
 mod problem;
 mod reading;
 mod span;
+mod topology;
 mod value;
 mod yaml;
 
 pub use auth::{AuthConfig, AuthMode, SecretRef, is_secret_arn};
 pub use cluster::ClusterConfig;
+pub use cutover::Cutover;
 pub use pattern::TopicPattern;
 pub use problem::{Place, Problem, Problems};
 pub use span::Span;
+pub use topology::{ConfigDrift, TopicDeleted, Topology};
 
 use std::num::NonZeroU64;
 
@@ -102,69 +106,6 @@ pub struct Evidence {
     pub signing_key_path: Option<String>,
 }
 
-/// Drain and producer freeze.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cutover {
-    /// Longest time from the start of the tail to a lag that stays small.
-    pub drain_timeout: Span,
-    /// Largest lag of a partition that counts as drained, in records.
-    pub drain_max_partition_lag: i64,
-    /// How long every partition has to stay below it.
-    pub drain_stable_window: Span,
-    /// Longest time producers are held from the freeze to `READY_FOR_CLIENT_SWITCH`.
-    pub max_producer_freeze: Span,
-    /// Called with POST to freeze and unfreeze producers. Without it an operator confirms at a terminal. Its URL may carry
-    /// credentials anywhere, so the CLI leaves scheme and host of it ([`Cutover::sealed`]).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub producer_freeze_webhook: Option<String>,
-    /// ARN of the run's own secret with the whole URL of the webhook. Never in a file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub run_webhook_arn: Option<String>,
-    /// Replication back to the source after the switch; not available.
-    pub reverse_replication_enabled: bool,
-}
-
-impl Default for Cutover {
-    fn default() -> Self {
-        Self {
-            drain_timeout: Span::from_secs(30 * 60),
-            drain_max_partition_lag: 100,
-            drain_stable_window: Span::from_secs(30),
-            max_producer_freeze: Span::from_secs(60),
-            producer_freeze_webhook: None,
-            run_webhook_arn: None,
-            reverse_replication_enabled: false,
-        }
-    }
-}
-
-impl Cutover {
-    /// Scheme and host of the webhook, which is all of it that is shown.
-    pub fn webhook_host(&self) -> Option<String> {
-        self.producer_freeze_webhook.as_deref().map(host)
-    }
-
-    /// The webhook's URL when it is more than scheme and host, and in no secret yet.
-    pub fn open_webhook(&self) -> Option<&str> {
-        let open = self.producer_freeze_webhook.as_deref().filter(|_| self.run_webhook_arn.is_none());
-        open.filter(|url| *url != host(url))
-    }
-
-    /// The same without what only `webhook_host` does not show, which is in the secret `arn` if there is one.
-    #[must_use]
-    pub fn sealed(&self, arn: Option<String>) -> Self {
-        Self { producer_freeze_webhook: self.webhook_host(), run_webhook_arn: arn, ..self.clone() }
-    }
-}
-
-/// Scheme and host of `url`.
-fn host(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or_default();
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    format!("{scheme}://{}", authority.rsplit('@').next().unwrap_or_default())
-}
-
 /// What validation compares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -209,69 +150,6 @@ pub struct Throttle {
     /// Bytes per second from each broker of the source, and to each broker of the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_second_per_broker: Option<NonZeroU64>,
-}
-
-/// How topics are brought over.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Topology {
-    /// Topics to migrate; every topic when there is no pattern.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub include: Vec<TopicPattern>,
-    /// Topics to leave out of those.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub exclude: Vec<TopicPattern>,
-    /// What happens to a config that already differs on the target.
-    pub on_config_drift: ConfigDrift,
-    /// What happens when a topic is deleted on the source after the migration began.
-    pub on_topic_deleted: TopicDeleted,
-}
-
-impl Topology {
-    /// Whether `topic` is one to migrate, as far as `include` and `exclude` say.
-    pub fn selects(&self, topic: &str) -> bool {
-        let included = self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(topic));
-        included && !self.exclude.iter().any(|pattern| pattern.matches(topic))
-    }
-
-    /// Whether patterns select a part of the topics: the migration is one of several waves.
-    pub fn is_partial(&self) -> bool {
-        !(self.include.is_empty() && self.exclude.is_empty())
-    }
-
-    /// The selection as one text, empty when every topic is migrated.
-    pub fn selection(&self) -> String {
-        if !self.is_partial() {
-            return String::new();
-        }
-        let named =
-            |patterns: &[TopicPattern]| patterns.iter().map(|p| format!("{:?} ", p.as_str())).collect::<String>();
-        format!("include {}exclude {}", named(&self.include), named(&self.exclude)).trim_end().to_owned()
-    }
-}
-
-/// What happens when a topic is deleted on the source after the migration began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TopicDeleted {
-    /// The migration stops and names the topic.
-    #[default]
-    Fail,
-    /// The migration goes on without it; the target keeps what was copied.
-    LeaveOut,
-}
-
-/// What happens to a topic config that already differs on the target.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConfigDrift {
-    /// The source's value wins.
-    #[default]
-    OverwriteWithSource,
-    /// The target's value stays.
-    KeepTarget,
-    /// The migration stops and names the difference.
-    Fail,
 }
 
 /// How ACLs are brought over.
@@ -463,23 +341,6 @@ enterprise:
     }
 
     #[test]
-    fn of_a_webhook_scheme_and_host_are_shown() {
-        for (url, shown) in [
-            ("https://bob:hunter2@example.com:8443/freeze?token=hunter3#hunter4", "https://example.com:8443"),
-            ("http://u:p@x@h/a@b", "http://h"),
-            ("http://u:p@h?x=/y", "http://h"),
-            ("http://[::1]:80/hooks/T0/hunter2", "http://[::1]:80"),
-        ] {
-            let open = Cutover { producer_freeze_webhook: Some(url.to_owned()), ..Cutover::default() };
-            assert_eq!((open.webhook_host().as_deref(), open.open_webhook()), (Some(shown), Some(url)));
-            let sealed = open.sealed(Some("arn".to_owned()));
-            assert_eq!((sealed.producer_freeze_webhook.as_deref(), sealed.open_webhook()), (Some(shown), None));
-        }
-        let bare = Cutover { producer_freeze_webhook: Some("http://h:80".to_owned()), ..Cutover::default() };
-        assert_eq!(bare.open_webhook(), None, "there is nothing to hide");
-    }
-
-    #[test]
     fn an_unknown_field_is_named_with_its_line() {
         let text = FULL.replace("acl:", "acls:");
         let error = Config::from_yaml(&text, env).unwrap_err();
@@ -497,20 +358,6 @@ enterprise:
         let text = FULL.replace("drain_timeout: 30m", "max_producer_freeze: 0s, drain_max_partition_lag: -1");
         let error = Config::from_yaml(&text, env).unwrap_err();
         assert!(error.message.contains("max_producer_freeze") && error.message.contains("drain_max"), "{error}");
-    }
-
-    #[test]
-    fn waves_are_selected_by_patterns() {
-        let topology = |include: &[&str], exclude: &[&str]| {
-            let parse = |patterns: &[&str]| patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
-            Topology { include: parse(include), exclude: parse(exclude), ..Topology::default() }
-        };
-        let all = topology(&[], &[]);
-        assert!(all.selects("orders") && !all.is_partial());
-        let wave = topology(&["orders-.*", "bills"], &[".*-test"]);
-        assert!(wave.selects("orders-eu") && wave.selects("bills") && wave.is_partial());
-        assert!(!wave.selects("orders-test") && !wave.selects("users"));
-        assert!(!topology(&[], &["tmp.*"]).selects("tmp-1") && topology(&[], &["tmp.*"]).selects("orders"));
     }
 
     #[test]

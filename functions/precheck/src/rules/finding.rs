@@ -60,7 +60,7 @@ impl Draft {
 }
 
 /// The first few of `names`, and how many there are besides.
-pub(super) fn few<T: Display>(names: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn few<T: Display>(names: impl IntoIterator<Item = T>) -> String {
     let mut names = names.into_iter();
     let mut text = names.by_ref().take(NAMED).map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
     match names.count() {
@@ -71,7 +71,7 @@ pub(super) fn few<T: Display>(names: impl IntoIterator<Item = T>) -> String {
 }
 
 /// `1 topic`, `2 topics`.
-pub(super) fn count(number: usize, noun: &str) -> String {
+pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
