@@ -14,7 +14,7 @@ use crate::sealing;
 use crate::session::{Session, Snapshot};
 
 /// Pause between two looks at the journal.
-const LOOK: Duration = Duration::from_millis(500);
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
 /// Pause between two questions to Step Functions, which allows far fewer.
 const ASK: Duration = Duration::from_secs(4);
 /// How much the clocks of Step Functions and of the functions may differ.
@@ -194,6 +194,12 @@ impl<'a> Follower<'a> {
         }
         tokio::time::sleep(LOOK).await;
         Ok(())
+    }
+
+    /// Whether the execution has ended, as far as Step Functions was asked.
+    pub(crate) async fn has_ended(&mut self) -> Result<bool> {
+        self.ask().await?;
+        Ok(self.ended)
     }
 
     /// Shows no progress until [`Follower::resume_progress`], so that a question can stand on the terminal.

@@ -12,7 +12,7 @@ mod sealing;
 #[path = "cli/support.rs"]
 mod support;
 
-use journal::{Decision, GateName, GateState, Token, Verdict};
+use journal::{Decision, FreezeHow, FreezeState, GateName, GateState, Side, Token, Verdict};
 use migration::Phase;
 use serde_json::json;
 
@@ -163,9 +163,11 @@ async fn a_cutover_that_fails_tells_about_producers() {
     bench.wait_for_decision(GateName::Cutover, Verdict::Approve).await;
     bench.journal.transition(Phase::Cutover, "").await.unwrap();
     let now = bench.journal.now();
-    bench.journal.set_frozen(now, journal::FreezeHow::Webhook, "hook").await.unwrap();
-    bench.journal.set_unfrozen(journal::Side::Source, now).await.unwrap();
+    bench.journal.set_frozen(now, FreezeHow::Webhook, "hook").await.unwrap();
     bench.journal.fail("Deadline: freeze").await.unwrap();
+    // As the function does it: behind the failure.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    bench.journal.set_unfrozen(Side::Source, now).await.unwrap();
     run.await.unwrap().exits(1).says("failed in cutover: Deadline: freeze").says("unfrozen, they write to the source");
 }
 
@@ -283,6 +285,20 @@ async fn rollback_stops_the_execution_and_asks_the_function() {
     let run = bench.run(&["rollback", "--migration-id", "m1", "--yes", "--reason", "not today"]).await;
     run.exits(0).prints("seed -> rolled_back not today").says("stay");
     assert_eq!(bench.executions().await, [("m1-1".to_owned(), "ABORTED".to_owned())]);
+}
+
+#[tokio::test]
+async fn rollback_again_lets_producers_go_that_are_still_frozen() {
+    let Some(bench) = Bench::new(Phase::DrainReady).await else { return };
+    let now = bench.journal.now();
+    bench.journal.set_frozen(now, FreezeHow::Webhook, "hook").await.unwrap();
+    bench.journal.transition(Phase::RolledBack, "given up").await.unwrap();
+    let args = ["rollback", "--migration-id", "m1", "--yes"];
+    bench.run(&args).await.exits(0).says("rolled back already").says("still FROZEN");
+    let freeze = bench.journal.freeze_state().await.unwrap().unwrap();
+    assert_eq!(freeze.state(), FreezeState::Unfrozen { towards: Side::Source });
+    let again = bench.run(&args).await;
+    assert!(!again.exits(0).stderr.contains("FROZEN"));
 }
 
 #[tokio::test]

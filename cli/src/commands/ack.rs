@@ -31,9 +31,7 @@ pub(super) async fn run(args: &AckArgs) -> Result<Exit> {
     let reason = args.reason.as_str();
     let decision = if args.reject { Decision::reject(reason) } else { Decision::approve(reason) };
     let by = args.by.clone().unwrap_or_else(naming::operator);
-    let gate = runtime::gates::decide(&host.aws, &journal, args.gate, &decision, &by).await?;
-    decide::check_verdict(&gate, decision.verdict)?;
-    let console = Console::new(Output::Table);
-    console.say(format!("gate {}: {} by {}", gate.name, decision.verdict, gate.decided_by.unwrap_or(by)));
+    let answered = runtime::gates::decide(&host.aws, &journal, args.gate, &decision, &by).await?;
+    decide::tell(&Console::new(Output::Table), &answered, decision.verdict, &by)?;
     Ok(Exit::Done)
 }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use journal::{Decision, Gate, GateName, Verdict};
 use migration::{Error, Result};
-use runtime::gates;
+use runtime::gates::{self, Answered};
 
+use crate::console::Console;
 use crate::follow::Follower;
 use crate::naming;
 use crate::session::{Session, Snapshot};
@@ -73,9 +74,23 @@ pub(super) async fn when_armed(
 pub(super) async fn now(session: &Session, name: GateName, decision: &Decision) -> Result<()> {
     let by = naming::operator();
     let (aws, journal) = (&session.host.aws, session.journal());
-    let gate = session.patiently("answer the gate", || gates::decide(aws, journal, name, decision, &by)).await?;
-    check_verdict(&gate, decision.verdict)?;
-    session.console.say(format!("gate {name}: {} by {by}", decision.verdict));
+    let answered = session.patiently("answer the gate", || gates::decide(aws, journal, name, decision, &by)).await?;
+    tell(&session.console, &answered, decision.verdict, &by)
+}
+
+/// Says what became of a decision that `by` made.
+///
+/// # Errors
+/// Blocked when somebody else was faster, and decided otherwise than `wanted`.
+pub(super) fn tell(console: &Console, Answered { gate, heard }: &Answered, wanted: Verdict, by: &str) -> Result<()> {
+    check_verdict(gate, wanted)?;
+    console.say(format!("gate {}: {wanted} by {}", gate.name, gate.decided_by.as_deref().unwrap_or(by)));
+    if !heard {
+        console.say(
+            "Step Functions has no state that waits there: it was answered before, or its execution has ended; `msk-kraft \
+             status` and `resume` tell",
+        );
+    }
     Ok(())
 }
 
@@ -83,7 +98,7 @@ pub(super) async fn now(session: &Session, name: GateName, decision: &Decision) 
 ///
 /// # Errors
 /// Blocked when it was not.
-pub(super) fn check_verdict(gate: &Gate, wanted: Verdict) -> Result<()> {
+fn check_verdict(gate: &Gate, wanted: Verdict) -> Result<()> {
     match gate.decision.as_ref().map(|decision| decision.verdict) {
         Some(verdict) if verdict != wanted => Err(Error::blocked(format_args!(
             "gate {} was answered already: {verdict} by {}",

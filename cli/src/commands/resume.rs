@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use journal::{Freeze, FreezeState};
 use migration::{Config, Phase, Result};
 
 use super::Exit;
 use crate::advice;
 use crate::args::RunArgs;
-use crate::follow::{self, Follower, Moment};
+use crate::follow::{self, Follower, LOOK, Moment};
 use crate::session::{Session, Snapshot};
 
 /// Questions to Step Functions until an execution that has failed must have ended.
@@ -105,9 +106,32 @@ pub(super) async fn tell_failure(session: &Session, follower: &mut Follower<'_>,
     let reason = follower.last_event().map_or("", |event| event.reason.as_str());
     let failed_in = moment.snapshot.meta.failed_in.map_or_else(String::new, |phase| format!(" in {phase}"));
     session.console.say(format!("failed{failed_in}: {reason}"));
-    let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
+    let freeze = freeze_after_failure(session, follower, moment).await?;
     if freeze.is_some() {
         session.console.say(advice::producers_after_failure(freeze.as_ref(), session.journal().now()));
     }
     Ok(())
+}
+
+/// The freeze once the failed execution has let producers go, or has ended without.
+async fn freeze_after_failure(
+    session: &Session,
+    follower: &mut Follower<'_>,
+    moment: &Moment,
+) -> Result<Option<Freeze>> {
+    let mut told = false;
+    loop {
+        // Asked before the journal is read: what an execution wrote, it wrote before it ended.
+        let ended = follower.has_ended().await?;
+        let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
+        let frozen = freeze.as_ref().is_some_and(|freeze| freeze.state() == FreezeState::Frozen);
+        if ended || !frozen || moment.snapshot.meta.committed {
+            return Ok(freeze);
+        }
+        if !told {
+            session.console.say("producers: the failed execution is letting them go on against the source ...");
+            told = true;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }

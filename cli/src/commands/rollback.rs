@@ -1,6 +1,6 @@
 //! `rollback`: giving a migration up before its cutover.
 
-use journal::{Decision, GateName};
+use journal::{Decision, FreezeState, GateName};
 use migration::{Config, Error, Phase, Result};
 use serde::Deserialize;
 
@@ -22,6 +22,7 @@ pub(super) async fn run(args: &RollbackArgs) -> Result<Exit> {
     session.events().await?;
     if snapshot.meta.phase == Phase::RolledBack {
         session.console.say("the migration is rolled back already");
+        unfreeze_again(&session, &snapshot).await?;
         tell_what_stays(&session, &snapshot).await?;
         return Ok(Exit::Done);
     }
@@ -49,6 +50,16 @@ pub(super) async fn run(args: &RollbackArgs) -> Result<Exit> {
     tell_what_stays(&session, &after).await?;
     follow::conclude(&session, &after)?;
     Ok(Exit::Done)
+}
+
+/// Lets producers go that the rollback itself could not let go.
+async fn unfreeze_again(session: &Session, snapshot: &Snapshot) -> Result<()> {
+    let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
+    if freeze.is_some_and(|freeze| freeze.state() == FreezeState::Frozen) {
+        session.console.say("producers are still FROZEN: letting them go on against the source");
+        invoke(session, snapshot, "rolled back again").await?;
+    }
+    Ok(())
 }
 
 /// Refuses where there is no way back.

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue};
-use journal::{GateName, GateState, Journal, NewRun, Token, Verdict, schema};
+use journal::{GateName, GateState, Journal, NewRun, Side, Token, Verdict, schema};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Config, Phase, TopicPartition};
 use runtime::Store;
@@ -369,6 +369,7 @@ async fn invoke(State((answers, journal)): State<(Answers, Journal)>, body: Byte
     let op = input["op"].as_str().unwrap().to_owned();
     if op == "rollback" {
         journal.transition(Phase::RolledBack, input["reason"].as_str().unwrap()).await.unwrap();
+        journal.set_unfrozen(Side::Source, journal.now()).await.unwrap();
     }
     let (failed, answer) = answers.lock().unwrap().get(&op).cloned().unwrap_or_default();
     let mut headers = HeaderMap::new();

@@ -67,6 +67,8 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     steps.time("fence still holds", fence::holds(&source, &sentinels)).await?;
     steps.time("log start guard", drain::log_start_guard(&target, &drained)).await?;
     let groups = steps.time("translate groups", groups::translate(run, &source, &target, &drained)).await?;
+    // Not before: another invocation of this cutover may have passed the point of no return, and its sentinels count.
+    run.store.put_json(sentinels::STORED, &sentinels).await?;
     run.store.put_json(groups::STORED, &groups).await?;
     clock.check("the first commit on the target")
 }

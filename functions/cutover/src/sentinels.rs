@@ -16,7 +16,7 @@ use serde_json::json;
 const NAME: &str = "msk-kraft-sentinel";
 
 /// Where the sentinels are listed in the run's store.
-const STORED: &str = "cutover/sentinels.json";
+pub(crate) const STORED: &str = "cutover/sentinels.json";
 
 /// How long a broker may take to replicate a sentinel.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ pub(crate) struct Sentinel {
     pub(crate) source_offset: i64,
 }
 
-/// Produces a sentinel to every partition and stores where they are. A repeat after a lost answer may leave two on a
+/// Produces a sentinel to every partition and returns where they are. A repeat after a lost answer may leave two on a
 /// partition; the later one counts.
 ///
 /// # Errors
@@ -53,7 +53,6 @@ pub(crate) async fn publish(run: &Run<'_>, source: &Cluster, partitions: &[Topic
         })?;
         sentinels.push(Sentinel { partition, source_offset: outcome.base_offset });
     }
-    run.store.put_json(STORED, &sentinels).await?;
     Ok(sentinels)
 }
 

@@ -3,7 +3,8 @@
 use journal::{Decision, FreezeHow, GateName, Side, TailWanted, Verdict};
 use migration::message::Caught;
 use migration::{Error, MigrationId, Phase, Result, TopicPartition};
-use runtime::{Budget, Host, Run, gates, secrets};
+use runtime::gates::{self, Answered};
+use runtime::{Budget, Host, Run, secrets};
 use serde_json::{Value, json};
 
 use crate::enter;
@@ -32,8 +33,9 @@ pub(crate) async fn handle(host: &Host, input: GateInput, _: Budget) -> Result<V
         }
         GateInput::Decide { migration_id, gate, verdict, by, reason } => {
             let journal = host.journal(&migration_id);
-            let gate = gates::decide(&host.aws, &journal, gate, &Decision { verdict, reason }, &by).await?;
-            Ok(json!({"gate": gate.name, "attempt": gate.attempt}))
+            let Answered { gate, heard } =
+                gates::decide(&host.aws, &journal, gate, &Decision { verdict, reason }, &by).await?;
+            Ok(json!({"gate": gate.name, "attempt": gate.attempt, "heard": heard}))
         }
         GateInput::Switched { migration_id } => switched(&host.load(&migration_id).await?).await,
         GateInput::Rollback { migration_id, reason } => rollback(&host.load(&migration_id).await?, reason).await,
@@ -51,7 +53,7 @@ async fn freeze(run: &Run<'_>) -> Result<Value> {
     // Producers may stop from the moment they are asked, so the freeze is measured from here.
     let asked = run.journal.now();
     run.journal.set_frozen(asked, FreezeHow::Webhook, "webhook").await?;
-    let answer = producers::freeze(run, &webhook).await?;
+    let answer = producers::freeze(run, &webhook, asked).await?;
     if answer == producers::Answer::Done {
         let decision = Decision { verdict: Verdict::Approve, reason: "the webhook froze the producers".to_owned() };
         gates::decide(&run.host().aws, &run.journal, GateName::Freeze, &decision, "webhook").await?;
@@ -66,7 +68,8 @@ async fn switched(run: &Run<'_>) -> Result<Value> {
     Ok(json!({}))
 }
 
-/// Gives up: the target keeps what was copied, the source goes on as before.
+/// Gives up: the target keeps what was copied, the source goes on as before. Repeated, it lets producers go that it could
+/// not let go before.
 async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Value> {
     let reason = match reason {
         Some(reason) => reason,
@@ -77,15 +80,17 @@ async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Value> {
     producers::unfreeze(run, Side::Source).await?;
     secrets::forget_at_end(&run.host().aws, &run.config).await;
     let evidence = run.host().evidence(&run.config, &run.id);
+    let events = run.journal.events().await?;
+    let given_up = events.iter().rfind(|event| event.to == Phase::RolledBack);
     let report = json!({
         "migration_id": run.id,
-        "reason": reason,
-        "rolled_back_from": run.meta.phase,
+        "reason": given_up.map(|event| &event.reason),
+        "rolled_back_from": given_up.map(|event| event.from),
         "left_on_target": "topics under their copy-time configs (no retention, no compaction), ACLs and records copied so \
                            far; delete them by hand",
         "stopped": stopped(run).await?,
         "changes": run.meta.facts.get(runtime::run::CHANGES),
-        "journal": run.journal.events().await?,
+        "journal": events,
     });
     evidence.put_json("rollback.json", &report).await?;
     Ok(json!({"report": evidence.url("rollback.json")}))

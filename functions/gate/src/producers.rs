@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use journal::{FreezeState, Side};
 use migration::{Error, Result};
 use runtime::{Run, clusters, secrets};
 use serde_json::{Value, json};
+
+/// Share of `max_producer_freeze` that the webhook may take for its answer to a freeze.
+const FREEZE_SHARE: f64 = 0.8;
 
 /// Longest wait for one answer to an unfreeze: all tries have to fit into one invocation, which may last 15 minutes.
 const UNFREEZE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -32,13 +36,15 @@ impl Answer {
     }
 }
 
-/// Asks the webhook to freeze the producers.
+/// Asks the webhook, at `asked_at`, to freeze the producers.
 ///
 /// # Errors
-/// Blocked when it refuses, Deadline when it does not answer within `max_producer_freeze`.
-pub(crate) async fn freeze(run: &Run<'_>, webhook: &str) -> Result<Answer> {
-    let body = json!({"action": "freeze", "migration_id": run.id});
-    let status = post(webhook, &body, run.config.cutover.max_producer_freeze.into()).await?;
+/// Blocked when it refuses, Deadline when it does not answer in time.
+pub(crate) async fn freeze(run: &Run<'_>, webhook: &str, asked_at: DateTime<Utc>) -> Result<Answer> {
+    let body = json!({"action": "freeze", "migration_id": run.id, "asked_at": asked_at});
+    // Less than the gate stays open, so that it is this call that says why there is no freeze.
+    let timeout = Duration::from(run.config.cutover.max_producer_freeze).mul_f64(FREEZE_SHARE);
+    let status = post(webhook, &body, timeout).await?;
     Ok(if status == 202 { Answer::Later } else { Answer::Done })
 }
 
@@ -61,6 +67,7 @@ pub(crate) async fn unfreeze(run: &Run<'_>, towards: Side) -> Result<()> {
         let body = json!({
             "action": "unfreeze",
             "migration_id": run.id,
+            "asked_at": run.journal.now(),
             "towards": towards.name(),
             "bootstrap_servers": servers,
         });

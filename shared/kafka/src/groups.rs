@@ -64,6 +64,9 @@ impl GroupState {
     }
 }
 
+/// The topic in which coordinators keep their groups. The leader of a partition coordinates the groups that are kept in it.
+const OFFSETS: &str = "__consumer_offsets";
+
 /// A group as its coordinator lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupListing {
@@ -78,9 +81,17 @@ pub struct GroupListing {
 
 impl Cluster {
     /// All groups of all coordinators, by id.
+    ///
+    /// # Errors
+    /// [`Error::NoLeader`] while a partition of the groups' topic has no leader, also after asking again: nobody lists the
+    /// groups that are kept in it.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>> {
         self.with_retries(|| async {
+            self.invalidate();
             let metadata = self.metadata().await?;
+            if let Some(partition) = metadata.leaderless(OFFSETS) {
+                return Err(Error::NoLeader { partition });
+            }
             let listings = try_join_all(metadata.brokers.keys().map(|broker| self.groups_of(*broker))).await?;
             // While a coordinator moves, two brokers may list the same group.
             let groups = listings.into_iter().flatten().map(|group| (group.id.clone(), group));
@@ -133,7 +144,37 @@ impl Cluster {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU16, Ordering};
+
+    use kafka_protocol::messages::list_groups_response::ListedGroup;
+    use kafka_protocol::messages::{ApiKey, ListGroupsResponse};
+
     use super::*;
+    use crate::fake::{FakeBroker, hasty, metadata};
+    use crate::spread::topic_name;
+
+    #[tokio::test]
+    async fn groups_that_nobody_keeps_for_the_moment_are_waited_for() {
+        let port = Arc::new(AtomicU16::new(0));
+        let own = port.clone();
+        let broker = FakeBroker::start(move |asked| {
+            let leader = if asked.earlier < 3 { -1 } else { 1 };
+            let mut cluster = metadata(&[own.load(Ordering::SeqCst)], &[1, leader]);
+            cluster.topics[0].name = Some(topic_name(OFFSETS));
+            let group = ListedGroup::default().with_group_id(text("billing").into());
+            match asked.api {
+                ApiKey::ApiVersions => None,
+                ApiKey::Metadata => Some(asked.answer(&cluster)),
+                _ => Some(asked.answer(&ListGroupsResponse::default().with_groups(vec![group]))),
+            }
+        })
+        .await;
+        port.store(broker.port, Ordering::SeqCst);
+        let cluster = Cluster::connect(hasty(&[broker.address()])).await.unwrap();
+        assert_eq!(cluster.list_groups().await.unwrap()[0].id, "billing");
+        assert!(broker.asked(ApiKey::Metadata).len() > 3, "the groups in the other partition are not listed");
+    }
 
     #[test]
     fn only_groups_without_members_are_inactive() {

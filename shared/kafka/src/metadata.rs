@@ -122,6 +122,11 @@ impl Metadata {
         })
     }
 
+    /// A partition of `topic` without a leader that is alive, if there is one.
+    pub(crate) fn leaderless(&self, topic: &str) -> Option<TopicPartition> {
+        self.topics.get(topic)?.topic_partitions().find(|partition| self.leader(partition).is_none())
+    }
+
     /// The leader of `partition`, if it has one that is alive.
     pub(crate) fn leader(&self, partition: &TopicPartition) -> Option<i32> {
         let topic = self.topics.get(&partition.topic)?;
@@ -277,5 +282,7 @@ mod tests {
             [leader("t", 0), leader("t", 1), leader("t", 2), leader("t", 3), leader("u", 0)],
             [Some(1), None, None, None, None]
         );
+        assert_eq!(metadata.leaderless("t"), Some(TopicPartition::new("t", 1)));
+        assert_eq!(metadata.leaderless("u"), None);
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use e2e::{Cli, Output, Rehearsal, config, evidence, transaction};
 use kafka::batch::{Codec, Record, Stamp, encode};
 use kafka::{Cluster, Code, ConfigChange, ConfigOp, NewTopic, OffsetSpec, Settings, TopicPartition, all_ok};
 use serde_json::Value;
+use stack::webhook::Webhook;
 use stack::{EVIDENCE_BUCKET, Options, Side};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -67,9 +69,11 @@ async fn obey(rehearsal: &Rehearsal, note: &str) {
     rehearsal.stack.kafka_tool(Side::Target, "TransactionsCommand", &args).await.unwrap();
 }
 
-/// Runs a verb that has to fail and to say `expected`.
-async fn refused(cli: &Cli, verb: &str, expected: &str) {
-    let Output { code, stdout, stderr } = cli.run(verb, &[]).await.unwrap();
+/// Runs a verb, with or without an argument, that has to fail and to say `expected`.
+async fn refused(cli: &Cli, command: &str, expected: &str) {
+    let (verb, args): (_, Vec<_>) =
+        command.split_once(' ').map_or((command, Vec::new()), |(verb, rest)| (verb, vec![rest]));
+    let Output { code, stdout, stderr } = cli.run(verb, &args).await.unwrap();
     let said = format!("{stdout}\n{stderr}");
     assert!(code == 1 && said.contains(expected), "{verb} ended with {code} and without {expected:?}:\n{said}");
 }
@@ -168,7 +172,13 @@ async fn what_changes_on_the_way_is_picked_up_or_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_behind_drain_ready_is_refused_before_the_first_commit() {
     let _alone = ALONE.lock().await;
-    let options = Options { name: "e2e-late-changes".to_owned(), discard: true, quiet: true, ..Options::default() };
+    let options = Options {
+        name: "e2e-late-changes".to_owned(),
+        discard: true,
+        quiet: true,
+        freeze_ack_limit: Duration::from_secs(2),
+        ..Options::default()
+    };
     let rehearsal =
         Rehearsal::start(Options { source_version: "2.8.2".to_owned(), ..options }, "late-changes").await.unwrap();
     let source = Cluster::connect(Settings::parse(&rehearsal.stack.source_bootstrap())).await.unwrap();
@@ -197,10 +207,37 @@ async fn what_changes_behind_drain_ready_is_refused_before_the_first_commit() {
     all_ok(source.delete_topics(&["orders".into()]).await).unwrap();
     create_again(&source, "orders").await;
     fill(&source, "orders", 0, 80).await;
+    let deaf = Deaf::register(rehearsal.stack.webhook());
     refused(cli, "cutover", "orders: the topic was deleted and created anew on the source").await;
+    // Nobody lets that producer go, and a rollback that could not is repeated.
+    refused(cli, "rollback --yes", "producer freeze webhook returned HTTP 504 (unfreeze)").await;
+    deaf.listen();
     let rolled_back = cli.run("rollback", &["--yes"]).await.unwrap().ok().unwrap();
-    assert!(rolled_back.stderr.contains("under copy-time configs"), "{}", rolled_back.stderr);
+    for said in ["producers are still FROZEN", "under copy-time configs"] {
+        assert!(rolled_back.stderr.contains(said), "{}", rolled_back.stderr);
+    }
+    assert_eq!(rehearsal.stack.webhook().history().last().unwrap().state, "running source");
+    let report = rehearsal.stack.get_object(EVIDENCE_BUCKET, "migrations/late-changes/rollback.json").await.unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["rolled_back_from"], "failed", "{report:#}");
     rehearsal.stack.stop().await.unwrap();
+}
+
+/// A producer that obeys the next freeze, and nothing after it.
+struct Deaf(PathBuf);
+
+impl Deaf {
+    fn register(webhook: &Webhook) -> Self {
+        webhook.register("deaf").unwrap();
+        let freeze = webhook.history().last().unwrap().sequence + 1;
+        std::fs::write(webhook.dir().join("acks/deaf"), freeze.to_string()).unwrap();
+        Self(webhook.dir().join("acks/deaf"))
+    }
+
+    /// From now on it obeys everything.
+    fn listen(self) {
+        std::fs::write(self.0, usize::MAX.to_string()).unwrap();
+    }
 }
 
 /// Creates a topic whose name becomes free only when the brokers have deleted the one that had it.

@@ -1,7 +1,8 @@
 //! The service behind a migration's freeze webhook, with producers that obey it through files.
 //!
 //! - `POST /` with `{"action": "freeze"}` or `{"action": "unfreeze", "towards": "source" | "target"}` changes the state
-//!   and answers 200 once every registered producer acknowledged, or 504 naming those that did not.
+//!   and answers 200 once every registered producer acknowledged, or 504 naming those that did not. A request whose
+//!   `asked_at` is older than that of the last change is refused with 409: it was overtaken on its way.
 //! - `GET /` answers the current state and the history.
 //!
 //! The state is the file `freeze-state`: the number of the change, then `running source`, `frozen` or `running target`.
@@ -131,13 +132,18 @@ impl Webhook {
         }
     }
 
-    fn record(&self, action: &Action, request: Value) -> anyhow::Result<Change> {
+    /// Nothing when the request was overtaken by another one.
+    fn record(&self, action: &Action, request: Value) -> anyhow::Result<Option<Change>> {
         let mut history = self.lock();
+        let newest = history.iter().filter_map(|change| asked_at(&change.request)).max();
+        if asked_at(&request).is_some_and(|asked| Some(asked) < newest) {
+            return Ok(None);
+        }
         let sequence = history.last().map_or(0, |change| change.sequence) + 1;
         let change = Change { sequence, state: action.state(), at: Utc::now(), request };
         write_state(&self.inner.dir, &change)?;
         history.push(change.clone());
-        Ok(change)
+        Ok(Some(change))
     }
 
     /// Waits for the producers; those that did not acknowledge in time are returned.
@@ -184,7 +190,8 @@ async fn change(State(webhook): State<Webhook>, Json(request): Json<Value>) -> R
         Err(error) => return (StatusCode::BAD_REQUEST, Json(json!({"error": error.to_string()}))).into_response(),
     };
     let change = match webhook.record(&action, request) {
-        Ok(change) => change,
+        Ok(Some(change)) => change,
+        Ok(None) => return (StatusCode::CONFLICT, Json(json!({"error": "overtaken"}))).into_response(),
         Err(error) => {
             return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": format!("{error:#}")}))).into_response();
         }
@@ -193,6 +200,11 @@ async fn change(State(webhook): State<Webhook>, Json(request): Json<Value>) -> R
     let status = if silent.is_empty() { StatusCode::OK } else { StatusCode::GATEWAY_TIMEOUT };
     let body = json!({"state": change.state, "sequence": change.sequence, "not_acknowledged": silent});
     (status, Json(body)).into_response()
+}
+
+/// When a request was sent, if it says so.
+fn asked_at(request: &Value) -> Option<DateTime<Utc>> {
+    request["asked_at"].as_str()?.parse().ok()
 }
 
 /// A rename, so that a producer never reads half a state.
@@ -252,6 +264,18 @@ mod tests {
         webhook.register("deaf").unwrap();
         let (status, body) = post(&url, r#"{"action":"freeze"}"#).await;
         assert_eq!((status, &body["not_acknowledged"]), (StatusCode::GATEWAY_TIMEOUT, &json!(["deaf"])));
+    }
+
+    #[tokio::test]
+    async fn a_freeze_that_was_overtaken_freezes_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let (webhook, url) = served(dir.path(), Duration::ZERO).await;
+        let asked = |action: &str, at: &str| json!({"action": action, "asked_at": at}).to_string();
+        let unfreeze = asked("unfreeze", "2026-11-21T04:18:36.000001Z");
+        assert_eq!(post(&url, &unfreeze).await.0, StatusCode::OK);
+        assert_eq!(post(&url, &unfreeze).await.0, StatusCode::OK, "a repeat is not overtaken");
+        assert_eq!(post(&url, &asked("freeze", "2026-11-21T04:18:36Z")).await.0, StatusCode::CONFLICT);
+        assert_eq!(webhook.history().last().unwrap().state, "running source");
     }
 
     #[tokio::test]
