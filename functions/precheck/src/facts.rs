@@ -112,6 +112,8 @@ pub(crate) struct Described {
     pub(crate) instance_type: Option<String>,
     /// Provisioned throughput of a broker's storage in MiB/s, when it is switched on.
     pub(crate) provisioned_mib_per_second: Option<i32>,
+    /// Size of a broker's disk in GiB, when it has one.
+    pub(crate) volume_gib: Option<i32>,
     /// Whether its brokers have public addresses.
     pub(crate) public: bool,
     /// Whether Prometheus may read its brokers (open monitoring).

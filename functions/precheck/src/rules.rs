@@ -15,6 +15,7 @@ mod quotas;
 mod records;
 mod security;
 mod sizes;
+mod storage;
 mod topics;
 mod transactions;
 mod unread;
@@ -30,7 +31,7 @@ pub(crate) use sizes::too_small;
 
 /// Judges what was gathered.
 pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
-    const RULES: [fn(&Facts) -> Vec<Finding>; 14] = [
+    const RULES: [fn(&Facts) -> Vec<Finding>; 15] = [
         clusters::judge,
         buckets::judge,
         sizes::judge,
@@ -42,6 +43,7 @@ pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
         permissions::judge,
         lockout::judge,
         broker_types::judge,
+        storage::judge,
         security::judge,
         in_place::judge,
         unread::judge,

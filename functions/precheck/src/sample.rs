@@ -91,6 +91,7 @@ fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Clus
             current_version: Some("K1".to_owned()),
             instance_type: Some("kafka.m5.large".to_owned()),
             provisioned_mib_per_second: None,
+            volume_gib: None,
             public: false,
             open_monitoring: false,
         }),

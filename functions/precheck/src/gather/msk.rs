@@ -1,6 +1,8 @@
 //! The MSK API's answer about a cluster.
 
-use aws_sdk_kafka::types::{BrokerNodeGroupInfo, Cluster, ClusterState, ClusterType, OpenMonitoringInfo};
+use aws_sdk_kafka::types::{
+    BrokerNodeGroupInfo, Cluster, ClusterState, ClusterType, EbsStorageInfo, OpenMonitoringInfo,
+};
 use kafka::MetadataMode;
 use migration::Result;
 use migration::config::ClusterConfig;
@@ -37,14 +39,19 @@ impl From<&Cluster> for Described {
             current_version: cluster.current_version.clone(),
             instance_type: nodes.and_then(|nodes| nodes.instance_type.clone()),
             provisioned_mib_per_second: nodes.and_then(provisioned_throughput),
+            volume_gib: nodes.and_then(disk).and_then(|disk| disk.volume_size),
             public: nodes.is_some_and(is_public),
             open_monitoring: provisioned.and_then(|one| one.open_monitoring.as_ref()).is_some_and(is_open),
         }
     }
 }
 
+fn disk(nodes: &BrokerNodeGroupInfo) -> Option<&EbsStorageInfo> {
+    nodes.storage_info.as_ref()?.ebs_storage_info.as_ref()
+}
+
 fn provisioned_throughput(nodes: &BrokerNodeGroupInfo) -> Option<i32> {
-    let throughput = nodes.storage_info.as_ref()?.ebs_storage_info.as_ref()?.provisioned_throughput.as_ref()?;
+    let throughput = disk(nodes)?.provisioned_throughput.as_ref()?;
     throughput.volume_throughput.filter(|_| throughput.enabled == Some(true))
 }
 
@@ -79,6 +86,7 @@ mod tests {
     use super::*;
     use aws_sdk_kafka::types::{
         BrokerSoftwareInfo, ConnectivityInfo, JmxExporterInfo, PrometheusInfo, Provisioned, PublicAccess, Serverless,
+        StorageInfo,
     };
 
     fn provisioned(version: &str, zookeeper: Option<&str>) -> Described {
@@ -105,6 +113,15 @@ mod tests {
         assert_eq!((described.brokers, described.serverless), (Some(3), false));
         assert_eq!(described.version.as_deref(), Some("3.9.x.kraft"));
         assert_eq!(described.current_version.as_deref(), Some("K1"));
+    }
+
+    #[test]
+    fn the_size_of_the_disks_is_taken_over() {
+        let disk = EbsStorageInfo::builder().volume_size(750).build();
+        let storage = StorageInfo::builder().ebs_storage_info(disk).build();
+        let nodes = BrokerNodeGroupInfo::builder().storage_info(storage).build();
+        let provisioned = Provisioned::builder().broker_node_group_info(nodes).build();
+        assert_eq!(Described::from(&Cluster::builder().provisioned(provisioned).build()).volume_gib, Some(750));
     }
 
     #[test]

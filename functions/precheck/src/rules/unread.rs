@@ -40,7 +40,8 @@ fn msk(facts: &Facts) -> Vec<Finding> {
         unread_fixed_by(side, what, &error.message, codes, fix)
     };
     let source = facts.source.described.as_ref().err().map(|error| describe("source", error, "B02 and I02"));
-    let target = facts.target.described.as_ref().err().map(|error| describe("target", error, "B02, B06, B20 and W19"));
+    let target =
+        facts.target.described.as_ref().err().map(|error| describe("target", error, "B02, B06, B20, W19 and W23"));
     source.into_iter().chain(target).collect()
 }
 
@@ -56,7 +57,7 @@ fn source(facts: &Facts) -> Vec<Finding> {
         part("source", &leaving.static_members, "group", "members of", "W05"),
         failed("source", "the source's ACLs", &leaving.acls, "W09"),
         part("source", &leaving.configs, "topic", "configs of", "B17, B19, W07, W10, W14 and W15"),
-        failed("source", "the sizes of the source's topics", &leaving.sizes, "B17, W15 and W16"),
+        failed("source", "the sizes of the source's topics", &leaving.sizes, "B17, W15, W16 and W23"),
         unsized_partitions(leaving),
         part("source", &leaving.logs, "partition", "log starts and ends of", "B17"),
         part("source", &leaving.sample, "partition", "the first records of", "B17"),
@@ -76,7 +77,7 @@ fn unsized_partitions(leaving: &Leaving) -> Option<Finding> {
         leaving.logs.known.iter().filter(|(partition, log)| !log.is_empty() && !sizes.contains_key(*partition));
     let silent: Vec<_> = silent.map(|(partition, _)| partition).collect();
     let what = format!("the sizes of {} with records ({})", count(silent.len(), "partition"), few(&silent));
-    (!silent.is_empty()).then(|| unread("source", what, "no broker told them", "B17, W15 and W16"))
+    (!silent.is_empty()).then(|| unread("source", what, "no broker told them", "B17, W15, W16 and W23"))
 }
 
 fn target(facts: &Facts) -> Vec<Finding> {
@@ -156,7 +157,8 @@ mod tests {
         let messages = messages(&facts);
         assert_eq!(messages.len(), 2);
         assert!(
-            messages[1].contains("target could not be read, so B02, B06, B20 and W19 could not be checked: denied")
+            messages[1]
+                .contains("target could not be read, so B02, B06, B20, W19 and W23 could not be checked: denied")
         );
     }
 
