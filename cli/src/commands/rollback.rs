@@ -22,7 +22,7 @@ pub(super) async fn run(args: &RollbackArgs) -> Result<Exit> {
     session.events().await?;
     if snapshot.meta.phase == Phase::RolledBack {
         session.console.say("the migration is rolled back already");
-        unfreeze_again(&session, &snapshot).await?;
+        complete(&session, &snapshot).await?;
         tell_what_stays(&session, &snapshot).await?;
         return Ok(Exit::Done);
     }
@@ -52,11 +52,15 @@ pub(super) async fn run(args: &RollbackArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Lets producers go that the rollback itself could not let go.
-async fn unfreeze_again(session: &Session, snapshot: &Snapshot) -> Result<()> {
+/// Does what an earlier rollback could not: lets producers go, and leaves its report.
+async fn complete(session: &Session, snapshot: &Snapshot) -> Result<()> {
     let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
-    if freeze.is_some_and(|freeze| freeze.state() == FreezeState::Frozen) {
+    let frozen = freeze.is_some_and(|freeze| freeze.state() == FreezeState::Frozen);
+    if frozen {
         session.console.say("producers are still FROZEN: letting them go on against the source");
+    }
+    let evidence = session.host.evidence(&Config::from_json(&snapshot.meta.config)?, session.id());
+    if frozen || evidence.get("rollback.json").await.is_ok_and(|report| report.is_none()) {
         invoke(session, snapshot, "rolled back again").await?;
     }
     Ok(())

@@ -177,6 +177,8 @@ fn notes(
         let limit: Duration = config.cutover.max_producer_freeze.into();
         if phase == Phase::Failed {
             notes.push("producers are still frozen although the migration failed".to_owned());
+        } else if phase == Phase::RolledBack {
+            notes.push("producers are still frozen: `msk-kraft rollback`, repeated, lets them go".to_owned());
         } else if phase == Phase::Cutover && freeze.current().length(now) > limit {
             notes.push(format!("producers are frozen for longer than max_producer_freeze={}", render::span(limit)));
         }

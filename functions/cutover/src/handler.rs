@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::TryFutureExt as _;
 use journal::TailWanted;
 use kafka::Cluster;
 use migration::message::PhaseInput;
@@ -56,6 +57,8 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     topology::refuse_uncopied(&source, &run.config.topology, &partitions).await?;
     steps.time("look for changes", look_for_changes(run, &source)).await?;
     let names: Vec<_> = partitions.iter().map(|progress| progress.partition.clone()).collect();
+    // Listed again when they stand still. That they can be listed is known before anything is written.
+    steps.time("list groups", source.list_groups().map_err(Error::from)).await?;
 
     steps.time("decide configs, quotas and ACLs", settings::decide(run, &source, &target)).await?;
     let topics: BTreeSet<_> = names.iter().map(|partition| &partition.topic).collect();
@@ -67,10 +70,18 @@ async fn prepare(run: &Run<'_>, steps: &mut Steps) -> Result<()> {
     steps.time("fence still holds", fence::holds(&source, &sentinels)).await?;
     steps.time("log start guard", drain::log_start_guard(&target, &drained)).await?;
     let groups = steps.time("translate groups", groups::translate(run, &source, &target, &drained)).await?;
-    // Not before: another invocation of this cutover may have passed the point of no return, and its sentinels count.
+    clock.check("the first commit on the target")?;
+    if is_overtaken(run).await? {
+        return Ok(());
+    }
     run.store.put_json(sentinels::STORED, &sentinels).await?;
-    run.store.put_json(groups::STORED, &groups).await?;
-    clock.check("the first commit on the target")
+    run.store.put_json(groups::STORED, &groups).await
+}
+
+/// Whether another invocation passed the point of no return, or another cutover began: then what that one stored counts.
+async fn is_overtaken(run: &Run<'_>) -> Result<bool> {
+    let now = run.journal.meta().await?;
+    Ok(now.committed || now.version != run.meta.version)
 }
 
 /// Records what changed on the source up to now, and refuses what the drain would have waited for.

@@ -1,11 +1,12 @@
 //! Keeps the doors of a migration: lets executions in, arms and decides gates, and closes when one fails or is given up.
 
-use journal::{Decision, FreezeHow, GateName, Side, TailWanted, Verdict};
+use journal::{Decision, Freeze, FreezeHow, GateName, Side, TailWanted, Verdict};
 use migration::message::Caught;
 use migration::{Error, MigrationId, Phase, Result, TopicPartition};
 use runtime::gates::{self, Answered};
 use runtime::{Budget, Host, Run, secrets};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::enter;
 use crate::input::GateInput;
@@ -20,12 +21,13 @@ pub(crate) async fn handle(host: &Host, input: GateInput, _: Budget) -> Result<V
     let answer = match input {
         GateInput::Enter { migration_id, config } => enter::enter(host, &migration_id, config).await,
         GateInput::Open { migration_id, gate: GateName::Freeze, token } => {
+            let begun = Instant::now();
             let run = host.load(&migration_id).await?;
             // A cutover would be refused; better before producers stop than after.
             runtime::run::refuse_stopped(&run.all_partitions().await?)?;
             run.journal.transition(Phase::Cutover, "the operator started the cutover").await?;
             run.journal.open(GateName::Freeze, &token, None).await?;
-            freeze(&run).await
+            freeze(&run, begun).await
         }
         GateInput::Open { migration_id, gate, token } => {
             host.journal(&migration_id).open(gate, &token, None).await?;
@@ -46,14 +48,15 @@ pub(crate) async fn handle(host: &Host, input: GateInput, _: Budget) -> Result<V
 
 /// Asks the webhook to freeze the producers and opens the gate when it says they are. Without a webhook, and when it
 /// promises to acknowledge later, somebody else decides the gate.
-async fn freeze(run: &Run<'_>) -> Result<Value> {
+async fn freeze(run: &Run<'_>, begun: Instant) -> Result<Value> {
     let Some(webhook) = secrets::webhook(&run.host().aws, &run.config.cutover).await? else {
         return Ok(json!({"frozen": "by operator"}));
     };
     // Producers may stop from the moment they are asked, so the freeze is measured from here.
-    let asked = run.journal.now();
+    let last = run.journal.freeze_state().await?;
+    let asked = producers::asked_at(run.journal.now(), last.as_ref().map(Freeze::current));
     run.journal.set_frozen(asked, FreezeHow::Webhook, "webhook").await?;
-    let answer = producers::freeze(run, &webhook, asked).await?;
+    let answer = producers::freeze(run, &webhook, asked, begun).await?;
     if answer == producers::Answer::Done {
         let decision = Decision { verdict: Verdict::Approve, reason: "the webhook froze the producers".to_owned() };
         gates::decide(&run.host().aws, &run.journal, GateName::Freeze, &decision, "webhook").await?;
@@ -77,7 +80,12 @@ async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Value> {
     };
     run.journal.transition(Phase::RolledBack, &reason).await?;
     run.journal.set_tail_wanted(TailWanted::Stop).await?;
-    producers::unfreeze(run, Side::Source).await?;
+    producers::unfreeze(run, Side::Source).await.map_err(|error| {
+        by_hand(
+            "the migration is rolled back, but producers are still FROZEN: roll back again, or let them go by hand",
+            error,
+        )
+    })?;
     secrets::forget_at_end(&run.host().aws, &run.config).await;
     let evidence = run.host().evidence(&run.config, &run.id);
     let events = run.journal.events().await?;
@@ -115,12 +123,15 @@ async fn fail(run: &Run<'_>, cause: &Caught) -> Result<Value> {
     run.journal.fail(&cause.reason()).await?;
     // Read behind the change of phase, which fixes it.
     if !run.journal.meta().await?.committed {
-        producers::unfreeze(run, Side::Source).await.map_err(|error| Error {
-            message: format!("producers could NOT be unfrozen, do it by hand: {}", error.message),
-            ..error
-        })?;
+        let unfrozen = producers::unfreeze(run, Side::Source).await;
+        unfrozen.map_err(|error| by_hand("producers could NOT be unfrozen, do it by hand", error))?;
     }
     report_failure(run, cause).await.inspect_err(|error| tracing::warn!(%error, "no report of the failure"))
+}
+
+/// `error`, with what an operator has to know first.
+fn by_hand(what: &str, error: Error) -> Error {
+    Error { message: format!("{what}: {}", error.message), ..error }
 }
 
 /// Stores what is known of a failure beside the evidence, which only a finished migration has.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use journal::{FreezeState, Side};
+use chrono::{DateTime, TimeDelta, Utc};
+use journal::{Freeze, FreezePeriod, FreezeState, Side, timestamp};
 use migration::{Error, Result};
 use runtime::{Run, clusters, secrets};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// Share of `max_producer_freeze` that the webhook may take for its answer to a freeze.
 const FREEZE_SHARE: f64 = 0.8;
@@ -36,15 +37,22 @@ impl Answer {
     }
 }
 
-/// Asks the webhook, at `asked_at`, to freeze the producers.
+/// When a call is made that comes behind the calls of the `last` freeze, whichever host's clock those were made by: a
+/// webhook refuses what seems older than what it did last.
+pub(crate) fn asked_at(now: DateTime<Utc>, last: Option<&FreezePeriod>) -> DateTime<Utc> {
+    let last = last.map(|last| last.unfrozen_at.unwrap_or(last.frozen_at));
+    last.map_or(now, |last| now.max(last + TimeDelta::microseconds(1)))
+}
+
+/// Asks the webhook, at `asked_at`, to freeze the producers. The time limit is counted from `begun`, when the gate opened.
 ///
 /// # Errors
 /// Blocked when it refuses, Deadline when it does not answer in time.
-pub(crate) async fn freeze(run: &Run<'_>, webhook: &str, asked_at: DateTime<Utc>) -> Result<Answer> {
-    let body = json!({"action": "freeze", "migration_id": run.id, "asked_at": asked_at});
+pub(crate) async fn freeze(run: &Run<'_>, webhook: &str, asked_at: DateTime<Utc>, begun: Instant) -> Result<Answer> {
+    let body = json!({"action": "freeze", "migration_id": run.id, "asked_at": timestamp(asked_at)});
     // Less than the gate stays open, so that it is this call that says why there is no freeze.
-    let timeout = Duration::from(run.config.cutover.max_producer_freeze).mul_f64(FREEZE_SHARE);
-    let status = post(webhook, &body, timeout).await?;
+    let limit = Duration::from(run.config.cutover.max_producer_freeze).mul_f64(FREEZE_SHARE);
+    let status = post(webhook, &body, limit.saturating_sub(begun.elapsed())).await?;
     Ok(if status == 202 { Answer::Later } else { Answer::Done })
 }
 
@@ -54,8 +62,8 @@ pub(crate) async fn freeze(run: &Run<'_>, webhook: &str, asked_at: DateTime<Utc>
 /// # Errors
 /// Blocked when the webhook refuses, Deadline when it does not answer.
 pub(crate) async fn unfreeze(run: &Run<'_>, towards: Side) -> Result<()> {
-    let freeze = run.journal.freeze_state().await?;
-    if !freeze.is_some_and(|freeze| freeze.state() == FreezeState::Frozen) {
+    let freezes = run.journal.freeze_state().await?;
+    if !freezes.as_ref().is_some_and(|freeze| freeze.state() == FreezeState::Frozen) {
         return Ok(());
     }
     if let Some(webhook) = secrets::webhook(&run.host().aws, &run.config.cutover).await? {
@@ -67,7 +75,7 @@ pub(crate) async fn unfreeze(run: &Run<'_>, towards: Side) -> Result<()> {
         let body = json!({
             "action": "unfreeze",
             "migration_id": run.id,
-            "asked_at": run.journal.now(),
+            "asked_at": timestamp(asked_at(run.journal.now(), freezes.as_ref().map(Freeze::current))),
             "towards": towards.name(),
             "bootstrap_servers": servers,
         });
@@ -99,7 +107,9 @@ async fn post(webhook: &str, body: &Value, timeout: Duration) -> Result<u16> {
     let response = client.post(webhook).json(body).send().await.map_err(|error| {
         let way_out = "check that the function can reach it, or raise cutover.max_producer_freeze";
         let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
-        Error::deadline(format_args!("producer freeze webhook {what} ({action}): {}; {way_out}", error.without_url()))
+        let seconds = timeout.as_secs_f64();
+        let error = error.without_url();
+        Error::deadline(format_args!("producer freeze webhook {what} ({action}, {seconds:.0} s): {error}; {way_out}"))
     })?;
     let status = response.status();
     if status.is_success() {
@@ -113,6 +123,7 @@ async fn post(webhook: &str, body: &Value, timeout: Duration) -> Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use journal::FreezeHow;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -129,6 +140,23 @@ mod tests {
             }
         });
         url
+    }
+
+    #[test]
+    fn no_call_seems_older_than_the_one_before() {
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        assert_eq!(asked_at(at(7), None), at(7));
+        let mut last = FreezePeriod {
+            frozen_at: at(100),
+            how: FreezeHow::Webhook,
+            by: "webhook".to_owned(),
+            unfrozen_at: None,
+            towards: None,
+        };
+        assert_eq!(asked_at(at(101), Some(&last)), at(101));
+        assert!(asked_at(at(99), Some(&last)) > at(100), "another host's clock");
+        last.unfrozen_at = Some(at(200));
+        assert!(asked_at(at(150), Some(&last)) > at(200));
     }
 
     #[tokio::test]

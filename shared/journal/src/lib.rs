@@ -41,7 +41,7 @@ pub use freeze::{Freeze, FreezeHow, FreezePeriod, FreezeState, Side};
 pub use gate::{Decided, Decision, Gate, GateName, GateState, Verdict};
 pub use run::{Created, Meta, NewRun, ProducerId};
 pub use tail::{CopyControl, TailWanted};
-pub use time::Clock;
+pub use time::{Clock, text as timestamp};
 pub use token::Token;
 pub use transition::Transition;
 

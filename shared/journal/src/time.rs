@@ -33,7 +33,7 @@ impl fmt::Debug for Clock {
 }
 
 /// RFC 3339 in UTC with exactly six decimals: sorts as text and reads the same in the table, on lines and in reports.
-pub(crate) fn text(at: DateTime<Utc>) -> String {
+pub fn text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 

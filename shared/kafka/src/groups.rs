@@ -11,12 +11,13 @@ use futures::future::try_join_all;
 use kafka_protocol::messages::{FindCoordinatorRequest, ListGroupsRequest};
 use serde::{Deserialize, Serialize};
 
-use crate::Api;
 use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::error::{Error, Place, Result, check};
+use crate::metadata::Metadata;
 use crate::pool::Purpose;
 use crate::spread::text;
+use crate::{Api, Code};
 
 pub use describe::{GroupDescription, GroupMember};
 pub use offsets::{CommittedOffset, NewOffset};
@@ -87,17 +88,24 @@ impl Cluster {
     /// groups that are kept in it.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>> {
         self.with_retries(|| async {
-            self.invalidate();
-            let metadata = self.metadata().await?;
-            if let Some(partition) = metadata.leaderless(OFFSETS) {
-                return Err(Error::NoLeader { partition });
+            let before = self.coordinators().await?;
+            let listings = try_join_all(before.brokers.keys().map(|broker| self.groups_of(*broker))).await?;
+            // While a coordinator moves, two brokers may list the same group, or none.
+            if keepers(&before) != keepers(&*self.coordinators().await?) {
+                let (api, code, place) = (Api::ListGroups, Code::NotCoordinator, Place::Cluster);
+                return Err(Error::Broker { api, code, place, message: None });
             }
-            let listings = try_join_all(metadata.brokers.keys().map(|broker| self.groups_of(*broker))).await?;
-            // While a coordinator moves, two brokers may list the same group.
             let groups = listings.into_iter().flatten().map(|group| (group.id.clone(), group));
             Ok(groups.collect::<BTreeMap<_, _>>().into_values().collect())
         })
         .await
+    }
+
+    /// The cluster as it is now, with a leader for each partition of the groups' topic, as far as the topic can be seen.
+    async fn coordinators(&self) -> Result<Arc<Metadata>> {
+        self.invalidate();
+        let metadata = self.metadata().await?;
+        metadata.leaderless(OFFSETS).map_or(Ok(metadata), |partition| Err(Error::NoLeader { partition }))
     }
 
     async fn groups_of(&self, broker: i32) -> Result<Vec<GroupListing>> {
@@ -142,9 +150,14 @@ impl Cluster {
     }
 }
 
+/// The leaders of the groups' partitions.
+fn keepers(metadata: &Metadata) -> Option<Vec<Option<i32>>> {
+    let topic = metadata.topics.get(OFFSETS)?;
+    Some(topic.partitions.iter().map(|partition| partition.leader).collect())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU16, Ordering};
 
     use kafka_protocol::messages::list_groups_response::ListedGroup;

@@ -11,8 +11,8 @@ use crate::aws::{Aws, sdk_error};
 pub struct Answered {
     /// The gate with the decision that stands.
     pub gate: Gate,
-    /// Whether Step Functions took it for a state that waited, now or when the same was decided before. It answers alike
-    /// for a state that was answered already, that timed out, and whose execution has ended.
+    /// False when Step Functions has just said that no state waits for it. It says so of a state that was answered already,
+    /// that timed out, and whose execution has ended. A decision that was sent before is not sent again, and counts as heard.
     pub heard: bool,
 }
 

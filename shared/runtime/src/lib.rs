@@ -20,8 +20,3 @@ pub use content::Content;
 pub use run::{Host, Run};
 pub use serve::serve;
 pub use store::Store;
-
-/// Keeps what is freed for the next answer of a broker: the C library's allocator gives megabytes back to the kernel, which
-/// clears every page of them again, a quarter of the processor time of a copy (docs/PERFORMANCE.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

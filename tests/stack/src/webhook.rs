@@ -2,7 +2,7 @@
 //!
 //! - `POST /` with `{"action": "freeze"}` or `{"action": "unfreeze", "towards": "source" | "target"}` changes the state
 //!   and answers 200 once every registered producer acknowledged, or 504 naming those that did not. A request whose
-//!   `asked_at` is older than that of the last change is refused with 409: it was overtaken on its way.
+//!   `asked_at` is older than that of the same migration's last change is refused with 409: it was overtaken on its way.
 //! - `GET /` answers the current state and the history.
 //!
 //! The state is the file `freeze-state`: the number of the change, then `running source`, `frozen` or `running target`.
@@ -135,7 +135,8 @@ impl Webhook {
     /// Nothing when the request was overtaken by another one.
     fn record(&self, action: &Action, request: Value) -> anyhow::Result<Option<Change>> {
         let mut history = self.lock();
-        let newest = history.iter().filter_map(|change| asked_at(&change.request)).max();
+        let of_same = history.iter().filter(|change| change.request["migration_id"] == request["migration_id"]);
+        let newest = of_same.filter_map(|change| asked_at(&change.request)).max();
         if asked_at(&request).is_some_and(|asked| Some(asked) < newest) {
             return Ok(None);
         }

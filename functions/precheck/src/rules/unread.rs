@@ -59,6 +59,7 @@ fn source(facts: &Facts) -> Vec<Finding> {
         part("source", &leaving.configs, "topic", "configs of", "B17, B19, W07, W10, W14 and W15"),
         failed("source", "the sizes of the source's topics", &leaving.sizes, "B17, W15, W16 and W23"),
         unsized_partitions(leaving),
+        tiered(leaving),
         part("source", &leaving.logs, "partition", "log starts and ends of", "B17"),
         part("source", &leaving.sample, "partition", "the first records of", "B17"),
         failed("source", "the source's client quotas", &leaving.quotas, "W16"),
@@ -78,6 +79,15 @@ fn unsized_partitions(leaving: &Leaving) -> Option<Finding> {
     let silent: Vec<_> = silent.map(|(partition, _)| partition).collect();
     let what = format!("the sizes of {} with records ({})", count(silent.len(), "partition"), few(&silent));
     (!silent.is_empty()).then(|| unread("source", what, "no broker told them", "B17, W15, W16 and W23"))
+}
+
+/// What of topics is not on the brokers' disks.
+fn tiered(leaving: &Leaving) -> Option<Finding> {
+    let tiered: Vec<_> =
+        leaving.configs.known.iter().filter(|(_, config)| config.tiered).map(|(name, _)| name).collect();
+    let what = format!("the sizes in tiered storage of {} ({})", count(tiered.len(), "topic"), few(&tiered));
+    let why = "brokers tell what is on their disks; the copy reads, and puts on the target's disks, everything";
+    (!tiered.is_empty()).then(|| unread("source", what, why, "W15, W16 and W23"))
 }
 
 fn target(facts: &Facts) -> Vec<Finding> {
@@ -132,7 +142,7 @@ fn part<T>(side: &str, partly: &Partly<T>, noun: &str, what: &str, codes: &str) 
 mod tests {
     use super::*;
     use crate::facts::Transactions;
-    use crate::sample::{self, facts};
+    use crate::sample::{self, facts, one};
 
     fn messages(facts: &Facts) -> Vec<String> {
         let findings = judge(facts);
@@ -147,6 +157,14 @@ mod tests {
     #[test]
     fn everything_of_the_sample_was_read() {
         assert!(judge(&facts()).is_empty());
+    }
+
+    #[test]
+    fn w13_what_lies_in_tiered_storage() {
+        let mut facts = sample::facts();
+        sample::leaving(&mut facts).configs.known.get_mut("orders").unwrap().tiered = true;
+        let finding = one(judge(&facts), "W13");
+        assert!(finding.message.starts_with("the sizes in tiered storage of 1 topic (orders) could not be read"));
     }
 
     #[test]
