@@ -14,6 +14,7 @@ const RETENTION_MARGIN: u64 = 2;
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let findings = [
+        nothing_to_migrate(facts),
         occupied(facts),
         reshaped(facts),
         leaderless(facts),
@@ -37,6 +38,22 @@ fn shared(facts: &Facts) -> impl Iterator<Item = (&Arc<str>, &Topic, &Topic)> {
 fn described<T: Display>(facts: &Facts, test: impl Fn(&Arc<str>, &TopicConfig) -> Option<T>) -> Vec<T> {
     let configs = facts.leaving.iter().flat_map(|leaving| &leaving.configs.known);
     configs.filter_map(|(name, config)| test(name, config)).collect()
+}
+
+fn nothing_to_migrate(facts: &Facts) -> Option<Finding> {
+    let source = facts.source.reached.as_ref().ok().filter(|source| source.topics.is_empty())?;
+    let found = match source.left_out {
+        0 => "the source has no topics to migrate".to_owned(),
+        others => {
+            format!("topology.include and topology.exclude select none of the source's {}", count(others, "topic"))
+        }
+    };
+    let finding = finding("B21", "source").found(found).because("there is nothing to copy, and nothing to cut over");
+    Some(
+        finding.fix(
+            "compare source.cluster_arn with the cluster that clients use, and the patterns with its topics' names",
+        ),
+    )
 }
 
 fn occupied(facts: &Facts) -> Option<Finding> {
@@ -237,6 +254,16 @@ mod tests {
     fn on_target(facts: &mut Facts, partitions: usize, end: i64) {
         sample::target(facts).topics.insert("orders".into(), sample::topic(partitions));
         sample::arriving(facts).ends.known.insert("orders".into(), end);
+    }
+
+    #[test]
+    fn b21_nothing_to_migrate() {
+        let mut facts = facts();
+        let source = sample::source(&mut facts);
+        source.topics.clear();
+        assert_eq!(one(judge(&facts), "B21").message, "the source has no topics to migrate");
+        sample::source(&mut facts).left_out = 3;
+        assert!(one(judge(&facts), "B21").message.ends_with("select none of the source's 3 topics"));
     }
 
     #[test]
