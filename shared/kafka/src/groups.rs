@@ -167,13 +167,13 @@ mod tests {
     use crate::fake::{FakeBroker, hasty, metadata};
     use crate::spread::topic_name;
 
-    #[tokio::test]
-    async fn groups_that_nobody_keeps_for_the_moment_are_waited_for() {
+    /// Brokers 1 and 2 at one address, of which `second(n)` leads the second of the groups' partitions in the `n`-th answer.
+    async fn keeping(second: impl Fn(usize) -> i32 + Send + Sync + 'static) -> FakeBroker {
         let port = Arc::new(AtomicU16::new(0));
         let own = port.clone();
         let broker = FakeBroker::start(move |asked| {
-            let leader = if asked.earlier < 3 { -1 } else { 1 };
-            let mut cluster = metadata(&[own.load(Ordering::SeqCst)], &[1, leader]);
+            let own = own.load(Ordering::SeqCst);
+            let mut cluster = metadata(&[own, own], &[1, second(asked.earlier)]);
             cluster.topics[0].name = Some(topic_name(OFFSETS));
             let group = ListedGroup::default().with_group_id(text("billing").into());
             match asked.api {
@@ -184,9 +184,28 @@ mod tests {
         })
         .await;
         port.store(broker.port, Ordering::SeqCst);
+        broker
+    }
+
+    /// How often each broker was asked for its groups until all were listed.
+    async fn times_listed(broker: &FakeBroker) -> usize {
         let cluster = Cluster::connect(hasty(&[broker.address()])).await.unwrap();
         assert_eq!(cluster.list_groups().await.unwrap()[0].id, "billing");
+        broker.asked(ApiKey::ListGroups).len() / 2
+    }
+
+    #[tokio::test]
+    async fn groups_that_nobody_keeps_for_the_moment_are_waited_for() {
+        let broker = keeping(|earlier| if earlier < 3 { -1 } else { 2 }).await;
+        assert_eq!(times_listed(&broker).await, 1);
         assert!(broker.asked(ApiKey::Metadata).len() > 3, "the groups in the other partition are not listed");
+    }
+
+    #[tokio::test]
+    async fn groups_that_move_while_they_are_listed_are_listed_again() {
+        // One answer to connect, one before the listing, and then it has moved.
+        let broker = keeping(|earlier| if earlier < 2 { 1 } else { 2 }).await;
+        assert_eq!(times_listed(&broker).await, 2);
     }
 
     #[test]
