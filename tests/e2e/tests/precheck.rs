@@ -247,6 +247,9 @@ async fn configurations(scene: &Scene, good: &str) {
     let loose = unlocked.replace("      retention: 1d\n", "");
     scene.precheck("loose", &loose).await.has("I04", SEGMENTS_BUCKET).only(&["I04"]).is_sound();
 
+    let nothing = format!("{good}    topology:\n      include: [no-such-topic]\n");
+    scene.precheck("nothing", &nothing).await.has("B21", "select none of the source's").only(&["B21"]).is_sound();
+
     let back = good.replace("      drain_timeout:", "      reverse_replication_enabled: true\n      drain_timeout:");
     scene.precheck("back", &back).await.only(&["B13"]).is_sound();
 
@@ -285,6 +288,9 @@ async fn clusters(scene: &Scene, good: &str) {
     let old = json!({"provisioned": {"currentBrokerSoftwareInfo": {"kafkaVersion": "3.6.0.kraft"}}});
     stack.describe_with(Side::Target, old);
     scene.precheck("old", good).await.has("B06", "runs Kafka 3.6.0.kraft").only(&["B06"]).is_sound();
+    let full = json!({"provisioned": {"brokerNodeGroupInfo": {"storageInfo": {"ebsStorageInfo": {"volumeSize": 0}}}}});
+    stack.describe_with(Side::Target, full);
+    scene.precheck("full", good).await.has("W23", "whose disks have 0 GiB").only(&["W23"]).is_sound();
     stack.describe_with(Side::Target, json!({}));
     scene.precheck("as-it-is", good).await.only(&[]).is_sound();
 }
