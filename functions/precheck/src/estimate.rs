@@ -70,8 +70,7 @@ pub(crate) struct Side<'a> {
 impl<'a> Side<'a> {
     /// Of `cluster`, whose brokers say what is in `reached`.
     pub(crate) fn of(cluster: &'a Cluster, reached: &Reached) -> Self {
-        let brokers = cluster.brokers().unwrap_or(reached.brokers.len());
-        Self { described: cluster.described.as_ref().ok(), brokers }
+        Self { described: cluster.described.as_ref().ok(), brokers: cluster.brokers_with(reached) }
     }
 
     /// What its brokers give in bytes per second, when their type is known.

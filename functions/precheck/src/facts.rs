@@ -79,9 +79,16 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Number of brokers that MSK or the cluster itself knows; one that is down for the moment counts where MSK tells.
     pub(crate) fn brokers(&self) -> Option<usize> {
-        let described = self.described.as_ref().ok().and_then(|described| described.brokers);
-        let reached = self.reached.as_ref().ok().map(|reached| reached.brokers.len());
-        described.max(reached)
+        self.reached.as_ref().ok().map(|reached| self.brokers_with(reached)).or(self.described_brokers())
+    }
+
+    /// The same for a cluster that can be reached, as `reached`.
+    pub(crate) fn brokers_with(&self, reached: &Reached) -> usize {
+        self.described_brokers().unwrap_or(0).max(reached.brokers.len())
+    }
+
+    fn described_brokers(&self) -> Option<usize> {
+        self.described.as_ref().ok()?.brokers
     }
 
     /// Version of the cluster's settings for a command, or a placeholder for it.

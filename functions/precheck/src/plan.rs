@@ -181,7 +181,7 @@ fn cluster(config: &ClusterConfig, cluster: &Cluster, reached: &Reached) -> Plan
         arn: config.cluster_arn.clone(),
         metadata: metadata.to_owned(),
         kafka: version.unwrap_or_else(|| "unknown".to_owned()),
-        brokers: cluster.brokers().unwrap_or(reached.brokers.len()),
+        brokers: cluster.brokers_with(reached),
         instance_type: described.and_then(|described| described.instance_type.clone()),
     }
 }
