@@ -10,7 +10,7 @@ use stack::process::{Process, Spec};
 use stack::{BrokerJvm, Options, Stack};
 
 use crate::data::DataSet;
-use crate::s3::COUNTS_PATH;
+use crate::s3::{self, CONTROL_PATH};
 use crate::topics::{self, Loaded};
 use crate::usage::Others;
 
@@ -34,7 +34,7 @@ pub(crate) struct Ground {
     pub(crate) source: Cluster,
     /// The target.
     pub(crate) target: Cluster,
-    s3: Option<Process>,
+    s3: Process,
     s3_port: u16,
 }
 
@@ -58,22 +58,20 @@ impl Ground {
         let stack = Stack::start(options).await?;
         let source = Cluster::connect(Settings::parse(&stack.source_bootstrap())).await?;
         let target = Cluster::connect(Settings::parse(&stack.target_bootstrap())).await?;
-        Ok(Self { stack, source, target, s3: None, s3_port })
+        let s3 = self_process("s3", &["s3", "--port", &s3_port.to_string()], &[s3::MEMORY], &stack)?;
+        s3.ready(START_LIMIT, || async move { tokio::net::TcpStream::connect(("127.0.0.1", s3_port)).await.is_ok() })
+            .await?;
+        Ok(Self { stack, source, target, s3, s3_port })
     }
 
     /// Makes the target, S3 and the functions as new.
     ///
     /// # Errors
-    /// When topics cannot be deleted or the S3 stand-in does not start.
-    pub(crate) async fn clear_target(&mut self) -> anyhow::Result<()> {
+    /// When topics cannot be deleted or the S3 stand-in does not answer.
+    pub(crate) async fn clear_target(&self) -> anyhow::Result<()> {
         topics::wipe(&self.target).await?;
         self.stack.retire_idle_instances();
-        drop(self.s3.take());
-        let s3 = self_process("s3", &["s3", "--port", &self.s3_port.to_string()], &self.stack)?;
-        let port = self.s3_port;
-        s3.ready(START_LIMIT, || async move { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() })
-            .await?;
-        self.s3 = Some(s3);
+        http(self.s3_port, "DELETE", CONTROL_PATH).await?;
         Ok(())
     }
 
@@ -90,9 +88,7 @@ impl Ground {
     /// Processes beside those of the stack.
     pub(crate) fn others(&self) -> Others {
         let others = Others::default();
-        if let Some(s3) = &self.s3 {
-            others.add("s3", s3.pid());
-        }
+        others.add("s3", self.s3.pid());
         others
     }
 
@@ -101,7 +97,7 @@ impl Ground {
     /// # Errors
     /// When the stand-in does not answer.
     pub(crate) async fn s3_requests(&self) -> anyhow::Result<u64> {
-        let counts = http_get(self.s3_port, COUNTS_PATH).await?;
+        let counts = http(self.s3_port, "GET", CONTROL_PATH).await?;
         let counts: std::collections::BTreeMap<String, u64> =
             serde_json::from_str(&counts).with_context(|| format!("not counts: {counts}"))?;
         Ok(counts.values().sum())
@@ -136,16 +132,21 @@ impl Ground {
     }
 }
 
-/// Starts this program with other arguments.
+/// Starts this program with other arguments, and `env` on top of its own.
 ///
 /// # Errors
 /// When it cannot be started.
-pub(crate) fn self_process(name: &str, args: &[&str], stack: &Stack) -> anyhow::Result<Process> {
+pub(crate) fn self_process(
+    name: &str,
+    args: &[&str],
+    env: &[(&str, &str)],
+    stack: &Stack,
+) -> anyhow::Result<Process> {
     Process::spawn(Spec {
         name: name.to_owned(),
         program: std::env::current_exe()?,
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-        env: Vec::new(),
+        env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         clean_env: false,
         log: stack.logs().join(format!("{name}.log")),
         dir: stack.logs(),
@@ -157,10 +158,10 @@ pub(crate) async fn end(process: Process) -> anyhow::Result<()> {
     Ok(tokio::task::spawn_blocking(move || process.terminate(STOP_GRACE)).await?)
 }
 
-async fn http_get(port: u16, path: &str) -> anyhow::Result<String> {
+async fn http(port: u16, method: &str, path: &str) -> anyhow::Result<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;

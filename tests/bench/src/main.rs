@@ -34,8 +34,14 @@ use crate::topics::Loaded;
 /// The part of the full sizes that `--quick` takes.
 const QUICK: f64 = 0.15;
 
-/// Copies of each data set before the first one that is measured.
-const WARMING_COPIES: usize = 3;
+/// Most copies of each data set before the first one that is measured.
+const MOST_WARMING_COPIES: usize = 10;
+
+/// Seconds that the brokers' compilers may take in a second of a copy that is measured.
+const COMPILED: f64 = 0.05;
+
+/// Contenders who are compared with each other so closely that chance must not decide.
+const CLOSE: [Contender; 2] = [Contender::Ours, Contender::Relay];
 
 /// Measures the copy side by side with others.
 #[derive(Debug, Parser)]
@@ -75,6 +81,9 @@ struct RunArgs {
     /// Multiplies the sizes of the data sets
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
+    /// Times that msk-kraft and the bare relay copy each data set, by turns
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Pairs of connections of the bare relay
     #[arg(long, default_value_t = 2)]
     relay_lanes: u8,
@@ -104,6 +113,8 @@ impl RunArgs {
         plan.retain(|(set, _)| wanted(set));
         for (set, contenders) in &mut plan {
             contenders.retain(|contender| self.contenders.is_empty() || self.contenders.contains(contender));
+            let close: Vec<_> = contenders.extract_if(.., |contender| CLOSE.contains(contender)).collect();
+            contenders.splice(0..0, close.repeat(self.rounds));
             set.total_bytes = (set.total_bytes as f64 * self.scale()) as u64;
             set.burst_bytes = (set.burst_bytes as f64 * self.scale()) as u64;
         }
@@ -163,16 +174,12 @@ async fn measure(
     jars: PathBuf,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let mut ground = Ground::start(&args.tuning.bin_dir).await?;
+    let ground = Ground::start(&args.tuning.bin_dir).await?;
     for (set, contenders) in plan {
         let mut loaded = None;
-        // Whoever came first would find brokers whose code was not compiled yet.
-        for _ in 0..WARMING_COPIES {
-            let warming = prepared(&mut ground, set, &mut loaded).await?;
-            rivals::relay(&ground, set, warming, args.relay_lanes).await?;
-        }
+        warm(args, &ground, set, &mut loaded).await?;
         for contender in contenders {
-            let outcome = prepared(&mut ground, set, &mut loaded).await;
+            let outcome = prepared(&ground, set, &mut loaded).await;
             let outcome = match outcome {
                 Ok(loaded) => copy(args, &ground, set, loaded, *contender, &jars, report).await,
                 Err(error) => Err(error),
@@ -187,8 +194,20 @@ async fn measure(
     ground.stop().await
 }
 
+/// Has the relay copy `set` until the brokers' code is compiled: whoever came first would pay for it.
+async fn warm(args: &RunArgs, ground: &Ground, set: &DataSet, loaded: &mut Option<Loaded>) -> anyhow::Result<()> {
+    for _ in 0..MOST_WARMING_COPIES {
+        let warming = prepared(ground, set, loaded).await?;
+        let figures = rivals::relay(ground, set, warming, args.relay_lanes).await?;
+        if figures.cpu.compilers < COMPILED * figures.seconds {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// An empty target, and a source that holds `set`.
-async fn prepared(ground: &mut Ground, set: &DataSet, loaded: &mut Option<Loaded>) -> anyhow::Result<Loaded> {
+async fn prepared(ground: &Ground, set: &DataSet, loaded: &mut Option<Loaded>) -> anyhow::Result<Loaded> {
     ground.clear_target().await?;
     match loaded {
         Some(loaded) if set.burst_bytes == 0 => Ok(*loaded),

@@ -24,7 +24,7 @@ pub(crate) async fn relay(ground: &Ground, set: &DataSet, loaded: Loaded, lanes:
     let (source, target) = (ground.stack.source_bootstrap(), ground.stack.target_bootstrap());
     let lanes = lanes.to_string();
     let args = ["relay", "--source", &source, "--target", &target, "--topic", &set.name, "--lanes", &lanes];
-    let process = self_process("relay", &args, &ground.stack)?;
+    let process = self_process("relay", &args, &stack::MEMORY_ENV, &ground.stack)?;
     copy("relay", ground, set, loaded, process).await
 }
 

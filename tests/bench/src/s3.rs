@@ -16,8 +16,19 @@ use futures::TryStreamExt;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
-/// Where the counts are told; no bucket may be called so.
-pub(crate) const COUNTS_PATH: &str = "/-/requests";
+/// Where a GET tells how many requests there were, and a DELETE makes everything as new; no bucket may be called so.
+pub(crate) const CONTROL_PATH: &str = "/-/requests";
+
+/// Environment in which this keeps the memory of objects that are gone, in huge pages (`GLIBC_TUNABLES`, glibc 2.35). New
+/// memory would cost more than all the rest of it: the system clears each page, and a virtual machine's host has to find it.
+pub(crate) const MEMORY: (&str, &str) = (
+    "GLIBC_TUNABLES",
+    "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1",
+);
+
+/// Bytes that the stand-in takes from the system before anything is measured, and at once: more than the largest data set.
+const TAKEN_BYTES: usize = 5 << 29;
+const TAKEN_AT_ONCE: usize = 1 << 18;
 
 /// Most keys in one answer of ListObjectsV2.
 const PAGE: usize = 1000;
@@ -55,12 +66,19 @@ impl Objects {
 /// # Errors
 /// When the port is taken.
 pub(crate) async fn serve(port: u16) -> anyhow::Result<()> {
+    take_memory();
     Ok(axum::serve(TcpListener::bind(("127.0.0.1", port)).await?, router()).await?)
+}
+
+/// Takes memory from the system, which [`MEMORY`] keeps when it is freed here.
+fn take_memory() {
+    let blocks: Vec<_> = (0..TAKEN_BYTES / TAKEN_AT_ONCE).map(|_| vec![1_u8; TAKEN_AT_ONCE]).collect();
+    drop(std::hint::black_box(blocks));
 }
 
 fn router() -> Router {
     Router::new()
-        .route(COUNTS_PATH, get(counts))
+        .route(CONTROL_PATH, get(counts).delete(clear))
         .route("/{bucket}", get(list).head(head))
         .route("/{bucket}/", get(list).head(head))
         .route("/{bucket}/{*key}", get(read).put(store))
@@ -69,6 +87,10 @@ fn router() -> Router {
 
 async fn counts(State(objects): State<Objects>) -> Response {
     axum::Json(objects.lock().requests.clone()).into_response()
+}
+
+async fn clear(State(objects): State<Objects>) {
+    *objects.lock() = Inner::default();
 }
 
 async fn head(State(objects): State<Objects>) {

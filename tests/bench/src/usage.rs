@@ -5,13 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use procfs::process::Process;
+use procfs::process::{Process, Stat};
 use procfs::{CurrentSI, KernelStats};
 use serde::Serialize;
 use stack::Stack;
 
 /// How often processes are looked at; a process that ends may use this much unseen.
 const EVERY: Duration = Duration::from_millis(200);
+
+/// Name under which the compiler threads of a broker are kept, as if they were a process.
+const COMPILERS: &str = "compilers";
+
+/// Names of HotSpot's compiler threads, as far as Linux keeps a thread's name.
+const COMPILER_THREADS: [&str; 2] = ["C1 CompilerThre", "C2 CompilerThre"];
 
 /// Whom a process works for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +30,8 @@ pub(crate) enum Role {
     Source,
     /// The target's broker.
     Target,
+    /// The compilers in the JVMs of both brokers.
+    Compilers,
     /// What stands for S3.
     S3,
     /// moto, which stands for DynamoDB and Step Functions.
@@ -41,6 +49,7 @@ impl Role {
         match name {
             "source" | "zookeeper" => Self::Source,
             "target" => Self::Target,
+            COMPILERS => Self::Compilers,
             "moto" => Self::Aws,
             "s3" => Self::S3,
             "seed-partition" | "tail-batch" | "relay" | "mirrormaker" | "producer-perf" | "consumer-perf" => {
@@ -63,6 +72,8 @@ pub(crate) struct Cpu {
     pub(crate) source: f64,
     /// See [`Role::Target`].
     pub(crate) target: f64,
+    /// See [`Role::Compilers`]; not part of `source` and `target`.
+    pub(crate) compilers: f64,
     /// See [`Role::S3`].
     pub(crate) s3: f64,
     /// See [`Role::Aws`].
@@ -80,6 +91,7 @@ impl Cpu {
             Role::OtherFunctions => &mut self.other_functions,
             Role::Source => &mut self.source,
             Role::Target => &mut self.target,
+            Role::Compilers => &mut self.compilers,
             Role::S3 => &mut self.s3,
             Role::Aws => &mut self.aws,
             Role::Harness => &mut self.harness,
@@ -144,11 +156,19 @@ impl Usage {
         self.machine.extend(machine().map(|cpu| (Utc::now(), cpu)));
         for (name, pid) in processes {
             // A process that has ended keeps what was seen of it.
-            let Some((cpu, peak)) = read(pid) else { continue };
+            let Some((mut cpu, peak)) = read(pid) else { continue };
+            let mut push = |key: Named, cpu| {
+                let new = || before.map(|at| (at, 0.0)).into_iter().collect();
+                self.by_process.entry(key).or_insert_with(new).push((Utc::now(), cpu));
+            };
+            if matches!(Role::of(&name), Role::Source | Role::Target) {
+                let compilers = read_compilers(pid).unwrap_or_default();
+                push((COMPILERS.to_owned(), pid), compilers);
+                cpu -= compilers;
+            }
             let key = (name, pid);
             self.peak_rss.insert(key.clone(), peak);
-            let new = || before.map(|at| (at, 0.0)).into_iter().collect();
-            self.by_process.entry(key).or_insert_with(new).push((Utc::now(), cpu));
+            push(key, cpu);
         }
     }
 
@@ -193,9 +213,18 @@ fn used_until(seen: &[(DateTime<Utc>, f64)], at: DateTime<Utc>) -> f64 {
 
 fn read(pid: u32) -> Option<(f64, u64)> {
     let process = Process::new(i32::try_from(pid).ok()?).ok()?;
-    let stat = process.stat().ok()?;
-    let cpu = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
-    Some((cpu, process.status().ok()?.vmhwm? * 1024))
+    Some((seconds(&process.stat().ok()?), process.status().ok()?.vmhwm? * 1024))
+}
+
+/// CPU seconds of the threads of a JVM that compile.
+fn read_compilers(pid: u32) -> Option<f64> {
+    let tasks = Process::new(i32::try_from(pid).ok()?).ok()?.tasks().ok()?;
+    let stats = tasks.filter_map(|task| task.ok()?.stat().ok());
+    Some(stats.filter(|stat| COMPILER_THREADS.contains(&stat.comm.as_str())).map(|stat| seconds(&stat)).sum())
+}
+
+fn seconds(stat: &Stat) -> f64 {
+    (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
 }
 
 /// CPU seconds that the machine spent on anything but waiting.

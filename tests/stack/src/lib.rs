@@ -28,5 +28,5 @@ pub use certificates::{Certificates, STORE_PASSWORD};
 pub use front::{AwsFault, AwsService, AwsTrouble, SOURCE_ARN, TARGET_ARN};
 pub use interrupt::asked_to_stop;
 pub use kafka::{Cluster, Link, Listener, SCRAM_PASSWORD, SCRAM_USER, Side, Weather, main_class};
-pub use options::{BrokerJvm, FUNCTIONS, Options};
+pub use options::{BrokerJvm, FUNCTIONS, MEMORY_ENV, Options};
 pub use stack::Stack;

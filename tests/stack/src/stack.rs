@@ -18,7 +18,7 @@ use crate::{
     kafka::{AuthFiles, Cluster, ClusterSpec, Listener, Side},
     layout::Layout,
     moto,
-    options::Options,
+    options::{MEMORY_ENV, Options},
     ports::Ports,
     process::{self, Process, Spec},
     progress::Progress,
@@ -441,6 +441,7 @@ fn lambda_options(options: &Options, layout: &Layout, runtime_port: u16, front_p
     let mut env = environment(front_port, options);
     // In Lambda a role's credentials are those of a session.
     env.push(("AWS_SESSION_TOKEN".to_owned(), aws::SESSION_TOKEN.to_owned()));
+    env.extend(MEMORY_ENV.map(|(name, value)| (name.to_owned(), value.to_owned())));
     // Straight there: the front would only pass on what it gets.
     env.extend(options.s3_port.map(|port| ("AWS_ENDPOINT_URL_S3".to_owned(), format!("http://127.0.0.1:{port}"))));
     env.extend(options.function_env.iter().cloned());
