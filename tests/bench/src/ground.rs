@@ -92,6 +92,12 @@ impl Ground {
         others
     }
 
+    /// Names and ids of the brokers' processes.
+    pub(crate) fn brokers(&self) -> impl Iterator<Item = (String, u32)> {
+        let is_broker = |(name, _): &(String, u32)| name.starts_with("source-") || name.starts_with("target-");
+        self.stack.processes().into_iter().filter(is_broker)
+    }
+
     /// Requests to S3 since the target was cleared.
     ///
     /// # Errors
@@ -136,12 +142,7 @@ impl Ground {
 ///
 /// # Errors
 /// When it cannot be started.
-pub(crate) fn self_process(
-    name: &str,
-    args: &[&str],
-    env: &[(&str, &str)],
-    stack: &Stack,
-) -> anyhow::Result<Process> {
+pub(crate) fn self_process(name: &str, args: &[&str], env: &[(&str, &str)], stack: &Stack) -> anyhow::Result<Process> {
     Process::spawn(Spec {
         name: name.to_owned(),
         program: std::env::current_exe()?,

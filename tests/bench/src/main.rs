@@ -2,11 +2,14 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is what it is for")]
 
+mod caps;
 mod copying;
 mod data;
 mod ground;
+mod measuring;
 mod mirrormaker;
 mod ours;
+mod plan;
 mod relay;
 mod report;
 mod rivals;
@@ -17,7 +20,6 @@ mod tools;
 mod topics;
 mod usage;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -25,23 +27,8 @@ use clap::{Args, Parser, Subcommand};
 use stack::progress::Progress;
 use stack::setup;
 
-use crate::data::DataSet;
-use crate::ground::Ground;
 use crate::ours::Tuning;
-use crate::report::{Contender, Figures, Measurement, Report};
-use crate::topics::Loaded;
-
-/// The part of the full sizes that `--quick` takes.
-const QUICK: f64 = 0.15;
-
-/// Most copies of each data set before the first one that is measured.
-const MOST_WARMING_COPIES: usize = 10;
-
-/// Seconds that the brokers' compilers may take in a second of a copy that is measured.
-const COMPILED: f64 = 0.05;
-
-/// Contenders who are compared with each other so closely that chance must not decide.
-const CLOSE: [Contender; 2] = [Contender::Ours, Contender::Relay];
+use crate::report::{Contender, Report};
 
 /// Measures the copy side by side with others.
 #[derive(Debug, Parser)]
@@ -84,42 +71,16 @@ struct RunArgs {
     /// Times that msk-kraft and the bare relay copy each data set, by turns
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Percent of a processor that each broker may use when msk-kraft and the bare relay are measured once more, with slow
+    /// brokers; 0 leaves that out
+    #[arg(long, default_value_t = 50)]
+    broker_percent: u32,
     /// Pairs of connections of the bare relay
     #[arg(long, default_value_t = 2)]
     relay_lanes: u8,
     /// Settings of our migration
     #[command(flatten)]
     tuning: Tuning,
-}
-
-impl RunArgs {
-    fn scale(&self) -> f64 {
-        if self.quick { self.scale * QUICK } else { self.scale }
-    }
-
-    /// The data sets to copy, each with its contenders.
-    fn plan(&self) -> Vec<(DataSet, Vec<Contender>)> {
-        use Contender::{ConsumerPerf, Mirrormaker, Ours, ProducerPerf, Relay};
-        let wanted = |set: &DataSet| {
-            let is_named = |name: &String| set.name == *name || set.name.split('-').next() == Some(name.as_str());
-            self.only.is_empty() || self.only.iter().any(is_named)
-        };
-        let of = |sets: Vec<DataSet>, contenders: &[Contender]| {
-            let contenders: Vec<_> = contenders.to_vec();
-            sets.into_iter().map(move |set| (set, contenders.clone())).collect::<Vec<_>>()
-        };
-        let mut plan = of(data::sets(), &[Ours, Relay, ProducerPerf, ConsumerPerf, Mirrormaker]);
-        plan.extend(of(data::series(), &[Ours]));
-        plan.retain(|(set, _)| wanted(set));
-        for (set, contenders) in &mut plan {
-            contenders.retain(|contender| self.contenders.is_empty() || self.contenders.contains(contender));
-            let close: Vec<_> = contenders.extract_if(.., |contender| CLOSE.contains(contender)).collect();
-            contenders.splice(0..0, close.repeat(self.rounds));
-            set.total_bytes = (set.total_bytes as f64 * self.scale()) as u64;
-            set.burst_bytes = (set.burst_bytes as f64 * self.scale()) as u64;
-        }
-        plan
-    }
 }
 
 fn names() -> String {
@@ -158,7 +119,7 @@ async fn bench(mut args: RunArgs) -> anyhow::Result<()> {
     let asked_to_stop = stack::asked_to_stop()?;
     // Dropping what is under way stops what it had started.
     let outcome = tokio::select! {
-        outcome = measure(&args, &plan, jars, &mut report) => outcome,
+        outcome = measuring::all(&args, &plan, &jars, &mut report) => outcome,
         () = asked_to_stop => Err(anyhow::anyhow!("interrupted; everything was stopped")),
     };
     println!("{}", tables::all(&report));
@@ -166,75 +127,4 @@ async fn bench(mut args: RunArgs) -> anyhow::Result<()> {
         println!("kept in {}", report.save()?.display());
     }
     outcome
-}
-
-async fn measure(
-    args: &RunArgs,
-    plan: &[(DataSet, Vec<Contender>)],
-    jars: PathBuf,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let ground = Ground::start(&args.tuning.bin_dir).await?;
-    for (set, contenders) in plan {
-        let mut loaded = None;
-        warm(args, &ground, set, &mut loaded).await?;
-        for contender in contenders {
-            let outcome = prepared(&ground, set, &mut loaded).await;
-            let outcome = match outcome {
-                Ok(loaded) => copy(args, &ground, set, loaded, *contender, &jars, report).await,
-                Err(error) => Err(error),
-            };
-            let failure = outcome.as_ref().err().map(|error| format!("{error:#}"));
-            let copy = Measurement { set: set.clone(), contender: *contender, failure, figures: outcome.ok() };
-            println!("{}", tables::line(&copy));
-            report.copies.push(copy);
-            report.save()?;
-        }
-    }
-    ground.stop().await
-}
-
-/// Has the relay copy `set` until the brokers' code is compiled: whoever came first would pay for it.
-async fn warm(args: &RunArgs, ground: &Ground, set: &DataSet, loaded: &mut Option<Loaded>) -> anyhow::Result<()> {
-    for _ in 0..MOST_WARMING_COPIES {
-        let warming = prepared(ground, set, loaded).await?;
-        let figures = rivals::relay(ground, set, warming, args.relay_lanes).await?;
-        if figures.cpu.compilers < COMPILED * figures.seconds {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// An empty target, and a source that holds `set`.
-async fn prepared(ground: &Ground, set: &DataSet, loaded: &mut Option<Loaded>) -> anyhow::Result<Loaded> {
-    ground.clear_target().await?;
-    match loaded {
-        Some(loaded) if set.burst_bytes == 0 => Ok(*loaded),
-        // What a burst added is not for the next.
-        _ => Ok(*loaded.insert(ground.fill_source(set).await?)),
-    }
-}
-
-async fn copy(
-    args: &RunArgs,
-    ground: &Ground,
-    set: &DataSet,
-    loaded: Loaded,
-    contender: Contender,
-    jars: &std::path::Path,
-    report: &mut Report,
-) -> anyhow::Result<Figures> {
-    match contender {
-        Contender::Ours => ours::run(ground, set, loaded, &args.tuning).await,
-        Contender::Relay => rivals::relay(ground, set, loaded, args.relay_lanes).await,
-        Contender::ProducerPerf => tools::producer_perf(ground, set, loaded).await,
-        Contender::ConsumerPerf => tools::consumer_perf(ground, set, loaded).await,
-        Contender::Mirrormaker => {
-            let servers = [ground.stack.source_bootstrap(), ground.stack.target_bootstrap()];
-            let properties = mirrormaker::properties(set, &servers[0], &servers[1]);
-            report.mirrormaker.push(properties.clone());
-            rivals::mirrormaker(ground, set, loaded, jars, &properties).await
-        }
-    }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) scale: f64,
     /// Properties of MirrorMaker by data set.
     pub(crate) mirrormaker: Vec<String>,
+    /// Why nothing was measured with slow brokers.
+    pub(crate) without_slow_brokers: Option<String>,
     /// Copies, in the order in which they ran.
     pub(crate) copies: Vec<Measurement>,
 }
@@ -60,6 +62,9 @@ impl Contender {
     }
 }
 
+/// The most that each broker may use, in percent of a processor; `None` for all that the machine has.
+pub(crate) type BrokerPercent = Option<u32>;
+
 /// One copy of one data set.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Measurement {
@@ -67,6 +72,8 @@ pub(crate) struct Measurement {
     pub(crate) set: DataSet,
     /// By whom.
     pub(crate) contender: Contender,
+    /// With what kind of brokers.
+    pub(crate) broker_percent: BrokerPercent,
     /// Why there is nothing more to say, when it failed.
     pub(crate) failure: Option<String>,
     /// The figures of a copy that came to its end.
@@ -115,6 +122,50 @@ pub(crate) struct Burst {
     pub(crate) surplus: i64,
 }
 
+/// What stands for the rounds of a copy.
+#[derive(Debug)]
+pub(crate) struct Middle<'a> {
+    /// The copy in the middle.
+    pub(crate) copy: &'a Measurement,
+    /// The fastest and the slowest round, in seconds.
+    pub(crate) seconds: (f64, f64),
+    /// The burst in the middle of theirs.
+    pub(crate) burst: Option<&'a Burst>,
+}
+
+impl<'a> Middle<'a> {
+    /// What stands for `rounds`, of which `first` is one.
+    fn of(first: &'a Measurement, mut rounds: Vec<&'a Measurement>) -> Self {
+        let seconds = |copy: &&Measurement| copy.figures.as_ref().map_or(f64::INFINITY, |figures| figures.seconds);
+        rounds.sort_by(|one, other| seconds(one).total_cmp(&seconds(other)));
+        let mut bursts: Vec<_> = rounds.iter().filter_map(|copy| copy.figures.as_ref()?.burst.as_ref()).collect();
+        bursts.sort_by(|one, other| one.caught_up_seconds.total_cmp(&other.caught_up_seconds));
+        let bad = rounds.iter().find(|copy| copy.figures.as_ref().is_none_or(|figures| !figures.is_exact()));
+        let bad_burst = bursts.iter().find(|burst| burst.surplus != 0);
+        Self {
+            copy: bad.or(rounds.get(rounds.len() / 2)).copied().unwrap_or(first),
+            seconds: (rounds.first().map_or(0.0, seconds), rounds.last().map_or(0.0, seconds)),
+            burst: bad_burst.or(bursts.get(bursts.len() / 2)).copied(),
+        }
+    }
+}
+
+impl Measurement {
+    /// The data set's name, and the kind of brokers unless it is the usual one.
+    pub(crate) fn title(&self) -> String {
+        match self.broker_percent {
+            Some(percent) => format!("{}, {percent} %", self.set.name),
+            None => self.set.name.clone(),
+        }
+    }
+
+    /// Whether both are rounds of the same.
+    fn is_round_of(&self, other: &Self) -> bool {
+        let key = |copy: &Self| (copy.set.name.clone(), copy.contender, copy.broker_percent);
+        key(self) == key(other)
+    }
+}
+
 impl Figures {
     /// Megabytes (10^6) a second, as the source stores them.
     pub(crate) fn megabytes_per_second(&self) -> f64 {
@@ -151,14 +202,22 @@ impl Report {
             kafka: kafka.to_owned(),
             scale,
             mirrormaker: Vec::new(),
+            without_slow_brokers: None,
             copies: Vec::new(),
         }
     }
 
-    /// The figures of `contender` on the data set called `set`.
-    pub(crate) fn figures(&self, set: &str, contender: Contender) -> Option<&Figures> {
-        let copies = self.copies.iter().rev();
-        copies.filter(|copy| copy.set.name == set && copy.contender == contender).find_map(|copy| copy.figures.as_ref())
+    /// One copy for all the rounds of a contender with a data set and a kind of brokers, in the order in which they ran, with the
+    /// fastest and the slowest in seconds: the one in the middle, or one that failed or was not exact.
+    pub(crate) fn middles(&self) -> Vec<Middle<'_>> {
+        let mut middles: Vec<Middle<'_>> = Vec::new();
+        for copy in &self.copies {
+            if !middles.iter().any(|middle| middle.copy.is_round_of(copy)) {
+                let rounds = self.copies.iter().filter(|other| other.is_round_of(copy)).collect();
+                middles.push(Middle::of(copy, rounds));
+            }
+        }
+        middles
     }
 
     /// Writes `target/bench/<start>.json` and `latest.json`, which is the same; returns the former's path.

@@ -3,14 +3,14 @@
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use crate::report::{Figures, Measurement, Report};
+use crate::report::{Figures, Measurement, Middle, Report};
 
 /// The part of the machine's time that others may take before it is worth a word.
 const UNDISTURBED: f64 = 0.05;
 
 /// One line about a copy, printed as soon as it is known.
 pub(crate) fn line(copy: &Measurement) -> String {
-    let name = format!("{:<16} {:<18}", copy.set.name, copy.contender.name());
+    let name = format!("{:<16} {:<18}", copy.title(), copy.contender.name());
     match (&copy.figures, &copy.failure) {
         (Some(figures), _) => format!(
             "{name} {:>7.2} s {:>7.1} MB/s  copier {:>6.2} CPU s/GB  {:>5.0} MB  {}{}",
@@ -27,26 +27,34 @@ pub(crate) fn line(copy: &Measurement) -> String {
 
 /// All tables of a report.
 pub(crate) fn all(report: &Report) -> String {
+    let middles = report.middles();
+    let is_of_the_series = |middle: &&Middle<'_>| middle.copy.set.name.starts_with("spread-");
+    let is_slow = |middle: &&Middle<'_>| middle.copy.broker_percent.is_some();
+    let usual = middles.iter().filter(|middle| !is_of_the_series(middle) && !is_slow(middle));
     let parts = [
-        ("Copies (MB are 10^6 bytes as the source stores them; CPU seconds per 10^9 of them)", copies(report, false)),
-        ("Catching up with a burst", bursts(report)),
-        ("The same bytes in more partitions (msk-kraft)", copies(report, true)),
+        (
+            "Copies (the middle one of the rounds; MB are 10^6 bytes as the source stores them, CPU seconds per 10^9 of them)",
+            copies(usual),
+        ),
+        ("With slow brokers (each may use that many percent of a processor)", copies(middles.iter().filter(is_slow))),
+        ("Catching up with a burst", bursts(&middles)),
+        ("The same bytes in more partitions (msk-kraft)", copies(middles.iter().filter(is_of_the_series))),
         ("Targets", crate::targets::table(report)),
     ];
     let text = |(title, table): &(&str, Option<Table>)| table.as_ref().map(|table| format!("\n{title}\n{table}\n"));
-    parts.iter().filter_map(text).collect()
+    let skipped = report.without_slow_brokers.as_ref();
+    let skipped = skipped.map(|why| format!("\nSkipped: copies with slow brokers. {why}\n"));
+    parts.iter().filter_map(text).chain(skipped).collect()
 }
 
-fn is_of_the_series(copy: &Measurement) -> bool {
-    copy.set.name.starts_with("spread-")
-}
-
-fn copies(report: &Report, series: bool) -> Option<Table> {
+fn copies<'a>(rows: impl Iterator<Item = &'a Middle<'a>>) -> Option<Table> {
     let mut table = new(&[
         "data set",
         "copier",
         "MB",
         "s",
+        "from",
+        "to",
         "start s",
         "MB/s",
         "records/s",
@@ -62,13 +70,13 @@ fn copies(report: &Report, series: bool) -> Option<Table> {
         "records",
         "others %",
     ]);
-    let rows = report.copies.iter().filter(|copy| is_of_the_series(copy) == series);
     table.add_rows(rows.map(row));
     finished(table)
 }
 
-fn row(copy: &Measurement) -> Vec<Cell> {
-    let mut cells = vec![Cell::new(&copy.set.name), Cell::new(copy.contender.name())];
+fn row(middle: &Middle<'_>) -> Vec<Cell> {
+    let copy = middle.copy;
+    let mut cells = vec![Cell::new(copy.title()), Cell::new(copy.contender.name())];
     let Some(figures) = &copy.figures else {
         cells.push(Cell::new("failed"));
         return cells;
@@ -78,6 +86,8 @@ fn row(copy: &Measurement) -> Vec<Cell> {
     cells.extend([
         number(figures.bytes as f64 / 1e6, 0),
         number(figures.seconds, 2),
+        number(middle.seconds.0, 2),
+        number(middle.seconds.1, 2),
         number(figures.startup_seconds, 1),
         number(figures.megabytes_per_second(), 1),
         number(figures.records_per_second(), 0),
@@ -96,13 +106,13 @@ fn row(copy: &Measurement) -> Vec<Cell> {
     cells
 }
 
-fn bursts(report: &Report) -> Option<Table> {
+fn bursts(middles: &[Middle<'_>]) -> Option<Table> {
     let mut table = new(&["data set", "copier", "MB", "produced in s", "caught up after s", "records"]);
-    for copy in &report.copies {
-        let Some(burst) = copy.figures.as_ref().and_then(|figures| figures.burst.as_ref()) else { continue };
+    for middle in middles {
+        let Some(burst) = middle.burst else { continue };
         table.add_row([
-            Cell::new(&copy.set.name),
-            Cell::new(copy.contender.name()),
+            Cell::new(middle.copy.title()),
+            Cell::new(middle.copy.contender.name()),
             number(burst.bytes as f64 / 1e6, 0),
             number(burst.producing_seconds, 2),
             number(burst.caught_up_seconds, 2),

@@ -2,7 +2,7 @@
 
 use comfy_table::Table;
 
-use crate::report::{Contender, Figures, Report};
+use crate::report::{Contender, Figures, Middle, Report};
 use crate::tables;
 
 /// Data sets whose batches are large; MirrorMaker 2 has to be beaten there by a factor.
@@ -53,24 +53,31 @@ pub(crate) fn table(report: &Report) -> Option<Table> {
 }
 
 fn targets(report: &Report) -> Vec<Target> {
-    let ours = report.copies.iter().filter(|copy| copy.contender == Contender::Ours);
-    let mut names: Vec<&str> = ours.map(|copy| copy.set.name.as_str()).collect();
-    names.dedup();
+    let middles = report.middles();
+    let figures = |of: &Middle<'_>, contender| {
+        let same = |middle: &&Middle<'_>| {
+            middle.copy.set.name == of.copy.set.name
+                && middle.copy.broker_percent == of.copy.broker_percent
+                && middle.copy.contender == contender
+        };
+        middles.iter().find(same).and_then(|middle| Some((middle.copy.figures.as_ref()?, middle.burst)))
+    };
     let mut targets = Vec::new();
-    for name in names {
-        let Some(ours) = report.figures(name, Contender::Ours) else { continue };
+    for middle in middles.iter().filter(|middle| middle.copy.contender == Contender::Ours) {
+        let Some(ours) = &middle.copy.figures else { continue };
+        let set = middle.copy.title();
         let mut add = |what, measured, wanted, at_least| {
-            targets.push(Target { set: name.to_owned(), what, measured, wanted, at_least });
+            targets.push(Target { set: set.clone(), what, measured, wanted, at_least });
         };
         add("peak RSS of a copy function, MB", ours.peak_rss as f64 / 1e6, PEAK_RSS / 1e6, false);
-        if let Some(mirrormaker) = report.figures(name, Contender::Mirrormaker) {
-            let faster = if LARGE_BATCHES.contains(&name) { FASTER_LARGE } else { FASTER };
+        if let Some((mirrormaker, _)) = figures(middle, Contender::Mirrormaker) {
+            let faster = if LARGE_BATCHES.contains(&middle.copy.set.name.as_str()) { FASTER_LARGE } else { FASTER };
             add("throughput / MirrorMaker's", throughput(ours, mirrormaker), faster, true);
             add("copier's CPU / MirrorMaker's", ours.cpu.copier / mirrormaker.cpu.copier, CPU_PART, false);
         }
-        if let Some(relay) = report.figures(name, Contender::Relay) {
+        if let Some((relay, relays_burst)) = figures(middle, Contender::Relay) {
             add("throughput / bare relay's", throughput(ours, relay), RELAY_PART, true);
-            if let (Some(ours), Some(relay)) = (&ours.burst, &relay.burst) {
+            if let (Some(ours), Some(relay)) = (middle.burst, relays_burst) {
                 add("burst caught up / relay's time", ours.caught_up_seconds / relay.caught_up_seconds, 1.0, false);
             }
         }
