@@ -30,6 +30,9 @@ const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a partition of which nothing is acknowledged is tried before the invocation gives up and is retried as a whole.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// How long a leader is taken to know our producer after it took a batch: as within a slice, but not over a pause.
+const CHECKED_FOR: Duration = Duration::from_secs(1);
+
 /// Pause before a partition is tried again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -39,6 +42,8 @@ pub struct Writer<'a, T> {
     target: &'a T,
     /// End offset of each partition on the target, as far as this writer knows it.
     ends: BTreeMap<TopicPartition, i64>,
+    /// When the leader last took a batch from this writer and nothing went wrong after it, see [`sending`].
+    checked: BTreeMap<TopicPartition, Instant>,
 }
 
 impl<'a, T: Target> Writer<'a, T> {
@@ -53,7 +58,7 @@ impl<'a, T: Target> Writer<'a, T> {
             return Err(Error::data_unsafe(message).at(&partition));
         }
         let ends = kafka::all_ok(target.list_offsets(partitions, OffsetSpec::Latest).await)?;
-        Ok(Self { target, ends })
+        Ok(Self { target, ends, checked: BTreeMap::new() })
     }
 
     /// Where `partition` ends on the target.
@@ -71,7 +76,8 @@ impl<'a, T: Target> Writer<'a, T> {
         let mut failed = Vec::new();
         let mut open = Vec::with_capacity(slices.len());
         for slice in slices {
-            let sending = match Sending::new(slice, self.end(&slice.partition)) {
+            let checked = self.checked.remove(&slice.partition).filter(|at| at.elapsed() < CHECKED_FOR);
+            let sending = match Sending::new(slice, self.end(&slice.partition), checked) {
                 Ok(sending) => self.check_last(&sending).await.map(|()| sending),
                 Err(error) => Err(error),
             };
@@ -85,6 +91,9 @@ impl<'a, T: Target> Writer<'a, T> {
             self.pass(&mut open).await;
             for sending in &open {
                 self.ends.insert(sending.slice.partition.clone(), sending.target_end());
+                if let Some(at) = sending.checked.filter(|_| sending.is_done()) {
+                    self.checked.insert(sending.slice.partition.clone(), at);
+                }
             }
             open.retain(|sending| !sending.is_done());
             if open.is_empty() {
@@ -276,7 +285,7 @@ mod tests {
     async fn a_broker_that_refuses_this_client_stops_no_partition() {
         let slice = sending::tests::slice();
         let ends = [(slice.partition.clone(), 10)].into();
-        let mut writer = Writer { target: &Refusing, ends };
+        let mut writer = Writer { target: &Refusing, ends, checked: BTreeMap::new() };
         let error = writer.write(&[slice]).await.unwrap_err();
         assert_eq!((error.kind, &error.context.partition), (migration::ErrorKind::Blocked, &None), "{error}");
         // The same when the last batch is looked at before anything is sent.

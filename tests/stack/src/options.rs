@@ -10,11 +10,8 @@ pub const FUNCTIONS: [&str; 8] =
 
 /// Environment in which a function keeps the memory that it frees, for the next answers of brokers (`mallopt(3)`): Lambda
 /// charges for a function's memory whether the function has given it back or not, and new pages cost more than copying into them.
-pub const MEMORY_ENV: [(&str, &str); 3] = [
-    ("MALLOC_ARENA_MAX", "1"),
-    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
-    ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
-];
+pub const MEMORY_ENV: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "1073741824")];
 
 /// What the JVM of a broker is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 //!
 //! A leader that knows nothing of a producer id in a partition takes any sequence number (KIP-360): on a new partition,
 //! and where the id was idle for a day, by the time of its last records (`ProducerStateManager.isProducerExpired`).
-//! Batches behind one that is refused would be appended in its place. So the first batch of every slice is sent alone
-//! until it was acknowledged, the next one after every fault too, and never a batch that the target is known to have.
+//! Batches behind one that is refused would be appended in its place. So the first batch of a slice is sent alone until it
+//! was acknowledged, unless the slice before has just been taken; the next one after every fault too, and never a batch
+//! that the target is known to have.
 
 use kafka::batch::ProduceBytes;
 use kafka::{Each, Produced, TopicPartition};
@@ -28,8 +29,9 @@ pub(super) struct Sending<'a> {
     pub(super) fault: Option<Fault>,
     /// Times in a row that the target refused the next sequence number although it ends where it should.
     pub(super) realigned: u32,
-    /// Whether the leader is known to check our sequence numbers; until then one batch is in flight at a time.
-    checked: bool,
+    /// When the leader last took a batch, if it is known to check our sequence numbers; until then one batch is in flight at a
+    /// time.
+    pub(super) checked: Option<Instant>,
     /// Where the target ended when it was asked last: it may have more than this slice.
     seen_end: i64,
     /// When something was acknowledged last.
@@ -49,8 +51,9 @@ pub(super) enum Fault {
 }
 
 impl<'a> Sending<'a> {
-    /// Skips the batches below the target's `end`.
-    pub(super) fn new(slice: &'a Slice, end: i64) -> Result<Self> {
+    /// Skips the batches below the target's `end`. `checked` says when the leader took the batch before the slice from
+    /// this writer, if it has just done so.
+    pub(super) fn new(slice: &'a Slice, end: i64, checked: Option<Instant>) -> Result<Self> {
         let mut next = slice.from.target_next;
         let mut offsets = vec![next];
         for batch in &slice.batches {
@@ -64,12 +67,13 @@ impl<'a> Sending<'a> {
             sent: 0,
             fault: None,
             realigned: 0,
-            checked: false,
+            checked: None,
             seen_end: end,
             moved: Instant::now(),
         };
         sending.align(end)?;
         sending.sent = sending.acknowledged;
+        sending.checked = checked.filter(|_| sending.acknowledged == 0);
         Ok(sending)
     }
 
@@ -126,7 +130,7 @@ impl<'a> Sending<'a> {
     }
 
     fn next_batch(&mut self) -> Option<ProduceBytes> {
-        if self.fault.is_some() || (!self.checked && self.sent > self.acknowledged) {
+        if self.fault.is_some() || (self.checked.is_none() && self.sent > self.acknowledged) {
             return None;
         }
         let batch = self.slice.batches.get(self.sent)?;
@@ -152,8 +156,8 @@ impl<'a> Sending<'a> {
             Ok(produced) if produced.base_offset == expected => {
                 self.acknowledged += 1;
                 self.realigned = 0;
-                self.checked = true;
                 self.moved = Instant::now();
+                self.checked = Some(self.moved);
             }
             Ok(produced) => {
                 let problem = format!("the target appended at {}, expected {expected}", produced.base_offset);
@@ -161,7 +165,7 @@ impl<'a> Sending<'a> {
             }
             Err(error) => {
                 self.fault = Some(Fault::Kafka(error));
-                self.checked = false;
+                self.checked = None;
             }
         }
     }
@@ -216,7 +220,7 @@ pub(super) mod tests {
 
     /// As it is behind an acknowledgement.
     fn checked(slice: &Slice, end: i64) -> Sending<'_> {
-        Sending { checked: true, ..Sending::new(slice, end).unwrap() }
+        Sending { checked: Some(Instant::now()), ..Sending::new(slice, end, None).unwrap() }
     }
 
     fn appended(base_offset: i64) -> kafka::Result<Produced> {
@@ -236,10 +240,18 @@ pub(super) mod tests {
     #[test]
     fn nothing_follows_the_first_batch_until_the_leader_has_taken_it() {
         let slice = slice();
-        let mut open = [Sending::new(&slice, 10).unwrap()];
+        let mut open = [Sending::new(&slice, 10, None).unwrap()];
         assert_eq!(in_flight(&mut open), 1, "a leader that does not know the producer would take any other batch too");
         open[0].note(appended(10));
         assert_eq!(in_flight(&mut open), WINDOW);
+    }
+
+    #[test]
+    fn right_behind_a_slice_that_was_taken_the_next_one_goes_on() {
+        let slice = slice();
+        assert_eq!(in_flight(&mut [Sending::new(&slice, 10, Some(Instant::now())).unwrap()]), WINDOW);
+        let partly_there = Sending::new(&slice, 12, Some(Instant::now())).unwrap();
+        assert_eq!(in_flight(&mut [partly_there]), 1, "somebody else wrote what is there");
     }
 
     #[test]
@@ -250,7 +262,7 @@ pub(super) mod tests {
         open[0].note(appended(10));
         open[0].note(refused());
         open[0].note(appended(14));
-        assert_eq!((open[0].acknowledged, open[0].checked), (1, false), "what came behind a fault does not count");
+        assert_eq!((open[0].acknowledged, open[0].checked), (1, None), "what came behind a fault does not count");
         open[0].fault = None;
         open[0].sent = open[0].acknowledged;
         assert_eq!(in_flight(&mut open), 1);
@@ -259,8 +271,8 @@ pub(super) mod tests {
     #[test]
     fn what_the_target_has_beyond_a_slice_is_remembered() {
         let slice = slice();
-        assert_eq!(Sending::new(&slice, 40).unwrap().target_end(), 40, "the next slice may be there as well");
-        let mut sending = Sending::new(&slice, 10).unwrap();
+        assert_eq!(Sending::new(&slice, 40, None).unwrap().target_end(), 40, "the next slice may be there as well");
+        let mut sending = Sending::new(&slice, 10, None).unwrap();
         sending.note(appended(10));
         assert_eq!(sending.target_end(), 12);
     }
@@ -268,7 +280,7 @@ pub(super) mod tests {
     #[test]
     fn a_batch_at_another_place_is_a_foreign_writer() {
         let slice = slice();
-        let mut sending = Sending::new(&slice, 12).unwrap();
+        let mut sending = Sending::new(&slice, 12, None).unwrap();
         assert_eq!(sending.acknowledged, 1);
         sending.note(appended(13));
         assert!(matches!(sending.fault, Some(Fault::Misplaced { at: 12, .. })));
@@ -286,10 +298,10 @@ pub(super) mod tests {
     fn an_end_within_a_batch_or_before_the_slice_is_unsafe() {
         let slice = slice();
         for end in [9, 11, 25] {
-            let error = Sending::new(&slice, end).err().unwrap();
+            let error = Sending::new(&slice, end, None).err().unwrap();
             assert_eq!(error.kind, migration::ErrorKind::Unsafe, "{end}");
         }
-        assert!(Sending::new(&slice, 30).unwrap().is_done());
+        assert!(Sending::new(&slice, 30, None).unwrap().is_done());
     }
 
     #[test]
