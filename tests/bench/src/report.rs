@@ -246,3 +246,50 @@ fn commit() -> String {
     let output = git.output().ok().filter(|output| output.status.success());
     output.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data;
+
+    fn round(contender: Contender, seconds: Option<f64>, surplus: i64) -> Measurement {
+        let figures = |seconds| Figures {
+            records: 10,
+            bytes: 1000,
+            seconds,
+            startup_seconds: 0.0,
+            surplus,
+            wrong_partitions: 0,
+            cpu: Cpu::default(),
+            copiers: 1,
+            peak_rss: 0,
+            s3_requests: None,
+            dynamodb_requests: None,
+            burst: None,
+        };
+        let set = data::sets().remove(0);
+        Measurement { set, contender, broker_percent: None, failure: None, figures: seconds.map(figures) }
+    }
+
+    fn middles(copies: Vec<Measurement>) -> Vec<(Contender, Option<f64>)> {
+        let report = Report { copies, ..Report::new("3.9.1", 1.0) };
+        let middle = |middle: &Middle<'_>| (middle.copy.contender, middle.copy.figures.as_ref().map(|one| one.seconds));
+        report.middles().iter().map(middle).collect()
+    }
+
+    #[test]
+    fn the_round_in_the_middle_stands_for_all_of_a_contender() {
+        use Contender::{Ours, Relay};
+        let copies = [(Ours, 3.0), (Relay, 1.0), (Ours, 1.0), (Relay, 5.0), (Ours, 2.0)];
+        let copies = copies.map(|(contender, seconds)| round(contender, Some(seconds), 0)).into();
+        assert_eq!(middles(copies), [(Ours, Some(2.0)), (Relay, Some(5.0))]);
+    }
+
+    #[test]
+    fn a_round_that_failed_or_was_not_exact_is_not_hidden_by_others() {
+        let exact = || round(Contender::Ours, Some(2.0), 0);
+        assert_eq!(middles(vec![exact(), exact(), round(Contender::Ours, None, 0)]), [(Contender::Ours, None)]);
+        let doubled = round(Contender::Ours, Some(1.0), 3);
+        assert_eq!(middles(vec![exact(), doubled, exact()]), [(Contender::Ours, Some(1.0))]);
+    }
+}
