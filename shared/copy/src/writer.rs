@@ -76,7 +76,7 @@ impl<'a, T: Target> Writer<'a, T> {
         let mut failed = Vec::new();
         let mut open = Vec::with_capacity(slices.len());
         for slice in slices {
-            let checked = self.checked.remove(&slice.partition).filter(|at| at.elapsed() < CHECKED_FOR);
+            let checked = self.take_checked(&slice.partition);
             let sending = match Sending::new(slice, self.end(&slice.partition), checked) {
                 Ok(sending) => self.check_last(&sending).await.map(|()| sending),
                 Err(error) => Err(error),
@@ -101,6 +101,11 @@ impl<'a, T: Target> Writer<'a, T> {
             }
             self.settle(&mut open, &mut failed).await?;
         }
+    }
+
+    /// When the leader took the last batch of `partition`, if it has just done so.
+    fn take_checked(&mut self, partition: &TopicPartition) -> Option<Instant> {
+        self.checked.remove(partition).filter(|at| at.elapsed() < CHECKED_FOR)
     }
 
     /// Sends what is left, up to [`WINDOW`] requests at a time, until everything is answered or each partition has met a
@@ -292,5 +297,17 @@ mod tests {
         let slice = sending::tests::slice();
         writer.ends.insert(slice.partition.clone(), 12);
         assert_eq!(writer.write(&[slice]).await.unwrap_err().context.partition, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_is_not_taken_to_know_the_producer_over_a_pause() {
+        let partition = sending::tests::slice().partition;
+        let mut writer = Writer { target: &Refusing, ends: BTreeMap::new(), checked: BTreeMap::new() };
+        writer.checked.insert(partition.clone(), Instant::now());
+        tokio::time::advance(CHECKED_FOR / 2).await;
+        let at = writer.take_checked(&partition).unwrap();
+        writer.checked.insert(partition.clone(), at);
+        tokio::time::advance(CHECKED_FOR / 2).await;
+        assert_eq!(writer.take_checked(&partition), None, "slices without batches do not lengthen it");
     }
 }

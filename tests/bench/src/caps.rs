@@ -1,5 +1,5 @@
-//! Limits of processor time for brokers, by the kernel's control groups. Where the brokers are the slowest part, as they are
-//! on MSK, it shows whether a copier keeps them busy, and not what the stand-ins for AWS take of the same processors.
+//! Limits of processor time for brokers, by the kernel's control groups. Where the brokers are the slowest part, as is
+//! expected on MSK, it shows whether a copier keeps them busy, and not what the stand-ins for AWS take of the same processors.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -129,6 +129,8 @@ pub(crate) struct Middle<'a> {
     pub(crate) copy: &'a Measurement,
     /// The fastest and the slowest round, in seconds.
     pub(crate) seconds: (f64, f64),
+    /// The largest resident memory of all rounds, in bytes: in the middle a bad one would not be seen.
+    pub(crate) peak_rss: u64,
     /// The burst in the middle of theirs.
     pub(crate) burst: Option<&'a Burst>,
 }
@@ -145,6 +147,7 @@ impl<'a> Middle<'a> {
         Self {
             copy: bad.or(rounds.get(rounds.len() / 2)).copied().unwrap_or(first),
             seconds: (rounds.first().map_or(0.0, seconds), rounds.last().map_or(0.0, seconds)),
+            peak_rss: rounds.iter().filter_map(|copy| Some(copy.figures.as_ref()?.peak_rss)).max().unwrap_or(0),
             burst: bad_burst.or(bursts.get(bursts.len() / 2)).copied(),
         }
     }
@@ -291,5 +294,13 @@ mod tests {
         assert_eq!(middles(vec![exact(), exact(), round(Contender::Ours, None, 0)]), [(Contender::Ours, None)]);
         let doubled = round(Contender::Ours, Some(1.0), 3);
         assert_eq!(middles(vec![exact(), doubled, exact()]), [(Contender::Ours, Some(1.0))]);
+    }
+
+    #[test]
+    fn the_largest_memory_of_all_rounds_counts() {
+        let mut copies = [1.0, 2.0, 3.0].map(|seconds| round(Contender::Ours, Some(seconds), 0));
+        copies[2].figures.as_mut().unwrap().peak_rss = 7;
+        let report = Report { copies: copies.into(), ..Report::new("3.9.1", 1.0) };
+        assert_eq!(report.middles()[0].peak_rss, 7);
     }
 }

@@ -97,7 +97,7 @@ fn row(middle: &Middle<'_>) -> Vec<Cell> {
         per_gigabyte(figures.cpu.compilers),
         per_gigabyte(figures.cpu.s3),
         per_gigabyte(figures.cpu.aws),
-        number(figures.peak_rss as f64 / 1e6, 0),
+        number(middle.peak_rss as f64 / 1e6, 0),
         count(figures.s3_requests),
         count(figures.dynamodb_requests),
         Cell::new(verdict(figures)),
