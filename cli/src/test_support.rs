@@ -49,6 +49,8 @@ pub(crate) fn meta(phase: Phase) -> Meta {
         producer: None,
         failed_in: None,
         committed: false,
+        plan: None,
+        cutover_epoch: 0,
         executions: 1,
         facts: BTreeMap::new(),
     }

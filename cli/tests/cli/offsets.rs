@@ -1,9 +1,9 @@
 //! `offsets` on runs as the copy stores them, in the stand-in's S3.
 
-use copy::{OffsetRuns, runs_store};
 use journal::Journal;
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Phase, TopicPartition};
+use offsets::{OffsetRuns, store as runs_store};
 use runtime::Store;
 use serde_json::{Value, json};
 
@@ -50,7 +50,8 @@ fn plain() -> PartitionProgress {
 
 /// Says that nothing is copied any more.
 async fn commit(journal: &Journal) {
-    journal.mark_committed(journal.meta().await.unwrap().version).await.unwrap();
+    let (lease, _) = journal.claim_cutover().await.unwrap();
+    journal.mark_committed(&lease, "cutover/plans/1.json").await.unwrap();
 }
 
 /// T(s) by counting.

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use copy::{OffsetRuns, runs_store};
 use futures::{StreamExt, TryStreamExt, stream};
 use kafka::{Cluster, CommittedOffset, GroupListing, TopicPartition};
 use migration::config::Topology;
 use migration::progress::PartitionProgress;
 use migration::{Error, Result, scope};
+use offsets::{OffsetRuns, store as runs_store};
 use runtime::Run;
 use serde::{Deserialize, Serialize};
 use topology::lockout;

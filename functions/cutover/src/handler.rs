@@ -41,9 +41,10 @@ async fn cutover(host: &Host, id: &MigrationId) -> Result<Value> {
     }
     let mut steps = Steps::default();
     if !run.meta.committed {
+        let (lease, _) = run.journal.claim_cutover().await?;
         prepare(&run, &mut steps).await?;
         // The point of no return.
-        run.journal.mark_committed(run.meta.version).await?;
+        run.journal.mark_committed(&lease, groups::STORED).await?;
     }
     complete(&run, steps).await
 }

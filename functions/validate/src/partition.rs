@@ -8,10 +8,10 @@ pub(crate) mod spot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use copy::runs_store;
 use kafka::Cluster;
 use migration::progress::PartitionProgress;
 use migration::{Config, MigrationId, Result, TopicPartition};
+use offsets::store as runs_store;
 use runtime::Store;
 
 use crate::check::Problem;

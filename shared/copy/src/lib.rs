@@ -5,8 +5,6 @@
 //! the broker's duplicate detection (KIP-98) that makes a copy exactly once across crashes, retries and duplicate
 //! invocations.
 //!
-//! - [`runs`]: which source offset became which target offset;
-//! - [`runs_store`]: where the runs of a partition are kept, and lookups in them;
 //! - [`slice`](mod@slice): a stretch of one partition, made from a fetched record set;
 //! - [`reader`]: fetches slices from the source;
 //! - [`objects`]: the S3 objects that hold slices;
@@ -19,7 +17,6 @@
 
 pub mod batches;
 pub mod engine;
-mod leb128;
 pub mod live;
 pub mod objects;
 pub mod pace;
@@ -27,12 +24,9 @@ pub mod ports;
 pub mod reader;
 #[cfg(test)]
 mod refusing;
-pub mod runs;
-pub mod runs_store;
 pub mod slice;
 pub mod writer;
 
 pub use engine::{Outcome, Work};
 pub use live::copy_batch;
-pub use runs::{OffsetRun, OffsetRuns};
 pub use slice::Slice;

@@ -9,16 +9,16 @@
 use std::collections::HashMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use documents::PutOnce;
 use journal::Position;
 use migration::progress::ReencodedCounts;
 use migration::{BatchId, Error, Result, TopicPartition};
 use runtime::Content;
-use runtime::store::PutOnce;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::Bucket;
-use crate::runs::OffsetRuns;
 use crate::slice::Slice;
+use offsets::OffsetRuns;
 
 /// Ends a tail object, behind the index's length as u64 big-endian.
 const TAIL_MAGIC: &[u8; 8] = b"MSKTAIL1";

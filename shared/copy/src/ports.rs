@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use documents::{Objects, PutOnce};
 use journal::{Claimed, CopyControl, Journal, Lease};
 use kafka::batch::ProduceBytes;
 use kafka::{
@@ -14,7 +14,6 @@ use kafka::{
 };
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Phase, Result};
-use runtime::store::{Object, PutOnce};
 use runtime::{Content, Store};
 
 /// All of it.
@@ -107,23 +106,14 @@ pub trait Ledger: Sync {
 }
 
 /// Where slices are kept. Errors are those of [`Store`].
-pub trait Bucket: Sync {
-    /// Stores an object, whatever was there.
-    fn put(&self, name: &str, body: Bytes) -> impl Future<Output = Result<()>> + Send;
-
-    /// Stores an object unless its name is taken.
+pub trait Bucket: Objects {
+    /// Stores an object with user metadata unless its name is taken.
     fn put_once(
         &self,
         name: &str,
         content: Content,
         metadata: HashMap<String, String>,
     ) -> impl Future<Output = Result<PutOnce>> + Send;
-
-    /// Reads an object, if it is there.
-    fn get(&self, name: &str) -> impl Future<Output = Result<Option<Object>>> + Send;
-
-    /// The address of `name`, for people.
-    fn url(&self, name: &str) -> String;
 }
 
 impl Brokers for Cluster {
@@ -199,19 +189,7 @@ impl Ledger for Journal {
 }
 
 impl Bucket for Store {
-    async fn put(&self, name: &str, body: Bytes) -> Result<()> {
-        Self::put(self, name, body).await
-    }
-
     async fn put_once(&self, name: &str, content: Content, metadata: HashMap<String, String>) -> Result<PutOnce> {
         Self::put_once(self, name, content, metadata).await
-    }
-
-    async fn get(&self, name: &str) -> Result<Option<Object>> {
-        Self::get(self, name).await
-    }
-
-    fn url(&self, name: &str) -> String {
-        Self::url(self, name)
     }
 }

@@ -9,7 +9,7 @@ use migration::{Error, Result};
 use runtime::Content;
 
 use self::packer::Packer;
-use crate::runs::OffsetRuns;
+use offsets::OffsetRuns;
 
 mod packer;
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use clock::timestamp;
 use migration::{Phase, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::Journal;
-use crate::time;
 
 /// One recorded transition. Serialised it is a line of `journal.jsonl`; displayed it is a line for people:
 /// `2026-04-25T06:15:07.512121Z topology_copy -> seed`, followed by the reason when there is one.
@@ -21,7 +21,7 @@ pub struct Event {
     /// The phase that was entered.
     pub to: Phase,
     /// When, in whole microseconds.
-    #[serde(with = "time::micros")]
+    #[serde(with = "clock::micros")]
     pub at: DateTime<Utc>,
     /// Why, with the numbers that belong to it; may be empty.
     pub reason: String,
@@ -30,7 +30,7 @@ pub struct Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from = self.from.map_or("null", Phase::name);
-        write!(f, "{} {from} -> {}", time::text(self.at), self.to)?;
+        write!(f, "{} {from} -> {}", timestamp(self.at), self.to)?;
         if self.reason.is_empty() {
             return Ok(());
         }

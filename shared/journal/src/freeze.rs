@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use migration::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{Journal, RACE_ATTEMPTS, time};
+use crate::{Journal, RACE_ATTEMPTS};
 
 /// One of the two clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,14 +55,14 @@ pub enum FreezeState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreezePeriod {
     /// When the freeze was confirmed.
-    #[serde(with = "time::micros")]
+    #[serde(with = "clock::micros")]
     pub frozen_at: DateTime<Utc>,
     /// How it was confirmed.
     pub how: FreezeHow,
     /// Who confirmed it: an operator's name or the webhook's address.
     pub by: String,
     /// When producers were let go; none while they are frozen.
-    #[serde(with = "time::micros_option")]
+    #[serde(with = "clock::micros_option")]
     pub unfrozen_at: Option<DateTime<Utc>>,
     /// Towards which cluster they were let go.
     pub towards: Option<Side>,
@@ -92,6 +92,11 @@ impl Freeze {
     pub fn current(&self) -> &FreezePeriod {
         // Both ways to make a `Freeze` put a period in.
         &self.periods[self.periods.len() - 1]
+    }
+
+    /// Since when producers are confirmed to be frozen; none when they are not.
+    pub fn frozen_since(&self) -> Option<DateTime<Utc>> {
+        (self.state() == FreezeState::Frozen).then(|| self.current().frozen_at)
     }
 
     /// Whether producers are frozen now.

@@ -15,7 +15,6 @@ use chrono::{DateTime, Utc};
 use migration::{Error, Phase, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::time;
 use crate::token::Token;
 
 mod store;
@@ -159,13 +158,13 @@ pub struct Gate {
     /// Who decided.
     pub decided_by: Option<String>,
     /// When it was decided.
-    #[serde(with = "time::micros_option")]
+    #[serde(with = "clock::micros_option")]
     pub decided_at: Option<DateTime<Utc>>,
     /// When this attempt was armed.
-    #[serde(with = "time::micros")]
+    #[serde(with = "clock::micros")]
     pub opened_at: DateTime<Utc>,
     /// When Step Functions stops waiting, if that is known.
-    #[serde(with = "time::micros_option")]
+    #[serde(with = "clock::micros_option")]
     pub deadline: Option<DateTime<Utc>>,
 }
 

@@ -7,7 +7,7 @@
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `run#<id>` | `meta` | phase, version, configuration, producer id, point of no return |
+//! | `run#<id>` | `meta` | phase, version, configuration, producer id, claims of the cutover, point of no return and its plan |
 //! | `run#<id>` | `event#<number>` | one transition, append only |
 //! | `run#<id>` | `gate#<name>` | task token and decision of a gate |
 //! | `run#<id>` | `freeze` | when producers were frozen and unfrozen |
@@ -22,6 +22,7 @@
 //! access to it is denied. All errors name the run.
 
 mod batch;
+mod cutover;
 mod event;
 mod fault;
 mod freeze;
@@ -30,18 +31,18 @@ mod run;
 pub mod schema;
 mod table;
 mod tail;
-mod time;
 mod token;
 mod transition;
 mod write;
 
 pub use batch::{Claimed, Lease, Position};
+pub use clock::{Clock, timestamp};
+pub use cutover::CutoverLease;
 pub use event::Event;
 pub use freeze::{Freeze, FreezeHow, FreezePeriod, FreezeState, Side};
 pub use gate::{Decided, Decision, Gate, GateName, GateState, Verdict};
 pub use run::{Created, Meta, NewRun, ProducerId};
 pub use tail::{CopyControl, TailWanted};
-pub use time::{Clock, text as timestamp};
 pub use token::Token;
 pub use transition::Transition;
 

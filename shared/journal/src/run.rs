@@ -12,7 +12,6 @@ use serde_json::Value;
 use crate::event::Event;
 use crate::schema;
 use crate::table::{Item, Key, number};
-use crate::time;
 use crate::write::{Scalar, Write};
 use crate::{Journal, RACE_ATTEMPTS};
 
@@ -55,7 +54,7 @@ pub struct Meta {
     /// Fingerprint the run was created with.
     pub fingerprint: String,
     /// When the run was created.
-    #[serde(with = "time::micros")]
+    #[serde(with = "clock::micros")]
     pub created_at: DateTime<Utc>,
     /// Producer id of the target, once it is known.
     pub producer: Option<ProducerId>,
@@ -63,6 +62,10 @@ pub struct Meta {
     pub failed_in: Option<Phase>,
     /// Whether the point of no return is passed: an offset was, or may have been, committed on the target.
     pub committed: bool,
+    /// Key of the plan that the cutover carries out, from the point of no return on.
+    pub plan: Option<String>,
+    /// Claims of the run's cutovers so far, see [`CutoverLease`](crate::CutoverLease).
+    pub cutover_epoch: u64,
     /// Step Functions executions started for the run.
     pub executions: u32,
     /// Small facts by name, see [`Journal::set_fact`].
@@ -77,7 +80,7 @@ struct MetaItem {
     version: u64,
     config: String,
     fingerprint: String,
-    #[serde(with = "time::micros")]
+    #[serde(with = "clock::micros")]
     created_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     producer_id: Option<i64>,
@@ -86,6 +89,10 @@ struct MetaItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed_in: Option<Phase>,
     committed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plan: Option<String>,
+    #[serde(default)]
+    cutover_epoch: u64,
     executions: u32,
     facts: BTreeMap<String, String>,
 }
@@ -148,6 +155,8 @@ impl Journal {
             producer_epoch: None,
             failed_in: None,
             committed: false,
+            plan: None,
+            cutover_epoch: 0,
             executions: 0,
             facts: BTreeMap::new(),
         };
@@ -187,7 +196,7 @@ impl Journal {
         item.map(|item| self.meta_item(item)).transpose()
     }
 
-    fn meta_item(&self, item: Item) -> Result<Meta> {
+    pub(crate) fn meta_item(&self, item: Item) -> Result<Meta> {
         // Before anything else is read: another version may name or mean things differently.
         match number(&item, "schema") {
             Some(version) if version == u64::from(schema::VERSION) => self.meta_from(self.read(item)?),
@@ -213,6 +222,8 @@ impl Journal {
             producer: item.producer_id.zip(item.producer_epoch).map(|(id, epoch)| ProducerId { id, epoch }),
             failed_in: item.failed_in,
             committed: item.committed,
+            plan: item.plan,
+            cutover_epoch: item.cutover_epoch,
             executions: item.executions,
             facts: facts.collect::<Result<_>>()?,
         })

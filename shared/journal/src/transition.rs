@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
-use migration::{Error, Phase, Result};
+use migration::{Phase, Result};
 
 use crate::event::Event;
 use crate::run::Meta;
@@ -81,33 +81,6 @@ impl Journal {
     /// [`ErrorKind::Invalid`](migration::ErrorKind::Invalid) when the run does not exist.
     pub async fn resume_from_failed(&self) -> Result<Transition> {
         self.advance(resume).await
-    }
-
-    /// Marks the point of no return. To be called before the first offset is committed on the target, so that a crash in
-    /// between errs on the safe side. Repeating it is fine, in a later phase too. `version` is the run's
-    /// [`Meta::version`](crate::Meta) when the cutover began: one that was given up, and perhaps begun anew by another
-    /// invocation, must not commit what it had prepared.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Blocked`](migration::ErrorKind::Blocked) when the run is not in `cutover`, or not in the one that
-    /// `version` names.
-    pub async fn mark_committed(&self, version: u64) -> Result<()> {
-        let write = Write::to(self.key("meta"))
-            .set("committed", true)
-            .if_equal("phase", Phase::Cutover.name())
-            .if_equal("version", version);
-        if self.update("mark the point of no return", write).await?.is_some() {
-            return Ok(());
-        }
-        let meta = self.meta().await?;
-        if meta.committed {
-            return Ok(());
-        }
-        let message = match meta.phase {
-            Phase::Cutover => "this cutover was given up and another one began".to_owned(),
-            other => format!("offsets are committed in phase {} only; the migration is in {other}", Phase::Cutover),
-        };
-        Err(Error::blocked(message).in_run(&self.run))
     }
 
     /// Plans a step on the run as it stands and writes it, until no other writer came in between.
@@ -196,6 +169,8 @@ mod tests {
             producer: None,
             failed_in,
             committed,
+            plan: None,
+            cutover_epoch: 0,
             executions: 0,
             facts: std::collections::BTreeMap::default(),
         }

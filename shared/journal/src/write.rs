@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use chrono::{DateTime, Utc};
+use clock::timestamp;
 
 use crate::table::Key;
-use crate::time;
 
 /// A scalar that can be stored or compared.
 pub(crate) trait Scalar {
@@ -40,7 +40,7 @@ impl Scalar for bool {
 
 impl Scalar for DateTime<Utc> {
     fn value(self) -> AttributeValue {
-        AttributeValue::S(time::text(self))
+        AttributeValue::S(timestamp(self))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Backoff;
 use futures::future::join_all;
 use migration::TopicPartition;
 
@@ -13,7 +14,6 @@ use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::metadata::{Broker, Cache, Metadata, MetadataMode};
 use crate::pool::{Key, Pool, Purpose};
-use crate::retry::Backoff;
 use crate::settings::Settings;
 
 /// A cluster. Clones share connections and metadata.

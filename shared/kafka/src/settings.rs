@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use clock::RetryPolicy;
+
 use crate::auth::Auth;
-use crate::retry::RetryPolicy;
 
 /// Largest answer accepted unless the settings say otherwise, in bytes.
 const MAX_RESPONSE_BYTES: usize = 128 << 20;

@@ -24,7 +24,7 @@ mod yaml;
 
 pub use auth::{AuthConfig, AuthMode, SecretRef, is_secret_arn};
 pub use cluster::ClusterConfig;
-pub use cutover::Cutover;
+pub use cutover::{Cutover, Sentinels, WriteFence};
 pub use pattern::TopicPattern;
 pub use problem::{Place, Problem, Problems};
 pub use span::Span;
@@ -264,7 +264,8 @@ impl Config {
     pub fn run_secrets(&self) -> impl Iterator<Item = &str> {
         let sides =
             [&self.source, &self.target].into_iter().filter_map(|cluster| cluster.auth.run_secret_arn.as_deref());
-        sides.chain(self.cutover.run_webhook_arn.as_deref())
+        let webhooks = [&self.cutover.run_webhook_arn, &self.cutover.run_client_switch_webhook_arn];
+        sides.chain(webhooks.into_iter().filter_map(Option::as_deref))
     }
 
     /// Fields that msk-kraft sets itself, and a file must not.
@@ -273,6 +274,7 @@ impl Config {
             ("source.auth.run_secret_arn", &self.source.auth.run_secret_arn),
             ("target.auth.run_secret_arn", &self.target.auth.run_secret_arn),
             ("cutover.run_webhook_arn", &self.cutover.run_webhook_arn),
+            ("cutover.run_client_switch_webhook_arn", &self.cutover.run_client_switch_webhook_arn),
         ];
         let set = fields.into_iter().filter(|(_, arn)| arn.is_some());
         set.map(|(field, _)| format!("{field} is set by msk-kraft itself: remove it")).collect()

@@ -7,6 +7,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::ObjectLockMode;
 use bytes::Bytes;
+use documents::{Object, Objects, PutOnce};
 use migration::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,24 +21,6 @@ pub struct Store {
     client: aws_sdk_s3::Client,
     bucket: String,
     prefix: String,
-}
-
-/// An object's content and user metadata.
-#[derive(Debug, Clone)]
-pub struct Object {
-    /// The content.
-    pub body: Bytes,
-    /// User metadata.
-    pub metadata: HashMap<String, String>,
-}
-
-/// Outcome of [`Store::put_once`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PutOnce {
-    /// The object is ours.
-    Stored,
-    /// The key was taken; the object there is unchanged.
-    Taken,
 }
 
 impl Store {
@@ -173,5 +156,23 @@ impl Store {
             object.ok_or_else(|| Error::blocked(format_args!("{} is missing; was it deleted?", self.url(name))))?;
         serde_json::from_slice(&object.body)
             .map_err(|error| Error::internal(format_args!("{} cannot be read: {error}", self.url(name))))
+    }
+}
+
+impl Objects for Store {
+    async fn put(&self, name: &str, body: Bytes) -> Result<()> {
+        Self::put(self, name, body).await
+    }
+
+    async fn put_new(&self, name: &str, body: Bytes) -> Result<PutOnce> {
+        self.put_once(name, body.into(), HashMap::new()).await
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<Object>> {
+        Self::get(self, name).await
+    }
+
+    fn url(&self, name: &str) -> String {
+        Self::url(self, name)
     }
 }

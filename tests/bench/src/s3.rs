@@ -178,8 +178,8 @@ fn refused(status: StatusCode, code: &str) -> Response {
 mod tests {
     use std::collections::HashMap;
 
+    use documents::PutOnce;
     use runtime::Store;
-    use runtime::store::PutOnce;
 
     use super::*;
 

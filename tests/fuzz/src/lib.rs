@@ -42,17 +42,17 @@ pub fn tail(bytes: &[u8]) {
 
 /// Offset runs, as bytes and as text.
 pub fn runs(bytes: &[u8]) {
-    if let Ok(found) = copy::OffsetRuns::decode(bytes) {
+    if let Ok(found) = offsets::OffsetRuns::decode(bytes) {
         runs::check(&found);
     }
-    if let Some(found) = std::str::from_utf8(bytes).ok().and_then(|text| copy::OffsetRuns::from_text(text).ok()) {
+    if let Some(found) = std::str::from_utf8(bytes).ok().and_then(|text| offsets::OffsetRuns::from_text(text).ok()) {
         runs::check(&found);
     }
 }
 
 /// Sealed objects of offset runs.
 pub fn sealed(bytes: &[u8]) {
-    if let Ok(found) = copy::runs_store::decode_sealed(bytes) {
+    if let Ok(found) = offsets::store::decode_sealed(bytes) {
         runs::check(&found);
     }
 }
@@ -94,11 +94,11 @@ mod tests {
             copy::objects::unpack(seed.bytes.into()).unwrap();
         }
         for seed in seeds::of("runs").unwrap() {
-            let text = std::str::from_utf8(&seed.bytes).ok().map(copy::OffsetRuns::from_text);
-            assert!(copy::OffsetRuns::decode(&seed.bytes).is_ok() || text.is_some_and(|read| read.is_ok()));
+            let text = std::str::from_utf8(&seed.bytes).ok().map(offsets::OffsetRuns::from_text);
+            assert!(offsets::OffsetRuns::decode(&seed.bytes).is_ok() || text.is_some_and(|read| read.is_ok()));
         }
         for seed in seeds::of("sealed").unwrap() {
-            copy::runs_store::decode_sealed(&seed.bytes).unwrap();
+            offsets::store::decode_sealed(&seed.bytes).unwrap();
         }
         let whole = |seed: &seeds::Seed| kafka::batch::split(seed.bytes.clone().into()).all(|batch| batch.is_ok());
         assert!(seeds::of("batch").unwrap().iter().filter(|seed| whole(seed)).count() >= 10);

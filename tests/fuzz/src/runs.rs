@@ -1,6 +1,6 @@
 //! The body about offset runs that could be read.
 
-use copy::OffsetRuns;
+use offsets::OffsetRuns;
 
 /// Panics when `runs` do not read back or do not translate both ways.
 pub(crate) fn check(runs: &OffsetRuns) {

@@ -4,12 +4,13 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use copy::runs_store::encode_sealed;
-use copy::{OffsetRuns, Slice, objects};
+use copy::{Slice, objects};
 use journal::Position;
 use kafka::TopicPartition;
 use kafka::batch::{DecodeLimit, RawBatch, record_offsets, split};
 use migration::{Error, Result};
+use offsets::OffsetRuns;
+use offsets::store::encode_sealed;
 
 /// Where the record sets that Kafka wrote lie: with the tests of the crate `kafka`.
 fn folder() -> PathBuf {

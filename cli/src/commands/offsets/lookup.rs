@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use copy::runs_store::{OffsetMap, Place};
 use futures::{StreamExt, TryStreamExt, stream};
 use migration::progress::PartitionProgress;
 use migration::{Error, Result, TopicPartition};
+use offsets::store::{OffsetMap, Place};
 use runtime::Store;
 use serde::Serialize;
 

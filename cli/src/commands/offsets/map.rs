@@ -3,11 +3,11 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use copy::runs_store::OffsetMap;
-use copy::{OffsetRun, OffsetRuns};
 use futures::{StreamExt, TryStreamExt, stream};
 use migration::progress::PartitionProgress;
 use migration::{Error, Result};
+use offsets::store::OffsetMap;
+use offsets::{OffsetRun, OffsetRuns};
 use runtime::Store;
 use serde_json::json;
 

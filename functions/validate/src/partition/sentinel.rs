@@ -1,9 +1,9 @@
 //! The sentinels of one partition: records that the cutover wrote to the source last, so that a sentinel in its place on
 //! the target shows that everything before it had been copied when the cutover ended.
 
-use copy::OffsetRuns;
 use migration::progress::PartitionProgress;
 use migration::{MigrationId, Result};
+use offsets::OffsetRuns;
 
 use super::Bench;
 use super::lookup::{Found, record_at};

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use copy::OffsetRuns;
 use kafka::batch::Record;
 use migration::progress::PartitionProgress;
 use migration::{MigrationId, Result, TopicPartition};
+use offsets::OffsetRuns;
 use sha2::{Digest, Sha256};
 
 use super::lookup::{Found, record_at};

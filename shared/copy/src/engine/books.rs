@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::Work;
 use crate::ports::{Ledger, Ports};
-use crate::runs::OffsetRuns;
-use crate::runs_store;
 use crate::slice::Slice;
+use offsets::OffsetRuns;
+use offsets::store as runs_store;
 
 /// How far behind the journal may be in a seed. What it does not know after a crash is produced again from segments, and
 /// every write is as large as the batch has partitions.

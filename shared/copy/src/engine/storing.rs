@@ -1,8 +1,8 @@
 //! The storing stage: a round is in S3 before anything of it is produced.
 
+use documents::PutOnce;
 use futures::stream::{self, FuturesOrdered, StreamExt, TryStreamExt};
 use migration::{BatchId, Result};
-use runtime::store::PutOnce;
 use tokio::sync::mpsc;
 
 use super::Work;

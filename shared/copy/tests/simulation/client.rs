@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use copy::ports::{Bucket, Ledger, Ports};
+use documents::{Object, Objects, PutOnce};
 use journal::{Claimed, CopyControl, Lease};
 use migration::config::Throttle;
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, Phase, Result};
 use runtime::Content;
-use runtime::store::{Object, PutOnce};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -192,11 +192,6 @@ impl Ledger for Cloud {
 }
 
 impl Bucket for Cloud {
-    async fn put(&self, name: &str, body: Bytes) -> Result<()> {
-        let name = name.to_owned();
-        self.repeat(move |world| world.objects.put(&name, body.clone())).await
-    }
-
     async fn put_once(&self, name: &str, content: Content, metadata: HashMap<String, String>) -> Result<PutOnce> {
         let (number, name, body) = (self.number, name.to_owned(), content.concat());
         assert_eq!(content.crc(), crc32c::crc32c(&body), "S3 would refuse {name}");
@@ -212,6 +207,17 @@ impl Bucket for Cloud {
             Ok(put)
         };
         self.repeat(put).await?
+    }
+}
+
+impl Objects for Cloud {
+    async fn put(&self, name: &str, body: Bytes) -> Result<()> {
+        let name = name.to_owned();
+        self.repeat(move |world| world.objects.put(&name, body.clone())).await
+    }
+
+    async fn put_new(&self, name: &str, body: Bytes) -> Result<PutOnce> {
+        self.put_once(name, body.into(), HashMap::new()).await
     }
 
     async fn get(&self, name: &str) -> Result<Option<Object>> {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
+use documents::{Object, PutOnce};
 use journal::{Claimed, Lease, TailWanted};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, Phase, Result};
-use runtime::store::{Object, PutOnce};
 
 /// Objects by name.
 #[derive(Debug, Default)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use copy::{OffsetRuns, runs_store};
 use kafka::batch::Record;
 use migration::progress::PartitionProgress;
+use offsets::{OffsetRuns, store as runs_store};
 
 use crate::client::Invocation;
 use crate::source::SourceLog;

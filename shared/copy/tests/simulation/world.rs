@@ -105,7 +105,7 @@ fn progress(partition: i32, log: &SourceLog, first: i64) -> PartitionProgress {
     let mut progress = PartitionProgress::new(name(partition as usize), log.start(), log.last_stable());
     progress.target_next = first;
     if first > 0 {
-        let mut runs = copy::OffsetRuns::starting_at(0);
+        let mut runs = offsets::OffsetRuns::starting_at(0);
         runs.push(0, first).unwrap();
         progress.runs_open = runs.to_text();
     }

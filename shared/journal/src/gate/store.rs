@@ -1,6 +1,7 @@
 //! Gates in the table.
 
 use chrono::{DateTime, Utc};
+use clock::timestamp;
 use migration::{Error, Phase, Result};
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use super::{Decided, Decision, Gate, GateName, GateState, Verdict};
 use crate::table::Key;
 use crate::token::Token;
 use crate::write::Write;
-use crate::{Journal, RACE_ATTEMPTS, time};
+use crate::{Journal, RACE_ATTEMPTS};
 
 /// Tokens of earlier attempts that are recognised when they arrive late.
 const REMEMBERED_TOKENS: usize = 32;
@@ -28,11 +29,11 @@ struct GateItem {
     reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     decided_by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::micros_option")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "clock::micros_option")]
     decided_at: Option<DateTime<Utc>>,
-    #[serde(with = "time::micros")]
+    #[serde(with = "clock::micros")]
     opened_at: DateTime<Utc>,
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::micros_option")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "clock::micros_option")]
     deadline: Option<DateTime<Utc>>,
 }
 
@@ -80,7 +81,7 @@ impl GateItem {
             Some(Verdict::Approve) => "approved",
             Some(Verdict::Reject) => "rejected",
         };
-        let at = self.decided_at.map_or_else(String::new, |at| format!(" at {}", time::text(at)));
+        let at = self.decided_at.map_or_else(String::new, |at| format!(" at {}", timestamp(at)));
         format!("{verdict} by {}{at}", self.decided_by.as_deref().unwrap_or("somebody"))
     }
 }

@@ -43,7 +43,7 @@ async fn a_run_that_does_not_exist_is_named() {
         bench.journal.begin_execution().await.unwrap_err(),
         bench.journal.set_fact("a", &json!(1)).await.unwrap_err(),
         bench.journal.set_producer(ProducerId { id: 1, epoch: 0 }).await.unwrap_err(),
-        bench.journal.mark_committed(1).await.unwrap_err(),
+        bench.journal.claim_cutover().await.unwrap_err(),
     ] {
         assert_eq!(error.kind, ErrorKind::Invalid);
         assert!(error.message.contains("prod-1") && error.message.contains(bench.journal.table()), "{error}");
@@ -122,28 +122,57 @@ async fn after_the_point_of_no_return_there_is_no_way_back() {
     assert!(error.message.contains("committed on the target"), "{error}");
     assert_eq!(bench.journal.resume_from_failed().await.unwrap().phase(), Phase::Cutover);
     bench.journal.transition(Phase::AwaitingClientSwitch, "").await.unwrap();
-    mark(&bench).await.unwrap();
-    assert!(bench.journal.meta().await.unwrap().committed);
+    assert_eq!(bench.journal.claim_cutover().await.unwrap_err().kind, ErrorKind::Blocked);
+    let meta = bench.journal.meta().await.unwrap();
+    assert_eq!((meta.committed, meta.plan.as_deref()), (true, Some(PLAN)));
 }
+
+/// The key of a plan.
+const PLAN: &str = "cutover/plans/1.json";
 
 /// Marks the point of no return in the cutover as it is.
 async fn mark(bench: &Bench) -> migration::Result<()> {
-    bench.journal.mark_committed(bench.journal.meta().await?.version).await
+    let (lease, _) = bench.journal.claim_cutover().await?;
+    bench.journal.mark_committed(&lease, PLAN).await
 }
 
 #[tokio::test]
 async fn a_cutover_that_was_given_up_cannot_commit_in_the_next_one() {
     let Some(bench) = Bench::in_phase(Phase::Cutover).await else { return };
-    let first = bench.journal.meta().await.unwrap().version;
+    let (first, _) = bench.journal.claim_cutover().await.unwrap();
     bench.journal.fail("too slow").await.unwrap();
-    assert_eq!(bench.journal.mark_committed(first).await.unwrap_err().kind, ErrorKind::Blocked);
+    assert_eq!(bench.journal.mark_committed(&first, PLAN).await.unwrap_err().kind, ErrorKind::Blocked);
     bench.journal.resume_from_failed().await.unwrap();
     bench.journal.transition(Phase::DrainReady, "").await.unwrap();
     bench.journal.transition(Phase::Cutover, "").await.unwrap();
-    let error = bench.journal.mark_committed(first).await.unwrap_err();
+    let error = bench.journal.mark_committed(&first, PLAN).await.unwrap_err();
     assert!(error.message.contains("another one began"), "{error}");
     assert!(!bench.journal.meta().await.unwrap().committed);
     mark(&bench).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_invocations_of_a_cutover_the_newest_passes_with_one_plan() {
+    let Some(bench) = Bench::in_phase(Phase::Cutover).await else { return };
+    let (old, _) = bench.journal.claim_cutover().await.unwrap();
+    let (new, meta) = bench.journal.claim_cutover().await.unwrap();
+    assert_eq!((new.epoch, new.version, meta.plan), (old.epoch + 1, old.version, None));
+    for error in [
+        bench.journal.check_cutover(&old).await.unwrap_err(),
+        bench.journal.mark_committed(&old, "theirs").await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind, ErrorKind::Fenced, "{error}");
+    }
+    assert!(!bench.journal.meta().await.unwrap().committed);
+    bench.journal.mark_committed(&new, PLAN).await.unwrap();
+    bench.journal.mark_committed(&new, PLAN).await.expect("a repeat whose answer was lost");
+    let error = bench.journal.mark_committed(&new, "another").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Fenced);
+    assert!(error.message.contains(PLAN), "{error}");
+    // Whoever completes it finds the plan.
+    let (_, meta) = bench.journal.claim_cutover().await.unwrap();
+    assert_eq!((meta.committed, meta.plan.as_deref()), (true, Some(PLAN)));
+    assert_eq!(bench.journal.check_cutover(&new).await.unwrap_err().kind, ErrorKind::Fenced);
 }
 
 #[tokio::test]
@@ -166,8 +195,8 @@ async fn the_point_of_no_return_and_the_way_back_exclude_each_other() {
 async fn what_changes_between_reading_and_writing_a_transition_is_noticed() {
     let Some(bench) = Bench::in_phase(Phase::Cutover).await else { return };
     let late = bench.with_interruption(|journal| async move {
-        let version = journal.meta().await.unwrap().version;
-        journal.mark_committed(version).await.unwrap();
+        let (lease, _) = journal.claim_cutover().await.unwrap();
+        journal.mark_committed(&lease, PLAN).await.unwrap();
     });
     assert_eq!(late.transition(Phase::Tail, "not drained").await.unwrap_err().kind, ErrorKind::Blocked);
     let late = bench.with_interruption(|journal| async move {

@@ -75,11 +75,24 @@ impl Cutover {
             self.max_producer_freeze <= LONGEST_STATE,
             format!("max_producer_freeze must be at most {LONGEST_STATE}, the longest that a state waits"),
         );
-        let webhook = self.producer_freeze_webhook.as_deref();
+        require(!self.freeze_reaction_timeout.is_zero(), "freeze_reaction_timeout must be longer than 0s".to_owned());
         require(
-            webhook.is_none_or(|url| url.starts_with("http://") || url.starts_with("https://")),
-            "producer_freeze_webhook must be an http:// or https:// URL".to_owned(),
+            self.freeze_reaction_timeout <= LONGEST_STATE,
+            format!("freeze_reaction_timeout must be at most {LONGEST_STATE}, the longest that a state waits"),
         );
+        require(
+            self.fence_window < self.max_producer_freeze,
+            "fence_window must be shorter than cutover.max_producer_freeze, or no cutover ends in time".to_owned(),
+        );
+        require(!self.rehearsal_max_age.is_zero(), "rehearsal_max_age must be longer than 0s".to_owned());
+        let webhooks = [
+            ("producer_freeze_webhook", &self.producer_freeze_webhook),
+            ("client_switch_webhook", &self.client_switch_webhook),
+        ];
+        for (field, url) in webhooks {
+            let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+            require(url.as_ref().is_none_or(is_url), format!("{field} must be an http:// or https:// URL"));
+        }
         problems
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{Span, TopicPattern};
 
 /// Drain and producer freeze.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +14,25 @@ pub struct Cutover {
     pub drain_max_partition_lag: i64,
     /// How long every partition has to stay below it.
     pub drain_stable_window: Span,
-    /// Longest time producers are held from the freeze to `READY_FOR_CLIENT_SWITCH`.
+    /// Longest time that people or the webhook may take to freeze producers once they are asked.
+    pub freeze_reaction_timeout: Span,
+    /// Longest outage of producers: from the confirmed freeze to the point of no return. When it passes, producers are let go.
     pub max_producer_freeze: Span,
+    /// How long the source's ends have to stand still at least before the point of no return. A producer that ignores the
+    /// freeze is found when it writes more often than this, or than the cutover takes.
+    pub fence_window: Span,
+    /// What else keeps producers from writing to the source.
+    pub write_fence: WriteFence,
+    /// How it is proven that everything before the freeze was copied.
+    pub sentinels: Sentinels,
+    /// Topics that get no sentinel under [`Sentinels::Records`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sentinel_exclude: Vec<TopicPattern>,
+    /// Consumer groups that are left out, by patterns that match whole ids.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skip_groups: Vec<TopicPattern>,
+    /// Age from which on a rehearsal is made again before producers are asked to stop.
+    pub rehearsal_max_age: Span,
     /// Called with POST to freeze and unfreeze producers. Without it an operator confirms at a terminal. Its URL may carry
     /// credentials anywhere, so the CLI leaves scheme and host of it ([`Cutover::sealed`]).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,8 +40,43 @@ pub struct Cutover {
     /// ARN of the run's own secret with the whole URL of the webhook. Never in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_webhook_arn: Option<String>,
+    /// Called with POST when clients are to be switched to the target. Without it an operator confirms. Kept as the freeze
+    /// webhook's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_switch_webhook: Option<String>,
+    /// ARN of the run's own secret with the whole URL of the client switch webhook. Never in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_client_switch_webhook_arn: Option<String>,
+    /// ARN of a secret with the key that calls of the webhooks are signed with (HMAC-SHA256), and that later acknowledgements
+    /// have to be signed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_secret_arn: Option<String>,
     /// Replication back to the source after the switch; not available.
     pub reverse_replication_enabled: bool,
+}
+
+/// What keeps producers from writing to the source besides the freeze itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteFence {
+    /// Nothing: that they stopped is seen at the ends of the source's logs.
+    #[default]
+    None,
+    /// ACLs that deny Write on the wave's topics to everybody.
+    Acl,
+}
+
+/// How it is proven that everything before the freeze was copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sentinels {
+    /// By the commit marker of an empty transaction on each partition, which no consumer sees.
+    #[default]
+    Markers,
+    /// By a record on each partition, which consumers see.
+    Records,
+    /// By the ends of the source's logs alone.
+    None,
 }
 
 impl Default for Cutover {
@@ -33,9 +85,19 @@ impl Default for Cutover {
             drain_timeout: Span::from_secs(30 * 60),
             drain_max_partition_lag: 100,
             drain_stable_window: Span::from_secs(30),
+            freeze_reaction_timeout: Span::from_secs(10 * 60),
             max_producer_freeze: Span::from_secs(60),
+            fence_window: Span::from_secs(0),
+            write_fence: WriteFence::default(),
+            sentinels: Sentinels::default(),
+            sentinel_exclude: Vec::new(),
+            skip_groups: Vec::new(),
+            rehearsal_max_age: Span::from_secs(15 * 60),
             producer_freeze_webhook: None,
             run_webhook_arn: None,
+            client_switch_webhook: None,
+            run_client_switch_webhook_arn: None,
+            webhook_secret_arn: None,
             reverse_replication_enabled: false,
         }
     }

@@ -1,11 +1,11 @@
-//! The journal's clock and the one form in which it writes times.
+//! The time of day, and the one form in which times are stored.
 
 use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
-/// Where the journal takes the time from.
+/// Where the time of day is taken from.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
@@ -21,7 +21,7 @@ impl Clock {
     }
 
     /// The time, cut to microseconds so that what is returned equals what is stored.
-    pub(crate) fn now(&self) -> DateTime<Utc> {
+    pub fn now(&self) -> DateTime<Utc> {
         (self.0)().trunc_subsecs(6)
     }
 }
@@ -38,32 +38,48 @@ pub fn text(at: DateTime<Utc>) -> String {
 }
 
 /// Serde form of a time, see [`text`].
-pub(crate) mod micros {
+pub mod micros {
     use chrono::{DateTime, Utc};
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&super::text(*at))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Those of the deserializer, and when it is no time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
         DateTime::<Utc>::deserialize(from)
     }
 }
 
 /// Serde form of an optional time, see [`text`].
-pub(crate) mod micros_option {
+pub mod micros_option {
     use chrono::{DateTime, Utc};
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(at: &Option<DateTime<Utc>>, to: S) -> Result<S::Ok, S::Error> {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(at: &Option<DateTime<Utc>>, to: S) -> Result<S::Ok, S::Error> {
         match at {
             Some(at) => to.serialize_some(&super::text(*at)),
             None => to.serialize_none(),
         }
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Those of the deserializer, and when it is no time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
         Option::<DateTime<Utc>>::deserialize(from)
     }
 }

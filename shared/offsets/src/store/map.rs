@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::sealed::Part;
 use super::{get, get_part, open_runs};
-use crate::ports::Bucket;
 use crate::runs::OffsetRuns;
+use documents::Objects;
 
 /// Parts fetched ahead while they are read one after the other.
 const AHEAD: usize = 3;
@@ -45,7 +45,7 @@ pub struct OffsetMap<'a, S> {
     recent: Option<(usize, OffsetRuns)>,
 }
 
-impl<'a, S: Bucket> OffsetMap<'a, S> {
+impl<'a, S: Objects> OffsetMap<'a, S> {
     /// The map that `progress` refers to.
     ///
     /// # Errors

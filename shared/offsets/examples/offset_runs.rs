@@ -1,5 +1,5 @@
 //! What a partition costs in which every record is a run of its own, as one transaction for each record makes it:
-//! `cargo run --release -p copy --example offset_runs -- [runs] [runs appended at a time]`.
+//! `cargo run --release -p offsets --example offset_runs -- [runs] [runs appended at a time]`.
 
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 
@@ -8,13 +8,11 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use bytes::Bytes;
-use copy::OffsetRuns;
-use copy::ports::Bucket;
-use copy::runs_store::{OffsetMap, append, load};
+use documents::{Object, Objects, PutOnce};
 use migration::progress::PartitionProgress;
 use migration::{Result, TopicPartition};
-use runtime::Content;
-use runtime::store::{Object, PutOnce};
+use offsets::OffsetRuns;
+use offsets::store::{OffsetMap, append, load};
 
 /// Objects in memory, and what was asked of them.
 #[derive(Debug, Default)]
@@ -37,19 +35,19 @@ impl Memory {
     }
 }
 
-impl Bucket for Memory {
+impl Objects for Memory {
     async fn put(&self, name: &str, body: Bytes) -> Result<()> {
         self.count(0, body.len());
         self.objects().insert(name.to_owned(), body);
         Ok(())
     }
 
-    async fn put_once(&self, name: &str, content: Content, _: HashMap<String, String>) -> Result<PutOnce> {
+    async fn put_new(&self, name: &str, body: Bytes) -> Result<PutOnce> {
         let taken = self.objects().contains_key(name);
         if taken {
             return Ok(PutOnce::Taken);
         }
-        self.put(name, content.concat()).await.map(|()| PutOnce::Stored)
+        self.put(name, body).await.map(|()| PutOnce::Stored)
     }
 
     async fn get(&self, name: &str) -> Result<Option<Object>> {
@@ -81,7 +79,7 @@ async fn main() -> Result<()> {
     println!("        {puts} puts of {written} bytes, {gets} gets of {read} bytes, largest object {largest} bytes");
     let begun = Instant::now();
     let all = load(&store, &progress).await?;
-    let in_memory = all.len() * size_of::<copy::OffsetRun>();
+    let in_memory = all.len() * size_of::<offsets::OffsetRun>();
     println!("load    {} runs: {:.2?}, {in_memory} bytes in memory", all.len(), begun.elapsed());
     let begun = Instant::now();
     let mut map = OffsetMap::open(&store, &progress).await?;

@@ -17,8 +17,8 @@ use futures::TryStreamExt;
 use migration::progress::PartitionProgress;
 use migration::{Error, Result, TopicPartition};
 
-use crate::ports::Bucket;
 use crate::runs::OffsetRuns;
+use documents::Objects;
 use sealed::{Part, Sealed};
 
 pub use map::{OffsetMap, Place};
@@ -38,7 +38,7 @@ const FULL: usize = 1 << 18;
 /// # Errors
 /// Internal when `runs` do not follow; otherwise those of [`load`].
 pub async fn append(
-    store: &impl Bucket,
+    store: &impl Objects,
     progress: &mut PartitionProgress,
     runs: &OffsetRuns,
     epoch: u64,
@@ -64,7 +64,7 @@ pub async fn append(
 ///
 /// # Errors
 /// Blocked when a sealed object is gone, Internal when the runs are damaged; otherwise those of the store.
-pub async fn load(store: &impl Bucket, progress: &PartitionProgress) -> Result<OffsetRuns> {
+pub async fn load(store: &impl Objects, progress: &PartitionProgress) -> Result<OffsetRuns> {
     let map = OffsetMap::open(store, progress).await?;
     let mut all = OffsetRuns::starting_at(0);
     all.reserve(map.runs());
@@ -79,7 +79,7 @@ pub async fn load(store: &impl Bucket, progress: &PartitionProgress) -> Result<O
 
 /// Stores `runs` behind the sealed parts of `progress`, together with those of them that are not longer.
 async fn seal(
-    store: &impl Bucket,
+    store: &impl Objects,
     progress: &PartitionProgress,
     mut runs: OffsetRuns,
     epoch: u64,
@@ -109,7 +109,7 @@ async fn seal(
 }
 
 /// The sealed object `name`.
-async fn get(store: &impl Bucket, name: &str) -> Result<Sealed> {
+async fn get(store: &impl Objects, name: &str) -> Result<Sealed> {
     let object = store.get(name).await?;
     let object = object.ok_or_else(|| Error::blocked(format_args!("{} was deleted", store.url(name))))?;
     Sealed::decode(&object.body).map_err(|mut error| {
@@ -119,7 +119,7 @@ async fn get(store: &impl Bucket, name: &str) -> Result<Sealed> {
 }
 
 /// The runs of `part`.
-async fn get_part(store: &impl Bucket, partition: &TopicPartition, part: &Part) -> Result<OffsetRuns> {
+async fn get_part(store: &impl Objects, partition: &TopicPartition, part: &Part) -> Result<OffsetRuns> {
     let name = part.name(partition);
     let sealed = get(store, &name).await.map_err(|error| error.at(partition))?;
     if sealed.parts.last() != Some(part) {

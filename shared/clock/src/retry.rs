@@ -1,6 +1,5 @@
-//! Repeating what failed for a passing reason: the only place of this crate that sleeps or uses randomness.
+//! Pauses between the attempts of work that failed for a passing reason.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -24,7 +23,7 @@ impl Default for RetryPolicy {
 
 /// The pauses between the attempts of one piece of work.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     next: Duration,
     max: Duration,
     until: Instant,
@@ -32,12 +31,12 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// Starts counting the deadline of `policy` now.
-    pub(crate) fn new(policy: RetryPolicy) -> Self {
+    pub fn new(policy: RetryPolicy) -> Self {
         Self { next: policy.initial, max: policy.max, until: Instant::now() + policy.deadline }
     }
 
     /// Sleeps until the next attempt is due; `false`, at once, if that would be after the deadline.
-    pub(crate) async fn pause(&mut self) -> bool {
+    pub async fn pause(&mut self) -> bool {
         let pause = self.next.mul_f64(jitter());
         if Instant::now() + pause > self.until {
             return false;
@@ -50,9 +49,7 @@ impl Backoff {
 
 /// A factor from 0.5 to 1, so that clients that failed together do not come back together.
 fn jitter() -> f64 {
-    // Every `RandomState` has fresh keys, so the hash of nothing is a random number.
-    let random = RandomState::new().build_hasher().finish();
-    0.5 + (random as f64 / u64::MAX as f64) / 2.0
+    0.5 + fastrand::f64() / 2.0
 }
 
 #[cfg(test)]

@@ -2,9 +2,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use documents::{Object, PutOnce};
 use proptest::prelude::*;
-use runtime::Content;
-use runtime::store::{Object, PutOnce};
 
 use super::*;
 
@@ -32,7 +31,7 @@ enum Fault {
     AnswerLost,
 }
 
-impl Bucket for Memory {
+impl Objects for Memory {
     async fn put(&self, name: &str, body: Bytes) -> Result<()> {
         let fault = self.fault.lock().unwrap().take();
         if !matches!(fault, Some(Fault::Refused)) {
@@ -44,12 +43,12 @@ impl Bucket for Memory {
         fault.map_or(Ok(()), |fault| Err(Error::transient(format_args!("{fault:?}"))))
     }
 
-    async fn put_once(&self, name: &str, content: Content, _: HashMap<String, String>) -> Result<PutOnce> {
+    async fn put_new(&self, name: &str, body: Bytes) -> Result<PutOnce> {
         let taken = self.objects.lock().unwrap().contains_key(name);
         if taken {
             return Ok(PutOnce::Taken);
         }
-        self.put(name, content.concat()).await.map(|()| PutOnce::Stored)
+        self.put(name, body).await.map(|()| PutOnce::Stored)
     }
 
     async fn get(&self, name: &str) -> Result<Option<Object>> {

@@ -1,0 +1,19 @@
+//! What a migration stores in S3 beside its records: one module for each document, with its key, its schema version, its
+//! type, and who writes and reads it.
+//!
+//! - [`objects`]: the port to the bucket;
+//! - [`document`]: what every document has in common: it says its schema version, and one of a newer version is refused by
+//!   name;
+//! - [`rehearsal`], [`cutover_plan`], and what they have in common, [`settings`].
+
+pub mod cutover_plan;
+pub mod document;
+pub mod objects;
+pub mod rehearsal;
+pub mod settings;
+
+pub use cutover_plan::CutoverPlan;
+pub use document::{Document, read, read_if_there, write, write_new};
+pub use objects::{Object, Objects, PutOnce};
+pub use rehearsal::Rehearsal;
+pub use settings::{Settings, SettingsFound};
