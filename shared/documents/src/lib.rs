@@ -4,15 +4,18 @@
 //! - [`objects`]: the port to the bucket;
 //! - [`document`]: what every document has in common: it says its schema version, and one of a newer version is refused by
 //!   name;
-//! - [`rehearsal`], [`cutover_plan`], and what they have in common, [`settings`].
+//! - [`rehearsal`], [`cutover_plan`], [`cutover_report`], and what they have in common, [`settings`].
 
 pub mod cutover_plan;
+pub mod cutover_report;
 pub mod document;
 pub mod objects;
 pub mod rehearsal;
+pub mod sentinels;
 pub mod settings;
 
 pub use cutover_plan::CutoverPlan;
+pub use cutover_report::CutoverReport;
 pub use document::{Document, read, read_if_there, write, write_new};
 pub use objects::{Object, Objects, PutOnce};
 pub use rehearsal::Rehearsal;
