@@ -27,7 +27,8 @@ pub(crate) async fn settle(ports: &impl Ports, partitions: &[TopicPartition], st
         // In this order, so that the last stable offset of an idle partition is not older than its end.
         let ends = ports.source().ends(partitions).await?;
         let stable = ports.source().stable_ends(partitions).await?;
-        let open: Vec<_> = ends.iter().filter(|(partition, end)| stable.get(*partition).is_none_or(|s| s < *end)).collect();
+        let open: Vec<_> =
+            ends.iter().filter(|(partition, end)| stable.get(*partition).is_none_or(|s| s < *end)).collect();
         let Some((first, _)) = open.first() else { return Ok(ends) };
         let at = stable.get(*first).copied().unwrap_or_default();
         steps.waits_for(format!(
@@ -102,7 +103,8 @@ pub(crate) fn describe(partition: &TopicPartition, batches: &[WrittenBatch]) -> 
     let (from, to) = (batches[0].base_offset, batches[batches.len() - 1].next_offset);
     let noun = if records == 1 { "record" } else { "records" };
     let at = chrono::DateTime::from_timestamp_millis(batches[batches.len() - 1].timestamp);
-    let at = at.map_or_else(String::new, |at| format!(", newest {}", at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)));
+    let at = at
+        .map_or_else(String::new, |at| format!(", newest {}", at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)));
     let mut ids: Vec<_> = batches.iter().filter_map(|batch| batch.producer).map(|producer| producer.id).collect();
     ids.sort_unstable();
     ids.dedup();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use documents::cutover_plan::GroupPlan;
-use kafka::{Code, CommittedOffset, Each, GroupDescription, GroupListing};
+use kafka::{Code, CommittedOffset, GroupDescription, GroupListing};
 use migration::config::{Cutover, Topology};
 use migration::{Error, Result, scope};
 
@@ -13,7 +13,8 @@ use crate::ports::{GroupOffsets, PendingOffset, Ports, Source, Target};
 pub const OTHER_WAVE: &str = "it has committed offsets only for topics outside topology.include and topology.exclude";
 
 /// Why a group is skipped that has members on the target.
-pub const ACTIVE: &str = "it has active members on the target; stop them, then commit its offsets by hand: they are in the plan";
+pub const ACTIVE: &str =
+    "it has active members on the target; stop them, then commit its offsets by hand: they are in the plan";
 
 /// Every group of the source, as far as it can be said before offsets are translated.
 #[derive(Debug, Default)]
@@ -136,18 +137,15 @@ pub(crate) fn judge(described: kafka::Result<GroupDescription>) -> Result<OnTarg
         Err(error) if error.code() == Some(Code::GroupIdNotFound) => return Ok(OnTarget::Free),
         Err(error) => return Err(error.into()),
     };
-    if let Some(kind) = group.other_type() {
-        return Err(Error::blocked(format_args!("the target has a {kind} group of this name, which keeps no such offsets")));
+    if let Some(kind) = group.group_type.as_ref().filter(|kind| !kind.takes_offsets()) {
+        return Err(Error::blocked(format_args!(
+            "the target has a {kind} group of this name, which keeps no such offsets"
+        )));
     }
     if group.operations.is_some_and(|known| !known.contain(kafka::AclOperation::Read)) {
         return Err(Error::blocked("the target denies Read on it to the principal of target.auth"));
     }
     Ok(if group.state.is_active() { OnTarget::Active } else { OnTarget::Free })
-}
-
-/// All of them, described; in one place because a rehearsal asks too.
-pub(crate) async fn describe(ports: &impl Ports, ids: &[String]) -> Each<String, GroupDescription> {
-    ports.target().describe_groups(ids).await
 }
 
 /// Why a group's offsets are not a consumer's, or not wanted.
@@ -191,7 +189,7 @@ pub fn warning(group: &GroupPlan) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka::TopicPartition;
+    use kafka::{GroupState, TopicPartition};
 
     fn committed(topic: &str) -> CommittedOffset {
         CommittedOffset {
@@ -238,9 +236,8 @@ mod tests {
     fn groups_that_are_not_consumers_or_not_wanted_are_skipped_with_the_reason() {
         let limits = Cutover { skip_groups: vec!["tmp-.*".parse().unwrap()], ..Cutover::default() };
         let reason = |id: &str, protocol: &str| {
-            let mut group = GroupListing::named(id);
-            group.protocol_type = protocol.to_owned();
-            reason_to_skip(&group, &limits)
+            let (id, protocol_type) = (id.to_owned(), protocol.to_owned());
+            reason_to_skip(&GroupListing { id, protocol_type, state: GroupState::Empty, group_type: None }, &limits)
         };
         assert_eq!(reason("billing", "consumer"), None);
         assert_eq!(reason("billing", ""), None);

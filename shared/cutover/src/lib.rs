@@ -1,2 +1,83 @@
 //! The cutover as a protocol: rehearsed while producers go on, bounded while they stand still, leased to one invocation, and
 //! carried out by one plan that is stored before its point of no return.
+//!
+//! ```text
+//!   claim the lease ─► prove the fence ─► place sentinels ─► drain ─► translate ─► prove the fence again ─► store the plan
+//!                                                                                                              │
+//!   ready ◄─ configs, quotas, ACLs ◄─ commit by chunks, read back ◄─ MARK: phase, epoch and the plan's key in one write
+//! ```
+//! Left of the mark everything can be given up and is repeated from the start; right of it everything is completed from the
+//! plan, however often that takes, and what the target refuses is a warning with its repair.
+//!
+//! - [`ports`]: what a cutover needs from outside;
+
+mod commit;
+mod complete;
+mod drain;
+mod fence;
+pub mod groups;
+mod limit;
+pub mod ports;
+mod prepare;
+mod proofs;
+mod steps;
+#[cfg(test)]
+mod test_objects;
+mod translate;
+
+use migration::config::{Cutover, Topology};
+use migration::{BatchId, Error, Phase, Result};
+use serde::Serialize;
+
+use ports::{Ledger, Ports};
+use steps::Steps;
+
+/// What is to be cut over, and how.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The cutover's settings.
+    pub limits: Cutover,
+    /// The topics of this wave.
+    pub selection: Topology,
+    /// The batches that its partitions are assigned to.
+    pub batches: Vec<BatchId>,
+    /// Id of the rehearsal that was approved.
+    pub rehearsal: String,
+}
+
+/// What became of a cutover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Offsets are on the target, and clients can be switched.
+    Ready {
+        /// Groups with at least one offset on the target.
+        groups_translated: usize,
+        /// Offsets on the target.
+        offsets_committed: usize,
+        /// From the confirmed freeze to now, in milliseconds.
+        freeze_ms: u64,
+    },
+    /// Another invocation had completed it.
+    Already,
+}
+
+/// Cuts over, or completes what was begun. Several invocations may do so at once: the newest wins.
+///
+/// # Errors
+/// Before the point of no return those of which nothing remains: Deadline when the freeze would last too long, Unsafe when a
+/// producer goes on writing or the target lost records, Blocked when producers are not frozen or something cannot be brought
+/// over. After it only what another invocation cures: Transient, and Fenced when one has taken over.
+pub async fn cut_over(ports: &impl Ports, job: &Job) -> Result<Outcome> {
+    let steps = Steps::default();
+    let (lease, plan) = match ports.ledger().phase().await? {
+        Phase::AwaitingClientSwitch | Phase::Validating | Phase::Finalized => return Ok(Outcome::Already),
+        Phase::Cutover => ports.ledger().claim().await?,
+        other => return Err(Error::blocked(format_args!("the migration is in phase {other}, not in cutover"))),
+    };
+    let plan = match plan {
+        Some(plan) => plan,
+        None => prepare::decide(ports, job, &lease, &steps).await?,
+    };
+    complete::carry_out(ports, &lease, &plan, &steps).await
+}

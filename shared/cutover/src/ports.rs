@@ -1,5 +1,5 @@
 //! What a cutover needs from outside, as traits: two clusters, the journal and a bucket. In production they are those of
-//! [`live`](crate::live); the simulation has others.
+//! `live`; the simulation has others.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -119,11 +119,8 @@ async fn markers(ports: &impl Ports, ends: &Offsets, steps: &Steps, warnings: &m
 /// The last batch of `found`, if it is ours; what other markers lie before it does not matter.
 fn marker(found: &[WrittenBatch], identity: &kafka::ProducerIdentity) -> Option<End> {
     let ours = found.iter().rfind(|batch| batch.is_control && batch.producer == Some(*identity))?;
-    let proof = EndProof::Marker {
-        source_offset: ours.base_offset,
-        producer_id: identity.id,
-        producer_epoch: identity.epoch,
-    };
+    let proof =
+        EndProof::Marker { source_offset: ours.base_offset, producer_id: identity.id, producer_epoch: identity.epoch };
     Some(End { source_end: ours.next_offset, proof })
 }
 

@@ -6,6 +6,7 @@
 //!   name;
 //! - [`rehearsal`], [`cutover_plan`], [`cutover_report`], and what they have in common, [`settings`].
 
+pub mod commits;
 pub mod cutover_plan;
 pub mod cutover_report;
 pub mod document;

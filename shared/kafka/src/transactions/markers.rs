@@ -19,9 +19,9 @@ use crate::coordinators::Keeps;
 use crate::error::{Error, Place, Result, check};
 use crate::pool::Purpose;
 use crate::produce::ProducerIdentity;
-use crate::retry::Backoff;
 use crate::spread::{by_topic, distinct, text, topic_name};
 use crate::{Api, Code, RetryPolicy};
+use clock::Backoff;
 
 /// After how long the coordinator aborts a transaction of which nothing more is heard, in milliseconds. The second one is for a
 /// cluster whose `transaction.max.timeout.ms` is below the first.
