@@ -1,4 +1,4 @@
-//! Sentinels: one last record on every partition of the source. When they are on the target, everything before them is.
+//! Sentinels that are records: one last record on every partition of the source, for `cutover.sentinels: records`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,58 +6,37 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kafka::batch::{Codec, ProduceBytes, Record, Stamp, encode};
-use kafka::{Cluster, ConfigEntry, TopicPartition};
-use migration::{Error, Result};
+use kafka::{Cluster, ConfigEntry, Each, TopicPartition};
 use runtime::Run;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// Key and header name by which a sentinel is known.
 const NAME: &str = "msk-kraft-sentinel";
 
-/// Where the sentinels are listed in the run's store.
-pub(crate) const STORED: &str = "cutover/sentinels.json";
-
 /// How long a broker may take to replicate a sentinel.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a sentinel is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Sentinel {
-    /// The partition.
-    #[serde(flatten)]
-    pub(crate) partition: TopicPartition,
-    /// Its offset on the source.
-    pub(crate) source_offset: i64,
-}
-
 /// Produces a sentinel to every partition and returns where they are. A repeat after a lost answer may leave two on a
-/// partition; the later one counts.
-///
-/// # Errors
-/// When a partition cannot be written, naming it.
-pub(crate) async fn publish(run: &Run<'_>, source: &Cluster, partitions: &[TopicPartition]) -> Result<Vec<Sentinel>> {
+/// partition.
+pub(super) async fn append(run: &Run<'_>, source: &Cluster, partitions: &[TopicPartition]) -> Each<TopicPartition, i64> {
     let now = run.journal.now().timestamp_millis();
-    let without_headers = without_headers(source, partitions).await?;
-    let batches: Result<Vec<_>> = partitions
-        .iter()
-        .map(|partition| sentinel(run, partition, now, !without_headers.contains(&partition.topic)))
-        .collect();
-    let produced = source.produce_retrying(&batches?, TIMEOUT).await;
-    let mut sentinels = Vec::with_capacity(produced.len());
-    for (partition, outcome) in produced {
-        let outcome = outcome.map_err(|error| {
-            let mut error = Error::from(error).at(&partition);
-            error.message = format!("the sentinel could not be written to the source: {}", error.message);
-            error
-        })?;
-        sentinels.push(Sentinel { partition, source_offset: outcome.base_offset });
-    }
-    Ok(sentinels)
+    let without_headers = match without_headers(source, partitions).await {
+        Ok(topics) => topics,
+        Err(error) => return partitions.iter().map(|partition| (partition.clone(), Err(error.clone()))).collect(),
+    };
+    let sentinel = |partition: &TopicPartition| {
+        Ok((partition.clone(), sentinel(run, partition, now, !without_headers.contains(&partition.topic))?))
+    };
+    let batches: Vec<_> = match partitions.iter().map(sentinel).collect::<kafka::Result<_>>() {
+        Ok(batches) => batches,
+        Err(error) => return partitions.iter().map(|partition| (partition.clone(), Err(error.clone()))).collect(),
+    };
+    let produced = source.produce_retrying(&batches, TIMEOUT).await;
+    produced.into_iter().map(|(partition, outcome)| (partition, outcome.map(|found| found.base_offset))).collect()
 }
 
 /// Topics whose records cannot have headers, because the source stores them in a format before Kafka 0.11.
-async fn without_headers(source: &Cluster, partitions: &[TopicPartition]) -> Result<BTreeSet<Arc<str>>> {
+async fn without_headers(source: &Cluster, partitions: &[TopicPartition]) -> kafka::Result<BTreeSet<Arc<str>>> {
     let topics: BTreeSet<_> = partitions.iter().map(|partition| partition.topic.clone()).collect();
     let configs = kafka::all_ok(source.topic_configs(&topics.into_iter().collect::<Vec<_>>()).await)?;
     let is_old = |(topic, configs): (Arc<str>, Vec<ConfigEntry>)| configs.iter().any(is_old_format).then_some(topic);
@@ -65,7 +44,7 @@ async fn without_headers(source: &Cluster, partitions: &[TopicPartition]) -> Res
 }
 
 /// Kafka 4 knows no such config any more (KIP-724).
-fn is_old_format(config: &ConfigEntry) -> bool {
+pub(crate) fn is_old_format(config: &ConfigEntry) -> bool {
     let version = config.value.as_deref().filter(|_| config.name == "message.format.version");
     version.is_some_and(|version| ["0.8", "0.9", "0.10"].iter().any(|old| is_of(version, old)))
 }
@@ -80,7 +59,7 @@ fn sentinel(
     partition: &TopicPartition,
     timestamp: i64,
     with_header: bool,
-) -> Result<(TopicPartition, ProduceBytes)> {
+) -> kafka::Result<ProduceBytes> {
     let value = json!({"migration_id": run.id, "topic": partition.topic, "partition": partition.partition});
     let header = (Bytes::from_static(NAME.as_bytes()), Some(Bytes::from(run.id.to_string())));
     let record = Record {
@@ -91,8 +70,7 @@ fn sentinel(
         headers: if with_header { vec![header] } else { Vec::new() },
     };
     let batch = encode(&[record], Codec::None, Stamp::NONE, 0);
-    let batch = batch.map_err(|error| Error::internal(format_args!("sentinel: {error}")))?;
-    Ok((partition.clone(), batch.to_produce()))
+    batch.map(|batch| batch.to_produce()).map_err(|error| kafka::Error::Usage { message: format!("sentinel: {error}") })
 }
 
 #[cfg(test)]
