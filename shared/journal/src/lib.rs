@@ -13,6 +13,7 @@
 //! | `run#<id>` | `freeze` | when producers were frozen and unfrozen |
 //! | `run#<id>` | `tail` | whether the tail should go on, and for which manifest |
 //! | `run#<id>#batch#<n>` | `batch` | epoch and owner of a batch of partitions, how far each of them is, the tail's next object |
+//! | `run#<id>#batch#<n>` | `heartbeat` | when a function that copies the batch was last heard of, and what keeps it from going on |
 //!
 //! A batch has its own partition key, so that the copy's checkpoints do not share one key's write capacity.
 //!
@@ -27,6 +28,7 @@ mod event;
 mod fault;
 mod freeze;
 mod gate;
+pub mod heartbeat;
 mod run;
 pub mod schema;
 mod table;
@@ -41,6 +43,7 @@ pub use cutover::CutoverLease;
 pub use event::Event;
 pub use freeze::{Freeze, FreezeHow, FreezePeriod, FreezeState, Side};
 pub use gate::{Decided, Decision, Gate, GateName, GateState, Verdict};
+pub use heartbeat::{Beat, CopyWork, Health, Heartbeat, LastError, Refused, TailTrouble, Tails, Trouble};
 pub use run::{Created, Meta, NewRun, ProducerId};
 pub use tail::{CopyControl, TailWanted};
 pub use token::Token;

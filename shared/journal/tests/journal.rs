@@ -9,5 +9,7 @@ mod support;
 mod batches;
 #[path = "journal/gates.rs"]
 mod gates;
+#[path = "journal/heartbeats.rs"]
+mod heartbeats;
 #[path = "journal/runs.rs"]
 mod runs;
