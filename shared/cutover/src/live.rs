@@ -1,18 +1,20 @@
 //! The clusters, the journal and the bucket of a migration as the ports of its cutover.
 
 mod ledger;
-mod records;
-mod source;
+pub(crate) mod records;
+pub(crate) mod source;
 mod target;
 
 use chrono::{DateTime, Utc};
 use documents::rehearsal::{self, NEWEST, Rehearsal};
 use journal::GateName;
+use kafka::{Cluster, CommitLimits};
 use migration::{Error, Result};
 use runtime::{Run, Store};
 
 use crate::ports::Ports;
 use crate::{Job, Outcome};
+pub use ledger::ATTEMPT;
 use ledger::LiveLedger;
 use source::LiveSource;
 use target::LiveTarget;
@@ -30,15 +32,25 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// Those of connecting.
-    pub(crate) async fn connect(run: &'a Run<'a>, rehearsal: Rehearsal) -> Result<Self> {
+    async fn connect(run: &'a Run<'a>, rehearsal: Rehearsal) -> Result<Self> {
         let (source, target) = tokio::try_join!(run.source(), run.target())?;
         let limits = rehearsal.coordinators.commits();
         Ok(Self {
             run,
-            source: LiveSource::new(run, source, rehearsal),
+            source: LiveSource::new(run, source, Some(rehearsal)),
             target: LiveTarget::new(run, target, limits),
             ledger: LiveLedger::new(run),
         })
+    }
+
+    /// The same for a rehearsal, before there is one.
+    pub(crate) fn before_rehearsal(run: &'a Run<'a>, source: Cluster, target: Cluster) -> Self {
+        Self {
+            run,
+            source: LiveSource::new(run, source, None),
+            target: LiveTarget::new(run, target, CommitLimits::default()),
+            ledger: LiveLedger::new(run),
+        }
     }
 }
 

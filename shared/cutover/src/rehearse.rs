@@ -12,10 +12,8 @@ mod transactions;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use documents::rehearsal::{self, NEWEST, Rehearsal, Weight};
-use documents::{PutOnce, Settings};
-use futures::TryFutureExt as _;
-use journal::CutoverLease;
-use migration::{Error, Phase, Result};
+use documents::PutOnce;
+use migration::{Error, ErrorKind, Phase, Result};
 use runtime::Run;
 use serde::Serialize;
 use serde_json::json;
@@ -141,8 +139,8 @@ async fn find(run: &Run<'_>, signing_key: Option<String>) -> Result<Rehearsal> {
         findings.add(Weight::Warning, code::NOT_BROUGHT_OVER, "", warning, "");
     }
     let topics = state.topics();
-    if let Err(error) = lockout::refuse(run, &target, topics.iter()).map_err(refusal).await? {
-        findings.block(code::LOCKED_OUT, "target.auth", error.message, "");
+    if let Err(error) = lockout::refuse(run, &target, topics.iter()).await {
+        findings.block(code::LOCKED_OUT, "target.auth", refusal(error)?.message, "");
     }
     let made_at = run.journal.now();
     let expected = estimate::expected(run, &watch, &state, &groups, &settings);
@@ -160,4 +158,15 @@ async fn find(run: &Run<'_>, signing_key: Option<String>) -> Result<Rehearsal> {
         coordinators,
         expected,
     })
+}
+
+/// A refusal, which is a finding.
+///
+/// # Errors
+/// What is worth another try, and defects.
+fn refusal(error: Error) -> Result<Error> {
+    match error.kind {
+        ErrorKind::Blocked | ErrorKind::Unsafe | ErrorKind::Invalid => Ok(error),
+        _ => Err(error),
+    }
 }

@@ -26,7 +26,38 @@ pub enum PrecheckInput {
     },
 }
 
-/// Input of the functions that work on a phase as a whole: `topology-copy`, `cutover`, `evidence`.
+/// Input of `cutover`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum CutoverInput {
+    /// Rehearses the cutover, unfrozen.
+    Rehearse {
+        /// The migration.
+        migration_id: MigrationId,
+        /// Whether an operator has approved a rehearsal: then it is compared with what is found now.
+        #[serde(default)]
+        approved: bool,
+        /// What is wrong with the key that signs the evidence, as far as whoever asks knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signing_key: Option<String>,
+    },
+    /// Cuts over, or completes what was begun.
+    CutOver {
+        /// The migration.
+        migration_id: MigrationId,
+    },
+}
+
+impl CutoverInput {
+    /// The migration it is about.
+    pub const fn migration_id(&self) -> &MigrationId {
+        match self {
+            Self::Rehearse { migration_id, .. } | Self::CutOver { migration_id } => migration_id,
+        }
+    }
+}
+
+/// Input of the functions that work on a phase as a whole: `topology-copy`, `evidence`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PhaseInput {
     /// The migration.
