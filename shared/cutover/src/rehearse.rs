@@ -11,8 +11,8 @@ mod replicas;
 mod transactions;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use documents::rehearsal::{self, NEWEST, Rehearsal, Weight};
 use documents::PutOnce;
+use documents::rehearsal::{self, NEWEST, Rehearsal, Weight};
 use migration::{Error, ErrorKind, Phase, Result};
 use runtime::Run;
 use serde::Serialize;
@@ -133,7 +133,7 @@ async fn find(run: &Run<'_>, signing_key: Option<String>) -> Result<Rehearsal> {
     let settings::Decision { settings, found, warnings, refusals } =
         watch.time("decide configs, quotas and ACLs", decision).await?;
     for refusal in refusals {
-        findings.block(refusal.code, refusal.subject, refusal.message, refusal.way_out);
+        findings.push(refusal.into());
     }
     for warning in warnings {
         findings.add(Weight::Warning, code::NOT_BROUGHT_OVER, "", warning, "");

@@ -29,7 +29,9 @@ impl<'a> LiveSource<'a> {
 
     /// Partitions on which no marker can be placed now, and why.
     async fn unmarkable(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, String>> {
-        let Some(Rehearsal { no_markers, min_insync_replicas, .. }) = &self.rehearsal else { return Ok(BTreeMap::new()) };
+        let Some(Rehearsal { no_markers, min_insync_replicas, .. }) = &self.rehearsal else {
+            return Ok(BTreeMap::new());
+        };
         let mut unmarkable: BTreeMap<_, _> = partitions
             .iter()
             .filter_map(|partition| Some((partition.clone(), no_markers.get(&partition.topic)?.clone())))
@@ -159,11 +161,7 @@ pub(crate) async fn pending_offsets(cluster: &Cluster) -> Result<Vec<PendingOffs
     let mut pending = BTreeSet::new();
     for transaction in &open {
         for (group, partition) in cluster.pending_offsets(transaction).await? {
-            pending.insert(PendingOffset {
-                group,
-                partition: Some(partition),
-                producer_id: transaction.producer_id,
-            });
+            pending.insert(PendingOffset { group, partition: Some(partition), producer_id: transaction.producer_id });
         }
     }
     Ok(pending.into_iter().collect())

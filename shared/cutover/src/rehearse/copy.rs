@@ -54,11 +54,7 @@ pub(super) async fn look(run: &Run<'_>, source: &Cluster, findings: &mut Finding
 }
 
 /// Batches that no function copies.
-async fn tails(
-    run: &Run<'_>,
-    progress: &[(BatchId, Vec<PartitionProgress>)],
-    findings: &mut Findings,
-) -> Result<()> {
+async fn tails(run: &Run<'_>, progress: &[(BatchId, Vec<PartitionProgress>)], findings: &mut Findings) -> Result<()> {
     let beats = run.journal.heartbeats(progress.iter().map(|(batch, _)| *batch)).await?;
     let now = run.journal.now();
     for ((batch, partitions), (_, beat)) in progress.iter().zip(beats) {

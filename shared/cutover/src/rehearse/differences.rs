@@ -10,7 +10,8 @@ use documents::rehearsal::{Finding, Rehearsal, Weight};
 pub fn differences(before: &Rehearsal, now: &Rehearsal) -> Vec<String> {
     let mut lines = Vec::new();
     let known: BTreeSet<_> = before.findings.iter().map(identity).collect();
-    let new = now.findings.iter().filter(|finding| finding.weight != Weight::Info && !known.contains(&identity(finding)));
+    let new =
+        now.findings.iter().filter(|finding| finding.weight != Weight::Info && !known.contains(&identity(finding)));
     lines.extend(new.map(|finding| {
         let weight = if finding.weight == Weight::Blocker { "blocker" } else { "warning" };
         format!("new {weight} {} {}: {}", finding.code, finding.subject, finding.message)

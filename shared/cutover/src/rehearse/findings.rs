@@ -59,7 +59,10 @@ pub(crate) mod code {
         (PENDING_UNSEEN, "The source does not let this principal see commits that open transactions hold."),
         (NO_MARKER, "A topic takes no marker; the end of its logs is the proof there."),
         (TRANSACTIONAL_ID, "The source does not let this principal use the transactional id of the markers."),
-        (TARGET_REPLICAS, "The target takes no records or commits: fewer replicas than min.insync.replicas are in sync."),
+        (
+            TARGET_REPLICAS,
+            "The target takes no records or commits: fewer replicas than min.insync.replicas are in sync.",
+        ),
         (GROUP_REFUSED, "The target's coordinators would refuse an offset of a group."),
         (GROUP_ACTIVE, "A group has members on the target already: its offsets are not committed."),
         (GROUP_TYPE, "The target has a group of this name whose type keeps no such offsets."),
@@ -102,6 +105,11 @@ impl Findings {
     ) {
         let (code, subject) = (code.into(), subject.into());
         self.0.push(Finding { weight, code, subject, message: message.into(), way_out: way_out.into() });
+    }
+
+    /// Adds a finding of another crate.
+    pub(crate) fn push(&mut self, finding: Finding) {
+        self.0.push(finding);
     }
 
     /// All of them, what stands in the way first.

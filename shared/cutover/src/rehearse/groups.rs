@@ -37,12 +37,19 @@ pub(super) async fn look(
     let read = groups::read(&ports, &run.config.cutover, &run.config.topology);
     let mut snapshot = watch.time("read groups", read).await?;
     let ids: Vec<_> = snapshot.wanted.keys().cloned().collect();
-    let described = watch.time("describe groups on the target", async { Ok(target.describe_groups(&ids).await) }).await?;
+    let described =
+        watch.time("describe groups on the target", async { Ok(target.describe_groups(&ids).await) }).await?;
     for (id, described) in described {
         match groups::judge(described) {
             Ok(OnTarget::Free) => {}
             Ok(OnTarget::Active) => {
-                findings.add(Weight::Warning, code::GROUP_ACTIVE, id.as_str(), groups::ACTIVE, "stop its members on the target");
+                findings.add(
+                    Weight::Warning,
+                    code::GROUP_ACTIVE,
+                    id.as_str(),
+                    groups::ACTIVE,
+                    "stop its members on the target",
+                );
                 if let Some(wanted) = snapshot.wanted.get_mut(&id) {
                     wanted.skipped = Some(groups::ACTIVE.to_owned());
                 }

@@ -30,8 +30,10 @@ pub(super) async fn look(
     let topics: BTreeSet<_> = partitions.iter().map(|partition| partition.topic.clone()).collect();
     let topics: Vec<_> = topics.into_iter().collect();
     let (min_insync, old) = source_topics(source, &topics).await?;
-    let mut no_markers: BTreeMap<_, _> =
-        old.into_iter().map(|topic| (topic, "its records are stored in a format before Kafka 0.11".to_owned())).collect();
+    let mut no_markers: BTreeMap<_, _> = old
+        .into_iter()
+        .map(|topic| (topic, "its records are stored in a format before Kafka 0.11".to_owned()))
+        .collect();
     if run.config.cutover.sentinels == Sentinels::Markers {
         markers(run, source, &topics, &mut no_markers, findings).await?;
         for (topic, reason) in &no_markers {
@@ -50,10 +52,7 @@ pub(super) async fn look(
 }
 
 /// `min.insync.replicas` of topics where it is more than one, and topics in an old format.
-async fn source_topics(
-    source: &Cluster,
-    topics: &[Arc<str>],
-) -> Result<(BTreeMap<Arc<str>, usize>, Vec<Arc<str>>)> {
+async fn source_topics(source: &Cluster, topics: &[Arc<str>]) -> Result<(BTreeMap<Arc<str>, usize>, Vec<Arc<str>>)> {
     let configs = kafka::all_ok(source.topic_configs(topics).await)?;
     let old = configs.iter().filter(|(_, configs)| configs.iter().any(is_old_format));
     let old = old.map(|(topic, _)| topic.clone()).collect();
@@ -114,7 +113,9 @@ async fn under_replicated(
             Weight::Info,
             code::NO_MARKER,
             partition.to_string(),
-            format!("{found} of its replicas are in sync, min.insync.replicas is {wanted}: the end of its log is the proof"),
+            format!(
+                "{found} of its replicas are in sync, min.insync.replicas is {wanted}: the end of its log is the proof"
+            ),
             "",
         );
     }

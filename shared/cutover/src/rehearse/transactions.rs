@@ -18,12 +18,7 @@ use crate::ports::PendingOffset;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Looks at transactions on the wave's partitions and on those that hold group offsets.
-pub(super) async fn look(
-    run: &Run<'_>,
-    source: &Cluster,
-    state: &CopyState,
-    findings: &mut Findings,
-) -> Result<()> {
+pub(super) async fn look(run: &Run<'_>, source: &Cluster, state: &CopyState, findings: &mut Findings) -> Result<()> {
     for transaction in state.changes.iter().flat_map(|changes| &changes.transactions) {
         let servers = state.changes.as_ref().map_or("", |changes| changes.source.as_str());
         let subject = transaction.partition.to_string();
@@ -73,9 +68,9 @@ async fn pending_in_transactions(
     let mut all = Vec::new();
     for transaction in open {
         let pending = source.pending_offsets(&transaction).await?;
-        let of_wave = pending.into_iter().filter(|(group, partition)| {
-            run.config.topology.selects(&partition.topic) && !is_skipped(run, group)
-        });
+        let of_wave = pending
+            .into_iter()
+            .filter(|(group, partition)| run.config.topology.selects(&partition.topic) && !is_skipped(run, group));
         let of_wave: Vec<_> = of_wave.collect();
         let Some((group, partition)) = of_wave.first() else { continue };
         let began = transaction.started_at.or(transaction.last_timestamp);
