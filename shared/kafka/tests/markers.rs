@@ -173,7 +173,7 @@ async fn what_a_crash_left_open_is_ended_by_the_next_call() {
 
 #[tokio::test]
 async fn more_partitions_than_one_request_has_are_marked_at_once() {
-    const PARTITIONS: i32 = 2_500;
+    const PARTITIONS: i32 = 1_100;
     // One side will do: the brokers of a test have one disk for all those files.
     let Some(cluster) = clusters().await.pop() else { return };
     let partitions = create(&cluster, "many", PARTITIONS).await;
