@@ -7,9 +7,10 @@ mod common;
 use common::{clusters, create, eventually, fresh};
 use kafka::auth::stores;
 use kafka::{
-    AclBinding, AclOperation, AclPermission, AclResource, Auth, Cluster, MetadataMode, OffsetSpec, PatternType,
+    AclBinding, AclOperation, AclPermission, AclResource, Auth, Cluster, Code, MetadataMode, OffsetSpec, PatternType,
     Settings, Tls, TopicPartition, WriteProbe, all_ok,
 };
+use migration::ErrorKind;
 
 /// The same cluster for a client with the certificate of an application, if the environment has one.
 async fn application(cluster: &Cluster) -> Option<Cluster> {
@@ -41,6 +42,12 @@ fn deny_writing(topic: &str, principal: &str) -> AclBinding {
     }
 }
 
+/// The rule that keeps everything else permitted to everybody: without it, a first rule on a topic forbids all that none allows.
+fn allow_the_rest(topic: &str) -> AclBinding {
+    let (operation, permission) = (AclOperation::All, AclPermission::Allow);
+    AclBinding { operation, permission, ..deny_writing(topic, "User:*") }
+}
+
 /// What all leaders say, if it is one and the same.
 async fn verdict(client: &Cluster, partitions: &[TopicPartition]) -> Option<WriteProbe> {
     let said = all_ok(client.probe_write(partitions).await).unwrap();
@@ -59,17 +66,48 @@ async fn a_probe_follows_the_rules_and_writes_nothing() {
         };
         assert_eq!(verdict(&client, &partitions).await, Some(WriteProbe::Allowed));
         for principal in ["User:CN=application", "User:*"] {
-            let rule = deny_writing(&partitions[0].topic, principal);
-            all_ok(cluster.create_acls(std::slice::from_ref(&rule)).await).unwrap();
+            let topic = &partitions[0].topic;
+            let rules = [allow_the_rest(topic), deny_writing(topic, principal)];
+            all_ok(cluster.create_acls(&rules).await).unwrap();
             eventually(async || verdict(&client, &partitions).await == Some(WriteProbe::Denied)).await;
             // A super user is not bound by rules.
             assert_eq!(verdict(&cluster, &partitions).await, Some(WriteProbe::Allowed));
-            all_ok(cluster.delete_acls(std::slice::from_ref(&rule)).await).unwrap();
+            client.refresh().await.unwrap();
+            assert_eq!(verdict(&client, &partitions).await, Some(WriteProbe::Denied), "it can still be described");
+            all_ok(cluster.delete_acls(&rules).await).unwrap();
             eventually(async || verdict(&client, &partitions).await == Some(WriteProbe::Allowed)).await;
         }
         assert_eq!(ends().await, [0, 0, 0]);
         let remembered = all_ok(cluster.describe_producers(&partitions).await).unwrap();
         assert!(remembered.values().all(Vec::is_empty), "{remembered:?}");
+    }
+}
+
+#[tokio::test]
+async fn markers_are_refused_where_writing_is() {
+    for cluster in clusters().await {
+        let Some(client) = application(&cluster).await else { continue };
+        let (open, fenced) = (create(&cluster, "open", 1).await, create(&cluster, "fenced", 2).await);
+        let rule = deny_writing(&fenced[0].topic, "User:CN=application");
+        let rules = [allow_the_rest(&fenced[0].topic), rule.clone()];
+        all_ok(cluster.create_acls(&rules).await).unwrap();
+        eventually(async || verdict(&client, &fenced).await == Some(WriteProbe::Denied)).await;
+        let all: Vec<_> = fenced.iter().chain(&open).cloned().collect();
+        let id = fresh("markers");
+        let markers = client.append_markers(&id, &all).await.unwrap();
+        assert_eq!(markers.marked, open);
+        let refused: Vec<_> = markers.refused.iter().map(|(partition, error)| (partition, error.code())).collect();
+        let denied = Some(Code::TopicAuthorizationFailed);
+        assert_eq!(refused, [(&fenced[0], denied), (&fenced[1], denied)]);
+
+        let of_the_id = AclBinding { resource: AclResource::TransactionalId, name: id.clone(), ..rule };
+        all_ok(cluster.create_acls(std::slice::from_ref(&of_the_id)).await).unwrap();
+        let refused = Some(Code::TransactionalIdAuthorizationFailed);
+        eventually(async || client.check_transactional_id(&id).await.err().and_then(|error| error.code()) == refused)
+            .await;
+        assert_eq!(client.append_markers(&id, &open).await.unwrap_err().code(), refused);
+        all_ok(cluster.delete_acls(&[of_the_id]).await).unwrap();
+        eventually(async || client.check_transactional_id(&id).await.is_ok()).await;
     }
 }
 
@@ -102,6 +140,23 @@ async fn exactly_the_rules_that_are_named_are_removed() {
         eventually(async || of_the_test().await == left).await;
         all_ok(cluster.delete_acls(&others).await).unwrap();
         eventually(async || of_the_test().await.is_empty()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_is_hidden_is_told_so_at_once() {
+    for cluster in clusters().await {
+        let Some(client) = application(&cluster).await else { continue };
+        let hidden = create(&cluster, "hidden", 1).await;
+        let rule = deny_writing(&hidden[0].topic, "User:CN=application");
+        all_ok(cluster.create_acls(std::slice::from_ref(&rule)).await).unwrap();
+        let said = async || {
+            client.refresh().await.unwrap();
+            client.probe_write(&hidden).await.remove(0).1
+        };
+        eventually(async || said().await.is_err()).await;
+        let error = said().await.unwrap_err();
+        assert_eq!((error.code(), error.kind()), (Some(Code::TopicAuthorizationFailed), ErrorKind::Blocked), "{error}");
     }
 }
 
