@@ -121,9 +121,9 @@ async fn complete(run: &Run<'_>, mut steps: Steps) -> Result<Value> {
     let report = json!({
         "groups_translated": committed.groups,
         "offsets_committed": committed.offsets,
-        "topics_reconfigured": finished.topics_reconfigured,
-        "quotas_set": finished.quotas_set,
-        "acls_created": finished.acls_created,
+        "topics_reconfigured": finished.configs,
+        "quotas_set": finished.quotas,
+        "acls_created": finished.acls,
         "warnings": warnings,
         "frozen_at": frozen_at,
         "ready_at": ready_at,
