@@ -7,7 +7,7 @@ use kafka::{Cluster, OffsetSpec, all_ok};
 use migration::config::Topology;
 use migration::progress::PartitionProgress;
 use migration::{Error, Result};
-use topology::{KnownConfigs, OwnConfigs, Topic, TopicConfigs, is_copying};
+use topology::{KnownConfigs, Topic, TopicConfigs, is_copying};
 
 use crate::check::{Check, Problem};
 
@@ -20,7 +20,7 @@ pub(crate) async fn compare(
     target: &Cluster,
     copied: &[PartitionProgress],
     config: &Topology,
-    put: &OwnConfigs,
+    put: &BTreeMap<Arc<str>, TopicConfigs>,
 ) -> Result<Check> {
     let mut partitions: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     for progress in copied {
@@ -35,8 +35,7 @@ pub(crate) async fn compare(
     let mut check = Check::default();
     for (topic, copied) in &partitions {
         let (source, target) = (source_topics.get(topic), target_topics.get(topic));
-        let put =
-            put.topics().get(topic).ok_or_else(|| Error::internal("the cutover left a topic out").at_topic(topic))?;
+        let put = put.get(topic).ok_or_else(|| Error::internal("the cutover left a topic out").at_topic(topic))?;
         check.add(judge(topic, *copied, source, target, put));
     }
     let uncopied: Vec<_> = source_topics.values().filter(|topic| !partitions.contains_key(&topic.info.name)).collect();
@@ -78,7 +77,7 @@ fn judge(
     let value = |configs: &TopicConfigs, config: &str| configs.get(config).map_or("not set", String::as_str).to_owned();
     if is_copying(&target.configs) && !is_copying(put) {
         let message =
-            "the topic still has its copy-time configs on the target; set its own there, see cutover/configs.json";
+            "the topic still has its copy-time configs on the target; set its own there, see cutover/settings.json";
         problems.push(Problem::failed(name, message));
         return problems;
     }

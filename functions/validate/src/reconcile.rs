@@ -6,7 +6,6 @@ use migration::{BatchId, Error, MigrationId, Phase, Result};
 use runtime::{Host, Run};
 use serde::Deserialize;
 use telemetry::metrics;
-use topology::OwnConfigs;
 
 use crate::report::{self, ByPartition, Report};
 use crate::results::{BatchResults, attempt};
@@ -71,8 +70,8 @@ async fn write_report(run: &Run<'_>, attempt: u32, batches: &[BatchId], partitio
     let (source, target) = (run.source().await?, run.target().await?);
     let copied: Vec<_> = run.progress(batches.iter().copied()).await?;
     let copied: Vec<_> = copied.into_iter().flat_map(|(_, partitions)| partitions).collect();
-    let put = OwnConfigs::on_record(run).await?;
-    let parity = parity::compare(&source, &target, &copied, &run.config.topology, &put).await?;
+    let put: documents::Settings = run.store.get_json("cutover/settings.json").await?;
+    let parity = parity::compare(&source, &target, &copied, &run.config.topology, &put.configs).await?;
     let groups = groups::reconcile(&run.store, &target).await?;
     let report = Report::new(run.id.clone(), attempt, run.journal.now(), parity, partitions, groups);
     run.store.put_json(report::NAME, &report).await?;

@@ -10,7 +10,7 @@ const EVERYTHING: &str = "*";
 
 /// What ACLs say to an operation on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// No ACL is about the resource: `allow.everyone.if.no.acl.found` decides.
     Open,
     /// It is permitted.
@@ -21,7 +21,7 @@ pub(crate) enum Verdict {
 
 /// The ACLs about one resource, for one principal.
 #[derive(Debug)]
-pub(crate) struct Access<'a> {
+pub struct Access<'a> {
     acls: Vec<&'a AclBinding>,
     principal: Option<&'a str>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Access<'a> {
 impl<'a> Access<'a> {
     /// Of `principal`, such as `User:alice`, to the resource `name` under `acls`. Without a principal only what everybody may
     /// is permitted.
-    pub(crate) fn new(
+    pub fn new(
         acls: impl IntoIterator<Item = &'a AclBinding>,
         principal: Option<&'a str>,
         resource: (AclResource, &str),
@@ -38,7 +38,7 @@ impl<'a> Access<'a> {
     }
 
     /// What they say to `operation`.
-    pub(crate) fn verdict(&self, operation: AclOperation) -> Verdict {
+    pub fn verdict(&self, operation: AclOperation) -> Verdict {
         let ours = |acl: &&&AclBinding| acl.principal == EVERYBODY || Some(acl.principal.as_str()) == self.principal;
         let denies = |acl: &&AclBinding| {
             acl.permission == AclPermission::Deny && (acl.operation == operation || acl.operation == AclOperation::All)
@@ -55,7 +55,7 @@ impl<'a> Access<'a> {
 }
 
 /// Whether `acl` is about the resource.
-pub(crate) fn is_about(acl: &AclBinding, (kind, name): (AclResource, &str)) -> bool {
+pub fn is_about(acl: &AclBinding, (kind, name): (AclResource, &str)) -> bool {
     let named = match acl.pattern {
         PatternType::Prefixed => name.starts_with(&acl.name),
         _ => acl.name == name || acl.name == EVERYTHING,
@@ -77,9 +77,20 @@ fn includes(allowed: AclOperation, operation: AclOperation) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::acl;
 
     const ORDERS: (AclResource, &str) = (AclResource::Topic, "orders");
+
+    fn acl(principal: &str, name: &str) -> AclBinding {
+        AclBinding {
+            resource: AclResource::Topic,
+            name: name.to_owned(),
+            pattern: PatternType::Literal,
+            principal: principal.to_owned(),
+            host: "*".to_owned(),
+            operation: AclOperation::Read,
+            permission: AclPermission::Allow,
+        }
+    }
 
     fn verdict(acls: &[AclBinding], principal: Option<&str>, operation: AclOperation) -> Verdict {
         Access::new(acls, principal, ORDERS).verdict(operation)

@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kafka::{Cluster, ConfigChange};
 use migration::config::ConfigDrift;
 use migration::{Error, ErrorKind, Result};
-use runtime::Run;
 use serde::{Deserialize, Serialize};
 
 use crate::configs::{TopicConfigs, is_copying, restore};
@@ -16,13 +14,6 @@ use crate::inventory::{Topics, listed};
 use crate::known::KnownConfigs;
 use crate::manifest::DealtTopic;
 use crate::target_state::TargetState;
-
-/// Pause between two looks at the configs, and how many there are.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-const LOOKS: u32 = 100;
-
-/// Where the configs are in the run's store from the cutover on.
-const STORED: &str = "cutover/configs.json";
 
 /// A config of source topics that the target's do not get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +27,13 @@ pub struct NotCopied {
 }
 
 /// The configs by topic that the target's topics are to have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnConfigs {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FinalConfigs {
     topics: BTreeMap<Arc<str>, TopicConfigs>,
     not_copied: Vec<NotCopied>,
 }
 
-impl OwnConfigs {
+impl FinalConfigs {
     /// The configs for the target's counterparts of `source`, where `before` is what the target had. Copy-time configs are
     /// nothing to keep: an attempt that was rolled back left them.
     pub fn of(source: &Topics, known: &KnownConfigs, drift: ConfigDrift, before: &TargetState) -> Self {
@@ -64,25 +55,14 @@ impl OwnConfigs {
         Self { topics, not_copied: not_copied.into_values().collect() }
     }
 
-    /// Stores them: the cutover puts in place what it checked, whatever becomes of the source.
-    ///
-    /// # Errors
-    /// What S3 gives.
-    pub async fn record(&self, run: &Run<'_>) -> Result<()> {
-        run.store.put_json(STORED, self).await
-    }
-
-    /// Those that the cutover stored.
-    ///
-    /// # Errors
-    /// Blocked before it did; otherwise what S3 gives.
-    pub async fn on_record(run: &Run<'_>) -> Result<Self> {
-        run.store.get_json(STORED).await
-    }
-
     /// The configs of each topic.
     pub fn topics(&self) -> &BTreeMap<Arc<str>, TopicConfigs> {
         &self.topics
+    }
+
+    /// The same, and nothing else.
+    pub fn into_topics(self) -> BTreeMap<Arc<str>, TopicConfigs> {
+        self.topics
     }
 
     /// What is set on the source and is not going to be on the target, by name of the config.
@@ -109,7 +89,10 @@ impl OwnConfigs {
     /// # Errors
     /// Blocked, naming the topic and what the target objects to, or that it does not have the topic.
     pub async fn check(&self, target: &Cluster) -> Result<()> {
-        for (topic, outcome) in target.check_topic_configs(&self.changes(target).await?).await {
+        let missing = "the target does not have the topic: somebody deleted it there, or an ACL hides it from the principal of \
+                       target.auth";
+        let there = listed(target, &self.topics, Error::blocked(missing)).await?;
+        for (topic, outcome) in target.check_topic_configs(&changes(&self.topics, &there)).await {
             outcome.map_err(|error| {
                 let error = Error::from(error);
                 let kind = if error.kind.is_retryable() { error.kind } else { ErrorKind::Blocked };
@@ -122,49 +105,15 @@ impl OwnConfigs {
         }
         Ok(())
     }
+}
 
-    /// Puts them in place of whatever is set on `target`, and checks that they are. Returns how many topics were changed.
-    ///
-    /// # Errors
-    /// When a topic's configs cannot be changed, naming it; Blocked when the target does not have the topic; Transient when they
-    /// are not in place afterwards.
-    pub async fn put_in_place(&self, target: &Cluster) -> Result<usize> {
-        let changes = self.changes(target).await?;
-        for (topic, outcome) in target.alter_topic_configs(&changes).await {
-            outcome.map_err(|error| Error::from(error).at_topic(&topic))?;
-        }
-        self.in_place(target).await?;
-        Ok(changes.len())
-    }
-
-    /// Waits until brokers show them: a change reaches them behind the controller's answer.
-    async fn in_place(&self, target: &Cluster) -> Result<()> {
-        for _ in 0..LOOKS {
-            if self.changes(target).await?.is_empty() {
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        match self.changes(target).await?.first() {
-            None => Ok(()),
-            Some(change) => {
-                let message = format!("{} configs were set but are not in place", change.ops.len());
-                Err(Error::transient(message).at_topic(&change.topic))
-            }
-        }
-    }
-
-    /// What is to be changed on `target`, which has to have every topic.
-    async fn changes(&self, target: &Cluster) -> Result<Vec<ConfigChange>> {
-        let missing = "the target does not have the topic: somebody deleted it there, or an ACL hides it from the principal of \
-                       target.auth";
-        let there = listed(target, &self.topics, Error::blocked(missing)).await?;
-        let change = |(name, wanted): (&Arc<str>, &TopicConfigs)| {
-            let ops = restore(wanted, &there[name].configs);
-            (!ops.is_empty()).then(|| ConfigChange { topic: name.clone(), ops })
-        };
-        Ok(self.topics.iter().filter_map(change).collect())
-    }
+/// What is to be changed so that the topics that are `there` have the `wanted` configs.
+pub(crate) fn changes(wanted: &BTreeMap<Arc<str>, TopicConfigs>, there: &Topics) -> Vec<ConfigChange> {
+    let change = |(name, wanted): (&Arc<str>, &TopicConfigs)| {
+        let ops = restore(wanted, &there.get(name)?.configs);
+        (!ops.is_empty()).then(|| ConfigChange { topic: name.clone(), ops })
+    };
+    wanted.iter().filter_map(change).collect()
 }
 
 impl NotCopied {
@@ -211,7 +160,7 @@ mod tests {
             ("b", &[("message.downconversion.enable", "true"), ("message.format.version", "2.8")]),
         ]);
         let known = KnownConfigs::from(["retention.ms", "message.format.version"]);
-        let own = OwnConfigs::of(&source, &known, ConfigDrift::default(), &TargetState::default());
+        let own = FinalConfigs::of(&source, &known, ConfigDrift::default(), &TargetState::default());
         assert_eq!(own.topics[&Arc::from("a")], configs(&[("retention.ms", "1")]));
         assert_eq!(own.topics[&Arc::from("b")], configs(&[]));
         let names: Vec<_> =
@@ -232,7 +181,7 @@ mod tests {
             ("picked-up", &downconversion("true")),
             ("told", &downconversion("true")),
         ]);
-        let own = OwnConfigs::of(&source, &KnownConfigs::from([]), ConfigDrift::default(), &TargetState::default());
+        let own = FinalConfigs::of(&source, &KnownConfigs::from([]), ConfigDrift::default(), &TargetState::default());
         let dealt = DealtTopic { id: None, configs: configs(&downconversion("true")) };
         let (altered, told) = (Arc::from("altered"), Arc::from("told"));
         let since = own.not_copied_since(&BTreeMap::from([(&altered, &dealt), (&told, &dealt)]));
@@ -245,14 +194,14 @@ mod tests {
         let source = source(&[("a", &[("retention.ms", "1")]), ("new", &[("retention.ms", "2")])]);
         let known = KnownConfigs::from(["retention.ms", "segment.ms"]);
         let before = before("a", &[("segment.ms", "9")]);
-        let of = |drift| OwnConfigs::of(&source, &known, drift, &before).topics;
+        let of = |drift| FinalConfigs::of(&source, &known, drift, &before).topics;
         assert_eq!(of(ConfigDrift::KeepTarget)[&Arc::from("a")], configs(&[("segment.ms", "9")]));
         assert_eq!(of(ConfigDrift::KeepTarget)[&Arc::from("new")], configs(&[("retention.ms", "2")]));
         assert_eq!(of(ConfigDrift::OverwriteWithSource)[&Arc::from("a")], configs(&[("retention.ms", "1")]));
 
         let mut left_behind = before;
         left_behind.topics.get_mut("a").unwrap().configs = crate::configs::copying(5_000_000);
-        let own = OwnConfigs::of(&source, &known, ConfigDrift::KeepTarget, &left_behind).topics;
+        let own = FinalConfigs::of(&source, &known, ConfigDrift::KeepTarget, &left_behind).topics;
         assert_eq!(own[&Arc::from("a")], configs(&[("retention.ms", "1")]), "of an attempt that was rolled back");
     }
 }
