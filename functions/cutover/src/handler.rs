@@ -1,6 +1,6 @@
 //! Rehearses the cutover, carries it out, and looks after the fence behind it.
 
-use cutover::{live, rehearse};
+use cutover::{live, rehearse, watch};
 use migration::message::CutoverInput;
 use migration::{Phase, Result};
 use runtime::{Budget, Host};
@@ -32,5 +32,6 @@ async fn answer(host: &Host, input: CutoverInput) -> Result<Value> {
             }
             Ok(json!(outcome))
         }
+        CutoverInput::Watch { .. } => Ok(json!(watch::watch(&run).await?)),
     }
 }

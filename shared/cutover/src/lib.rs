@@ -10,6 +10,7 @@
 //! plan, however often that takes, and what the target refuses is a warning with its repair.
 //!
 //! - [`rehearse`]: everything that can fail, tried before producers stop;
+//! - [`watch`]: what reaches the source behind the fence;
 //! - [`ports`]: what a cutover needs from outside;
 //! - [`live`]: the clusters, the journal and the bucket of a migration as ports.
 
@@ -30,6 +31,7 @@ mod test_objects;
 #[cfg(test)]
 mod test_rehearsal;
 mod translate;
+pub mod watch;
 
 use migration::config::{Cutover, Topology};
 use migration::{BatchId, Error, Phase, Result};

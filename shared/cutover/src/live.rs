@@ -3,7 +3,7 @@
 mod ledger;
 pub(crate) mod records;
 pub(crate) mod source;
-mod target;
+pub(crate) mod target;
 
 use chrono::{DateTime, Utc};
 use documents::rehearsal::{self, NEWEST, Rehearsal};
@@ -103,7 +103,7 @@ pub async fn cut_over(run: &Run<'_>) -> Result<Outcome> {
 /// Blocked when there is none.
 pub(crate) async fn approved(run: &Run<'_>) -> Result<String> {
     let gate = run.journal.gate(GateName::Cutover).await?;
-    let named: Option<String> = gate.and(None);
+    let named = gate.and_then(|gate| gate.decision).and_then(|decision| decision.rehearsal);
     let newest = || run.meta.facts.get(NEWEST).and_then(|fact| fact.as_str()).map(str::to_owned);
     named.or_else(newest).ok_or_else(|| Error::blocked("no rehearsal was made: run msk-kraft cutover --rehearse"))
 }

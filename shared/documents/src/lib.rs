@@ -10,6 +10,7 @@ pub mod commits;
 pub mod cutover_plan;
 pub mod cutover_report;
 pub mod document;
+pub mod late;
 pub mod objects;
 pub mod rehearsal;
 pub mod sentinels;

@@ -46,13 +46,20 @@ pub enum CutoverInput {
         /// The migration.
         migration_id: MigrationId,
     },
+    /// Looks once for what reached the source behind the fence.
+    Watch {
+        /// The migration.
+        migration_id: MigrationId,
+    },
 }
 
 impl CutoverInput {
     /// The migration it is about.
     pub const fn migration_id(&self) -> &MigrationId {
         match self {
-            Self::Rehearse { migration_id, .. } | Self::CutOver { migration_id } => migration_id,
+            Self::Rehearse { migration_id, .. } | Self::CutOver { migration_id } | Self::Watch { migration_id } => {
+                migration_id
+            }
         }
     }
 }
