@@ -116,11 +116,19 @@ fn the_phases_follow_each_other() {
     let choices = top.states["Route"].value["Choices"].as_array().unwrap();
     let first = |phase: Phase| choices.iter().find(|choice| choice["StringEquals"] == phase.name());
     let first = |phase| first(phase).and_then(|choice| choice["Next"].as_str()).unwrap();
-    let way = [Phase::Precheck, Phase::TopologyCopy, Phase::Seed, Phase::Tail, Phase::AwaitingClientSwitch];
-    let way = way.into_iter().chain([Phase::Validating, Phase::Finalized]).map(first).collect::<Vec<_>>();
-    for pair in way.windows(2) {
-        assert!(top.reachable(pair[0], State::onward).contains(pair[1]), "{} does not lead to {}", pair[0], pair[1]);
-        assert!(!top.reachable(pair[1], State::onward).contains(pair[0]), "{} leads back to {}", pair[1], pair[0]);
+    let begun = [Phase::Precheck, Phase::TopologyCopy, Phase::Seed, Phase::Tail];
+    let behind = [Phase::Cutover, Phase::AwaitingClientSwitch];
+    let end = [Phase::Validating, Phase::Finalized];
+    for way in [&begun[..], &behind].map(|way| way.iter().chain(&end).copied().map(first).collect::<Vec<_>>()) {
+        for pair in way.windows(2) {
+            assert!(
+                top.reachable(pair[0], State::onward).contains(pair[1]),
+                "{} does not lead to {}",
+                pair[0],
+                pair[1]
+            );
+            assert!(!top.reachable(pair[1], State::onward).contains(pair[0]), "{} leads back to {}", pair[1], pair[0]);
+        }
     }
 }
 
