@@ -77,6 +77,17 @@ fn names_are_unique_in_the_whole_machine() {
     }
 }
 
+#[test]
+fn the_readme_names_every_state() {
+    let readme = include_str!("../README.md");
+    let missing: Vec<_> = states(&definition().unwrap())
+        .into_iter()
+        .map(|state| state.name.to_owned())
+        .filter(|name| !readme.contains(&format!("`{name}`")))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 /// A parser keeps the last of two equal keys and says nothing, so that a state could vanish.
 #[test]
 fn no_key_is_written_twice() {
