@@ -28,7 +28,8 @@ pub(crate) async fn enter(host: &Host, id: &MigrationId, config: Option<Value>) 
         bucket: run.store.bucket().to_owned(),
         manifest: run.store.key("manifests/batches.json"),
         copy_functions: runtime::run::copy_functions(&run.config),
-        freeze_timeout_seconds: run.config.cutover.max_producer_freeze.as_secs(),
+        freeze_reaction_seconds: run.config.cutover.freeze_reaction_timeout.as_secs(),
+        freeze_limit_seconds: run.config.cutover.max_producer_freeze.as_secs(),
     }))
 }
 

@@ -123,6 +123,29 @@ pub struct Drained {
     pub ready: bool,
 }
 
+/// What the state machine takes of the rehearsal that a `rehearse` returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsed {
+    /// Whether the cutover may go on to freeze producers.
+    pub go: bool,
+}
+
+/// What `expire` returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expired {
+    /// Whether the cutover was still before its mark, and has failed now.
+    pub expired: bool,
+}
+
+/// What one look at the fence returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// Whether there is something left to watch.
+    pub again: bool,
+    /// How long to wait before the next look, in seconds.
+    pub wait_seconds: u64,
+}
+
 /// What `enter` returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entered {
@@ -136,8 +159,10 @@ pub struct Entered {
     pub manifest: String,
     /// Copy functions at the same time.
     pub copy_functions: u32,
-    /// Bound of the freeze gate, in seconds.
-    pub freeze_timeout_seconds: u64,
+    /// How long people or the webhook may take to freeze producers, in seconds: bound of the freeze gate.
+    pub freeze_reaction_seconds: u64,
+    /// How long producers may stay frozen before the point of no return, in seconds.
+    pub freeze_limit_seconds: u64,
 }
 
 /// An error as a `Catch` sees it.
