@@ -13,11 +13,13 @@
 //! - [`pace`]: holds a copy back;
 //! - [`ports`]: what a copy needs from outside;
 //! - [`live`]: a copy in production;
+//! - [`measure`]: how far a copy is behind now;
 //! - [`batches`]: which partitions one invocation copies.
 
 pub mod batches;
 pub mod engine;
 pub mod live;
+pub mod measure;
 pub mod objects;
 pub mod pace;
 pub mod ports;
