@@ -21,7 +21,9 @@ pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Re
             let reconciled = reconcile::reconcile(host, &migration_id, before).await;
             (migration_id, reconciled.map(|reconciled| json!(reconciled)))
         }
-        BatchInput::Drain { .. } => return Err(Error::invalid("validate does not drain; tail-batch does")),
+        BatchInput::Drain { .. } | BatchInput::Measure { .. } => {
+            return Err(Error::invalid("validate neither drains nor measures; tail-batch does"));
+        }
     };
     outcome.map_err(|error| error.in_run(&migration_id).in_phase(Phase::Validating))
 }

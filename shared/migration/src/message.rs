@@ -98,6 +98,11 @@ pub enum BatchInput {
         /// The migration.
         migration_id: MigrationId,
     },
+    /// Asks the source how far the copy is behind now (`tail-batch` only). Answers with `copy::measure::Measured`.
+    Measure {
+        /// The migration.
+        migration_id: MigrationId,
+    },
 }
 
 /// What a batch's function returns.
