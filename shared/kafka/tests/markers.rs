@@ -11,7 +11,8 @@ use bytes::Bytes;
 use common::{clusters, create, eventually, fresh};
 use kafka::batch::{Codec, ControlType, ProduceBytes, Record, Stamp, control_type, encode, split};
 use kafka::{
-    Cluster, Code, FetchOptions, FetchPosition, Isolation, OffsetSpec, ProducerIdentity, TopicPartition, all_ok,
+    Cluster, Code, ConfigChange, ConfigOp, FetchOptions, FetchPosition, Isolation, OffsetSpec, ProducerIdentity,
+    TopicPartition, WriteProbe, all_ok,
 };
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{
@@ -168,6 +169,52 @@ async fn what_a_crash_left_open_is_ended_by_the_next_call() {
         let add = raw::send(&coordinator, &add, 3).await;
         let code = add.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code;
         assert!([Code::ProducerFenced.code(), Code::InvalidProducerEpoch.code()].contains(&code), "{code}");
+    }
+}
+
+/// Changes how many replicas have to be in sync of topics that have one, and waits until their leaders go by it; whether they do.
+async fn need_replicas(cluster: &Cluster, partitions: &[TopicPartition], replicas: &str) -> bool {
+    let op = ConfigOp::Set { name: "min.insync.replicas".to_owned(), value: replicas.to_owned() };
+    let change = ConfigChange { topic: partitions[0].topic.clone(), ops: vec![op] };
+    all_ok(cluster.alter_topic_configs(&[change]).await).unwrap();
+    let batch = [(partitions[0].clone(), some_records(cluster).await)];
+    for _ in 0..60 {
+        let said = cluster.produce(&batch, TIMEOUT).await.remove(0).1;
+        if said.is_err_and(|error| error.code() == Some(Code::NotEnoughReplicas)) == (replicas != "1") {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_marker_waits_for_replicas_and_comes_in_the_end() {
+    for cluster in clusters().await {
+        let partitions = create(&cluster, "replicas", 1).await;
+        if !need_replicas(&cluster, &partitions, "2").await {
+            println!(
+                "skipped: leaders of the {} cluster want no more replicas than there are",
+                cluster.metadata_mode()
+            );
+            continue;
+        }
+        let end = ends(&cluster, &partitions, OffsetSpec::Latest).await;
+        let id = fresh("replicas");
+        let markers = cluster.append_markers(&id, &partitions).await.unwrap();
+        assert_eq!(markers.marked, partitions);
+        assert_eq!(cluster.find_marker(&partitions[0], end[0], markers.identity).await, Ok(None));
+        assert_eq!(cluster.probe_write(&partitions).await[0].1, Ok(WriteProbe::Allowed));
+        // Until it has come the id can begin nothing new.
+        let mut settings = cluster.settings().clone();
+        settings.retry.deadline = Duration::from_secs(1);
+        let hasty = Cluster::connect(settings).await.unwrap();
+        let error = hasty.append_markers(&id, &partitions).await.unwrap_err();
+        assert_eq!((error.code(), error.kind()), (Some(Code::ConcurrentTransactions), ErrorKind::Transient));
+
+        assert!(need_replicas(&cluster, &partitions, "1").await);
+        found(&cluster, &from(&partitions, &end), markers.identity).await;
+        cluster.append_markers(&id, &partitions).await.unwrap();
     }
 }
 

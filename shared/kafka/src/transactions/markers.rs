@@ -57,6 +57,11 @@ impl Cluster {
     /// identity. A call that ends in between leaves nothing behind: the next one of the same id ends what was left open, and without a
     /// next one the coordinator aborts it within a minute. What is aborted gets abort markers, which are invisible too.
     ///
+    /// Leave out partitions with too few replicas in sync (`min.insync.replicas`): their leader takes no marker, the coordinator
+    /// tries again without a pause until it does, and notes each attempt in its log (`TransactionMarkerRequestCompletionHandler`).
+    /// The id can begin nothing new before all markers have come: calls meanwhile end with
+    /// [`ConcurrentTransactions`](Code::ConcurrentTransactions) at the retry deadline.
+    ///
     /// A cluster that has no `__transaction_state` yet creates it for this.
     ///
     /// # Errors

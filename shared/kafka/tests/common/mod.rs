@@ -29,7 +29,8 @@ pub(crate) fn fresh(name: &str) -> String {
 /// A topic for one test, whose leaders are there. Its records are never too old.
 pub(crate) async fn create(cluster: &Cluster, name: &str, partitions: i32) -> Vec<TopicPartition> {
     let name: Arc<str> = fresh(name).into();
-    let configs = [("retention.ms".to_owned(), "-1".to_owned())].into();
+    let configs = [("retention.ms", "-1"), ("min.insync.replicas", "1")];
+    let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let topic = NewTopic { name: name.clone(), partitions, replication_factor: 1, configs };
     all_ok(cluster.create_topics(&[topic]).await).unwrap();
     let partitions: Vec<_> = (0..partitions).map(|partition| TopicPartition::new(name.clone(), partition)).collect();
