@@ -12,7 +12,7 @@ mod transactions;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use documents::PutOnce;
-use documents::rehearsal::{self, NEWEST, Rehearsal, Weight};
+use documents::rehearsal::{self, DIFFERS, NEWEST, Rehearsal, Weight};
 use migration::{Error, ErrorKind, Phase, Result};
 use runtime::Run;
 use serde::Serialize;
@@ -72,13 +72,10 @@ pub async fn confirm(run: &Run<'_>) -> Result<Rehearsed> {
     let go = differences.is_empty() && !blocked;
     if !go {
         let lines = if differences.is_empty() { vec!["there are blockers".to_owned()] } else { differences.clone() };
-        run.journal.set_fact(DIFFERENCES, &json!({"approved": id, "rehearsal": now.id, "differences": lines})).await?;
+        run.journal.set_fact(DIFFERS, &json!({"approved": id, "rehearsal": now.id, "differences": lines})).await?;
     }
     Ok(Rehearsed { go, rehearsal: id, differences })
 }
-
-/// The journal's fact that says what was otherwise than approved, when the cutover did not begin for that.
-pub const DIFFERENCES: &str = "rehearsal_differs";
 
 fn age_limit(run: &Run<'_>) -> TimeDelta {
     TimeDelta::seconds(i64::try_from(run.config.cutover.rehearsal_max_age.as_secs()).unwrap_or(i64::MAX / 1000))
