@@ -94,7 +94,7 @@ says that a cutover would be refused. A cutover approves the newest rehearsal, o
 
 Examples:
   msk-kraft cutover --rehearse --migration-id prod-to-kraft
-  msk-kraft cutover --rehearse --migration-id prod-to-kraft --output json | jq '.findings[] | select(.weight == "blocker")'
+  msk-kraft cutover --rehearse --migration-id prod-to-kraft --output json | jq '.findings[] | select(.weight == \"blocker\")'
   msk-kraft cutover --config migration.yaml --migration-id prod-to-kraft")]
     Cutover(CutoverArgs),
     /// Confirm that clients run against the target (from awaiting_client_switch)

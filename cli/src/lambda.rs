@@ -142,9 +142,8 @@ impl Functions {
     /// What is wrong with the key that signs the evidence.
     async fn signing_key(&self, id: &MigrationId) -> Result<Option<String>> {
         let input = json!({"op": "check", "migration_id": id});
-        let answer: Result<serde_json::Value> = self.invoke("evidence", &input).await?.map_err(Error::from);
-        match answer {
-            Ok(_) => Ok(None),
+        match self.invoke::<serde_json::Value>("evidence", &input).await {
+            Ok(answer) => Ok(answer.err().map(|NotDeployed(error)| error.message)),
             Err(error) if error.kind == ErrorKind::Blocked => Ok(Some(error.message)),
             Err(error) => Err(error),
         }

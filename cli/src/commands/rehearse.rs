@@ -108,7 +108,7 @@ pub(super) fn text(rehearsal: &Rehearsal) -> String {
          lag: {} records in all, {} on the partition that is furthest behind, of {} partitions\n\
          groups: {count} with {offsets} offsets are brought over, {} are not\n\
          settings: configs of {} topics, quotas of {} entities, {} ACLs\n",
-        clock::timestamp(*made_at),
+        journal::timestamp(*made_at),
         lag.total,
         lag.largest,
         lag.partitions,
