@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Backoff;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest, ProducerId, TransactionalId,
@@ -19,7 +20,6 @@ use crate::coordinators::Keeps;
 use crate::error::{Error, Place, Result, check};
 use crate::pool::Purpose;
 use crate::produce::ProducerIdentity;
-use crate::retry::Backoff;
 use crate::spread::{by_topic, distinct, text, topic_name};
 use crate::{Api, Code, RetryPolicy};
 
