@@ -4,16 +4,18 @@
 //! - [`objects`]: the port to the bucket;
 //! - [`document`]: what every document has in common: it says its schema version, and one of a newer version is refused by
 //!   name;
-//! - [`rehearsal`], [`cutover_plan`], and what they have in common, [`settings`].
+//! - [`rehearsal`], [`cutover_plan`], and what they have in common, [`settings`]; [`late_records`].
 
 pub mod cutover_plan;
 pub mod document;
+pub mod late_records;
 pub mod objects;
 pub mod rehearsal;
 pub mod settings;
 
 pub use cutover_plan::CutoverPlan;
 pub use document::{Document, read, read_if_there, write, write_new};
+pub use late_records::LateRecords;
 pub use objects::{Object, Objects, PutOnce};
 pub use rehearsal::Rehearsal;
 pub use settings::{Settings, SettingsFound};

@@ -10,6 +10,7 @@
 //! | `run#<id>` | `meta` | phase, version, configuration, producer id, claims of the cutover, point of no return and its plan |
 //! | `run#<id>` | `event#<number>` | one transition, append only |
 //! | `run#<id>` | `gate#<name>` | task token and decision of a gate |
+//! | `run#<id>` | `acceptances` | differences that were accepted for the evidence, by whom and why |
 //! | `run#<id>` | `freeze` | when producers were frozen and unfrozen |
 //! | `run#<id>` | `tail` | whether the tail should go on, and for which manifest |
 //! | `run#<id>#batch#<n>` | `batch` | epoch and owner of a batch of partitions, how far each of them is, the tail's next object |
@@ -21,6 +22,7 @@
 //! throttles, fails or cannot be reached, and [`Blocked`](migration::ErrorKind::Blocked) when the table is missing or
 //! access to it is denied. All errors name the run.
 
+mod acceptance;
 mod batch;
 mod cutover;
 mod event;
@@ -35,6 +37,7 @@ mod token;
 mod transition;
 mod write;
 
+pub use acceptance::Acceptance;
 pub use batch::{Claimed, Lease, Position};
 pub use clock::{Clock, timestamp};
 pub use cutover::CutoverLease;
