@@ -12,6 +12,8 @@
 //! | `run#<id>` | `gate#<name>` | task token and decision of a gate |
 //! | `run#<id>` | `freeze` | when producers were asked to stop, confirmed to be frozen, and let go |
 //! | `run#<id>` | `webhooks` | the last calls of webhooks, and what became of each |
+//! | `run#<id>` | `acceptances` | differences that were accepted for the evidence, by whom and why |
+//! | `run#<id>` | `freeze` | when producers were frozen and unfrozen |
 //! | `run#<id>` | `tail` | whether the tail should go on, and for which manifest |
 //! | `run#<id>#batch#<n>` | `batch` | epoch and owner of a batch of partitions, how far each of them is, the tail's next object |
 //! | `run#<id>#batch#<n>` | `heartbeat` | when a function that copies the batch was last heard of, and what keeps it from going on |
@@ -23,6 +25,7 @@
 //! throttles, fails or cannot be reached, and [`Blocked`](migration::ErrorKind::Blocked) when the table is missing or
 //! access to it is denied. All errors name the run.
 
+mod acceptance;
 mod batch;
 mod cutover;
 mod event;
@@ -39,6 +42,7 @@ mod transition;
 mod webhooks;
 mod write;
 
+pub use acceptance::Acceptance;
 pub use batch::{Claimed, Lease, Position};
 pub use clock::{Clock, timestamp};
 pub use cutover::CutoverLease;

@@ -5,6 +5,8 @@
 #[path = "journal/support.rs"]
 mod support;
 
+#[path = "journal/acceptances.rs"]
+mod acceptances;
 #[path = "journal/batches.rs"]
 mod batches;
 #[path = "journal/freezes.rs"]
