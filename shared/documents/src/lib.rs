@@ -4,8 +4,8 @@
 //! - [`objects`]: the port to the bucket;
 //! - [`document`]: what every document has in common: it says its schema version, and one of a newer version is refused by
 //!   name;
-//! - [`rehearsal`], [`cutover_plan`], [`cutover_report`], and what they have in common, [`settings`].
-//! - [`rehearsal`], [`cutover_plan`], and what they have in common, [`settings`]; [`late_records`].
+//! - [`rehearsal`], [`cutover_plan`], [`cutover_report`], and what they have in common, [`settings`];
+//! - [`late`] and [`late_records`]: what reached the source behind the fence, and what became of it.
 
 pub mod commits;
 pub mod cutover_plan;

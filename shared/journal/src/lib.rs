@@ -13,7 +13,6 @@
 //! | `run#<id>` | `freeze` | when producers were asked to stop, confirmed to be frozen, and let go |
 //! | `run#<id>` | `webhooks` | the last calls of webhooks, and what became of each |
 //! | `run#<id>` | `acceptances` | differences that were accepted for the evidence, by whom and why |
-//! | `run#<id>` | `freeze` | when producers were frozen and unfrozen |
 //! | `run#<id>` | `tail` | whether the tail should go on, and for which manifest |
 //! | `run#<id>#batch#<n>` | `batch` | epoch and owner of a batch of partitions, how far each of them is, the tail's next object |
 //! | `run#<id>#batch#<n>` | `heartbeat` | when a function that copies the batch was last heard of, and what keeps it from going on |
