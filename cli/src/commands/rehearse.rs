@@ -48,7 +48,9 @@ pub(super) async fn fresh(session: &Session, snapshot: &Snapshot) -> Result<Rehe
     let newest = newest(session, snapshot, &config).await?;
     let limit = Duration::from(config.cutover.rehearsal_max_age);
     match newest {
-        Some(rehearsal) if age(&rehearsal, session.journal().now()) < limit && rehearsal.blockers().next().is_none() => {
+        Some(rehearsal)
+            if age(&rehearsal, session.journal().now()) < limit && rehearsal.blockers().next().is_none() =>
+        {
             session.console.say(format!(
                 "rehearsal {} of {} ago is approved",
                 rehearsal.id,
@@ -187,6 +189,8 @@ expected freeze: 500 ms
 BLOCKER cutover.tail_not_running batch 3: no function has copied it yet
         raise the concurrency";
         assert_eq!(text(&rehearsal), expected);
-        assert!(refused(&rehearsal).message.starts_with("the cutover is not begun, producers go on: there is 1 blocker"));
+        assert!(
+            refused(&rehearsal).message.starts_with("the cutover is not begun, producers go on: there is 1 blocker")
+        );
     }
 }

@@ -119,7 +119,8 @@ async fn late_records(
 /// What `batches` are together; nothing without records.
 fn summary(partition: TopicPartition, batches: &[WrittenBatch], first_seen: DateTime<Utc>) -> Option<LateRecords> {
     let (first, last) = (batches.first()?, batches.last()?);
-    let producers: BTreeSet<_> = batches.iter().filter_map(|batch| batch.producer).map(|producer| producer.id).collect();
+    let producers: BTreeSet<_> =
+        batches.iter().filter_map(|batch| batch.producer).map(|producer| producer.id).collect();
     let newest = batches.iter().map(|batch| batch.timestamp).max().filter(|at| *at >= 0);
     Some(LateRecords {
         partition,
@@ -141,10 +142,15 @@ async fn late_commits(
     let ids: Vec<_> =
         plan.groups.iter().filter(|group| group.skipped.is_none()).map(|group| group.group.clone()).collect();
     let committed = group_offsets(source, &ids, Stability::Now).await?;
-    let mut late: Vec<_> = plan.groups.iter().filter(|group| group.skipped.is_none()).flat_map(|group| {
-        let found = committed.get(&group.group).map_or(&[][..], Vec::as_slice);
-        beyond(group, found, now)
-    }).collect();
+    let mut late: Vec<_> = plan
+        .groups
+        .iter()
+        .filter(|group| group.skipped.is_none())
+        .flat_map(|group| {
+            let found = committed.get(&group.group).map_or(&[][..], Vec::as_slice);
+            beyond(group, found, now)
+        })
+        .collect();
     let known: BTreeMap<_, _> =
         before.commits.iter().map(|late| ((&late.group, &late.partition), (late.first_seen, &late.members))).collect();
     let mut new = BTreeSet::new();

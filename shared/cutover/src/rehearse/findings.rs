@@ -45,6 +45,9 @@ pub(crate) mod code {
     /// The key of the evidence cannot be used.
     pub(crate) const SIGNING_KEY: &str = "cutover.signing_key";
 
+    /// What comes and goes while producers work: that it is there now does not make a rehearsal another one.
+    pub(crate) const PASSING: [&str; 3] = [LAG, OPEN_TRANSACTION, PENDING_COMMIT];
+
     /// All of them, with what each means.
     pub(super) const ALL: [(&str, &str); 20] = [
         (TAIL_NOT_RUNNING, "No running function copies a batch of partitions: the drain would wait for it in vain."),
