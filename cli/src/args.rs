@@ -64,7 +64,7 @@ Examples:
     /// Start a migration and follow it until its data is caught up (drain_ready)
     #[command(after_help = "\
 Prechecks first, and starts nothing when there is a blocker. Blocks until drain_ready. With the id of a migration that
-exists already it does what resume does.
+exists already it does what resume does; when that one is finalized or rolled back it starts nothing (exit code 1).
 
 Examples:
   msk-kraft execute --config migration.yaml --journal-dir ./journal
@@ -97,10 +97,10 @@ Example:
 Example:
   msk-kraft cutover-ack --config migration.yaml --migration-id prod-to-kraft")]
     CutoverAck(RunArgs),
-    /// Give a migration up, before its cutover
+    /// Give a migration up, before offsets are committed on the target
     #[command(after_help = "\
-Possible until drain_ready, and after a failure as long as nothing is committed on the target. Topics and data on the
-target stay: delete them by hand.
+Possible until the cutover's point of no return, also while producers are frozen: the cutover is given up first, and they
+go on. Topics and data on the target stay: delete them by hand.
 
 Example:
   msk-kraft rollback --config migration.yaml --migration-id prod-to-kraft")]
@@ -121,8 +121,11 @@ Example:
     Input(InputArgs),
     /// Answer one gate, for whoever runs the state machine without the other verbs
     #[command(after_help = "\
+Rejecting the freeze gives the cutover up, at any moment before its point of no return.
+
 Examples:
   msk-kraft ack freeze --migration-id prod-to-kraft --by ada
+  msk-kraft ack freeze --migration-id prod-to-kraft --reject --reason 'the batch job cannot stop'
   msk-kraft ack cutover --migration-id prod-to-kraft --reject --reason 'maintenance window closed'")]
     Ack(AckArgs),
     /// Show or change how fast a migration copies, while it runs
@@ -375,6 +378,9 @@ pub(crate) struct AckArgs {
     /// Why, for the journal
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
+    /// The rehearsal that is approved, for the gate cutover [default: the newest]
+    #[arg(long, value_name = "ID", conflicts_with = "reject")]
+    pub(crate) rehearsal: Option<String>,
 }
 
 #[cfg(test)]

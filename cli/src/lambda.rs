@@ -1,14 +1,17 @@
-//! Asking the functions directly: precheck, plan and rollback need no state machine.
+//! Asking the functions directly: precheck and plan need no state machine, and whoever decides a gate, gives a cutover up or
+//! rolls back asks the gate function, whose clock and permissions count.
 
 use std::time::Duration;
 
 use aws_sdk_lambda::config::StalledStreamProtectionConfig;
 use aws_sdk_lambda::primitives::Blob;
+use journal::{Decision, GateName};
 use migration::message::PrecheckInput;
 use migration::report::{Plan, PrecheckReport};
 use migration::{Config, Error, ErrorKind, MigrationId, Result};
 use runtime::Aws;
 use runtime::aws::sdk_error;
+use runtime::gates::Answered;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -76,6 +79,35 @@ impl Functions {
     ) -> Result<Result<T, NotDeployed>> {
         let ask = async |config: Config| self.invoke("precheck", &input(config.to_json())).await;
         sealing::briefly(&self.aws, config, ask).await
+    }
+
+    /// Decides a gate of `id`, in the name of `by`.
+    ///
+    /// # Errors
+    /// The function's own.
+    pub(crate) async fn decide(
+        &self,
+        id: &MigrationId,
+        gate: GateName,
+        decision: &Decision,
+        by: &str,
+    ) -> Result<Answered> {
+        let Decision { verdict, reason, rehearsal } = decision;
+        let input = json!({
+            "op": "decide", "migration_id": id, "gate": gate, "verdict": verdict, "by": by, "reason": reason,
+            "rehearsal": rehearsal,
+        });
+        Ok(self.invoke("gate", &input).await??)
+    }
+
+    /// Gives the cutover of `id` up before its point of no return, in the name of `by`.
+    ///
+    /// # Errors
+    /// The function's own.
+    pub(crate) async fn give_up(&self, id: &MigrationId, by: &str, reason: &str) -> Result<()> {
+        let input = json!({"op": "give_up", "migration_id": id, "by": by, "reason": reason});
+        let _: serde_json::Value = self.invoke("gate", &input).await??;
+        Ok(())
     }
 
     /// Marks `id` as rolled back; answers with the address of the report.

@@ -118,7 +118,7 @@ fn a_gate_that_times_out_opens_again() {
     for (gate, state) in gates(&machine) {
         let timeout = state.catches().find(|clause| clause["ErrorEquals"] != json!(["States.ALL"]));
         if gate == GateName::Freeze.name() {
-            assert_eq!((timeout, &state.value["TimeoutSecondsPath"]), (None, &json!("$.freeze_timeout_seconds")));
+            assert_eq!((timeout, &state.value["TimeoutSecondsPath"]), (None, &json!("$.freeze_reaction_seconds")));
             continue;
         }
         let again = json!({

@@ -161,7 +161,8 @@ fn answers() -> BTreeMap<&'static str, Value> {
         bucket: "bucket".to_owned(),
         manifest: "manifests/batches.json".to_owned(),
         copy_functions: 1,
-        freeze_timeout_seconds: 60,
+        freeze_reaction_seconds: 600,
+        freeze_limit_seconds: 60,
     };
     BTreeMap::from([
         ("enter", json!(entered)),

@@ -1,6 +1,8 @@
 //! `cutover` and `cutover-ack`: from `drain_ready` to `validating`.
 
+use documents::rehearsal;
 use journal::{Decision, GateName};
+use migration::config::Cutover;
 use migration::{Config, Error, Phase, Result};
 use runtime::clusters::bootstrap_servers;
 use tokio::sync::oneshot::Receiver;
@@ -44,7 +46,10 @@ pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
     };
     let mut follower = decide::joined(&session, &snapshot).await?;
     if snapshot.meta.phase == Phase::DrainReady {
-        decide::when_armed(&session, &mut follower, GateName::Cutover, &Decision::approve("")).await?;
+        // What was seen when this verb was called: one that was made since has to be looked at, too.
+        let newest = snapshot.meta.facts.get(rehearsal::NEWEST).and_then(|id| id.as_str());
+        let decision = Decision { rehearsal: newest.map(str::to_owned), ..Decision::approve("") };
+        decide::when_armed(&session, &mut follower, GateName::Cutover, &decision).await?;
     }
     follow_cutover(&session, &mut follower, &config, question).await
 }
@@ -107,11 +112,13 @@ async fn settle(
 }
 
 fn freeze_question(config: &Config) -> String {
+    let Cutover { freeze_reaction_timeout, max_producer_freeze, .. } = &config.cutover;
     format!(
         "\nStop every producer of {source} now, and let what they have in flight be acknowledged.\n\
-         Type `{FROZEN}` within {limit} when they have stopped; anything else gives the cutover up:",
+         Type `{FROZEN}` within {freeze_reaction_timeout} (cutover.freeze_reaction_timeout) when they have stopped; from then on the \
+         cutover has {max_producer_freeze}\n(cutover.max_producer_freeze) until its point of no return, or they go on writing to \
+         the source. Anything else gives the cutover up:",
         source = config.source.name(),
-        limit = config.cutover.max_producer_freeze,
     )
 }
 
@@ -197,7 +204,9 @@ mod tests {
     fn the_question_says_what_to_do_what_to_type_and_by_when() {
         let question = freeze_question(&config());
         assert!(
-            question.contains("of old now") && question.contains("`frozen`") && question.contains("within 1m"),
+            question.contains("of old now")
+                && question.contains("`frozen` within 10m (cutover.freeze_reaction_timeout)")
+                && question.contains("the cutover has 1m\n(cutover.max_producer_freeze)"),
             "{question}"
         );
     }

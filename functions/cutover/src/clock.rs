@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use journal::{FreezeState, Journal};
+use journal::Journal;
 use migration::config::Span;
 use migration::{Error, Result};
 use runtime::Run;
@@ -49,11 +49,11 @@ impl<'a> FreezeClock<'a> {
     /// Blocked when producers are not frozen.
     pub(crate) async fn start(run: &'a Run<'_>) -> Result<Self> {
         let freeze = run.journal.freeze_state().await?;
-        let frozen = freeze.filter(|freeze| freeze.state() == FreezeState::Frozen);
-        let frozen =
-            frozen.ok_or_else(|| Error::blocked("producers are not frozen; resume, then run cutover again"))?;
+        let frozen_at = freeze
+            .and_then(|freeze| freeze.frozen_since())
+            .ok_or_else(|| Error::blocked("producers are not frozen; resume, then run cutover again"))?;
         let longest = run.config.cutover.max_producer_freeze;
-        Ok(Self { journal: &run.journal, frozen_at: frozen.current().frozen_at, longest })
+        Ok(Self { journal: &run.journal, frozen_at, longest })
     }
 
     /// Time left before the freeze has lasted too long.

@@ -103,8 +103,8 @@ async fn complete(run: &Run<'_>, mut steps: Steps) -> Result<Value> {
     let finished = steps.time("configs and quotas", finish::finish(run, &target)).await?;
 
     let ready_at = run.journal.now();
-    let frozen_at = run.journal.freeze_state().await?.map(|freeze| freeze.current().frozen_at);
-    let freeze_ms = frozen_at.map_or(0, |at| (ready_at - at).num_milliseconds());
+    let frozen_at = run.journal.freeze_state().await?.and_then(|freeze| freeze.current().frozen_at);
+    let freeze_ms = frozen_at.map_or(0, |at| (ready_at - at).num_milliseconds().max(0));
     let warnings: Vec<_> = groups.iter().filter_map(groups::Group::warning).chain(finished.warnings.clone()).collect();
     let partitions = run.all_partitions().await?;
     let ends: Vec<_> = partitions

@@ -171,7 +171,9 @@ mod tests {
     fn a_freeze_states_its_length() {
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         let period = FreezePeriod {
-            frozen_at: at(100),
+            asked_at: at(40),
+            reached: true,
+            frozen_at: Some(at(100)),
             how: FreezeHow::Webhook,
             by: "ada".into(),
             unfrozen_at: Some(at(142)),

@@ -7,6 +7,8 @@ mod support;
 
 #[path = "journal/batches.rs"]
 mod batches;
+#[path = "journal/freezes.rs"]
+mod freezes;
 #[path = "journal/gates.rs"]
 mod gates;
 #[path = "journal/runs.rs"]

@@ -98,8 +98,10 @@ pub struct Entered {
     pub manifest: String,
     /// Copy functions at the same time.
     pub copy_functions: u32,
-    /// Bound of the freeze gate, in seconds.
-    pub freeze_timeout_seconds: u64,
+    /// How long people or the webhook may take to freeze producers, in seconds: bound of the freeze gate.
+    pub freeze_reaction_seconds: u64,
+    /// How long producers may stay frozen before the point of no return, in seconds.
+    pub freeze_limit_seconds: u64,
 }
 
 /// An error as a `Catch` sees it.
