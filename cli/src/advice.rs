@@ -40,7 +40,10 @@ pub(crate) fn next(snapshot: &Snapshot, config: &Config, line: &CommandLine) -> 
         Phase::Cutover if open => (freeze_action(config), Some(line.ack(GateName::Freeze.name()))),
         Phase::Cutover => follow("wait until the offsets are translated; the command follows it"),
         Phase::AwaitingClientSwitch => {
-            let action = "switch the clients to the target, then confirm it";
+            let action = match &config.cutover.client_switch_webhook {
+                Some(_) => "the client switch webhook is to switch the clients and to say so; if it does not, you do",
+                None => "switch the clients to the target, then confirm it",
+            };
             (action.to_owned(), Some(line.command("cutover-ack")))
         }
         Phase::Validating if open || gate.is_none() => {

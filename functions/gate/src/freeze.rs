@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clock::{Backoff, RetryPolicy};
-use journal::{AskedFreeze, Decision, Freeze, FreezeHow, GateName, GateState, Side, Token, WebhookCall, timestamp};
+use journal::{AskedFreeze, Decision, Freeze, FreezeHow, GateName, GateState, Token, Verdict, WebhookCall, timestamp};
 use migration::{Error, Phase, Result};
 use runtime::secrets::WebhookName;
 use runtime::{Budget, Run};
@@ -49,6 +49,9 @@ pub(crate) async fn open(run: &Run<'_>, token: &Token, budget: Budget) -> Result
             .await?;
         return Ok(json!({"frozen": "confirmed before"}));
     }
+    if time_left(run, &asked.freeze).is_zero() {
+        return Err(too_late(run, &asked.freeze));
+    }
     let Some(webhook) = webhook else { return Ok(json!({"frozen": "by operator"})) };
     let answer = ask(run, &webhook, &asked, budget).await?;
     Ok(json!({"frozen": "by webhook", "answer": answer}))
@@ -61,12 +64,16 @@ async fn ask(run: &Run<'_>, webhook: &Webhook, asked: &AskedFreeze, budget: Budg
     let until = Instant::now() + time_left(run, &asked.freeze).min(budget.left());
     refuse_given_up(run, asked).await?;
     let (outcome, call) = until_it_hears(run, webhook, &body, until).await;
+    let heard = outcome.as_ref().err().is_none_or(Fault::may_have_reached);
     let answer = match outcome {
         Ok(202) => Ok("will be acknowledged"),
-        Ok(_) => confirm(run).await.map(|()| "done"),
+        Ok(_) => {
+            let decision = Decision::approve("the webhook froze the producers");
+            decide::decide(run.host(), &run.id, GateName::Freeze, decision, "webhook").await.map(|_| "done")
+        }
         Err(fault) => {
             // An opening before this one may have reached it.
-            let nobody = asked.begun && !fault.may_have_reached();
+            let nobody = asked.begun && !heard;
             let mut error = fault.into_error(webhook.title(), webhook::action(&body));
             if nobody {
                 run.journal.set_not_reached(asked_at).await?;
@@ -76,20 +83,28 @@ async fn ask(run: &Run<'_>, webhook: &Webhook, asked: &AskedFreeze, budget: Budg
         }
     };
     webhook::remember(run, &call).await;
+    if heard && is_given_up(run).await? {
+        // They were let go while the webhook still froze them.
+        producers::let_go_again(run, webhook).await?;
+    }
     answer
 }
 
-/// Decides the gate: the webhook froze the producers. When the cutover was given up while it did, they are let go.
-async fn confirm(run: &Run<'_>) -> Result<()> {
-    let decision = Decision::approve("the webhook froze the producers");
-    let Err(error) = decide::decide(run.host(), &run.id, GateName::Freeze, decision, "webhook").await else {
-        return Ok(());
-    };
+/// Whether the cutover was given up, or its freeze rejected, since the gate was opened.
+async fn is_given_up(run: &Run<'_>) -> Result<bool> {
     let meta = run.journal.meta().await?;
-    if meta.phase != Phase::Cutover && !meta.committed {
-        producers::unfreeze(run, Side::Source).await?;
-    }
-    Err(error)
+    let decision = run.journal.gate(GateName::Freeze).await?.and_then(|gate| gate.decision);
+    let rejected = decision.is_some_and(|decision| decision.verdict == Verdict::Reject);
+    Ok(!meta.committed && (rejected || meta.phase != Phase::Cutover))
+}
+
+/// The gate was opened again when the time for the freeze was over.
+fn too_late(run: &Run<'_>, freeze: &Freeze) -> Error {
+    Error::deadline(format_args!(
+        "producers were asked to stop at {}, and nobody confirmed within cutover.freeze_reaction_timeout of {} that they did",
+        timestamp(freeze.current().asked_at),
+        run.config.cutover.freeze_reaction_timeout
+    ))
 }
 
 /// Asks nobody to stop for a cutover that was given up since its gate was opened.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use journal::{Freeze, Side, timestamp};
-use migration::Result;
 use migration::config::ClusterConfig;
+use migration::{Error, Result};
 use runtime::secrets::WebhookName;
 use runtime::{Run, clusters};
 use serde_json::json;
@@ -15,6 +15,9 @@ use crate::webhook::{self, Webhook};
 
 /// Longest wait for one answer to an unfreeze: all tries have to fit into one invocation, which may last 15 minutes.
 const UNFREEZE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Longest wait for the answer to an unfreeze at the end of an invocation that has waited for a freeze.
+const LAST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pauses before an unfreeze is tried again. Producers stay frozen if it fails, so one lost request must not decide.
 const UNFREEZE_PAUSES: [Duration; 3] = if cfg!(test) {
@@ -38,24 +41,54 @@ pub(crate) fn asked_at(now: DateTime<Utc>, before: impl IntoIterator<Item = Date
 pub(crate) async fn unfreeze(run: &Run<'_>, towards: Side) -> Result<()> {
     let Some(freeze) = run.journal.freeze_state().await?.filter(Freeze::may_hold_producers) else { return Ok(()) };
     if let Some(webhook) = Webhook::of(run, WebhookName::Freeze).await? {
-        let cluster = match towards {
-            Side::Source => &run.config.source,
-            Side::Target => &run.config.target,
-        };
-        // The switch of the clients comes before they are let go towards the target.
-        let before = [Some(freeze.current().last_call()), switch::asked_at(run).await?];
-        let body = json!({
-            "action": "unfreeze",
-            "migration_id": run.id,
-            "asked_at": timestamp(asked_at(run.journal.now(), before.into_iter().flatten())),
-            "towards": towards.name(),
-            "bootstrap_servers": bootstrap_servers(run, cluster).await?,
-        });
         let limit = Duration::from(run.config.cutover.freeze_reaction_timeout).min(UNFREEZE_TIMEOUT);
-        call_until_it_agrees(run, &webhook, &body, limit, &UNFREEZE_PAUSES).await?;
+        call(run, &webhook, &freeze, towards, limit, &UNFREEZE_PAUSES).await?;
     }
     run.journal.set_unfrozen(towards, run.journal.now()).await?;
     Ok(())
+}
+
+/// Lets producers go on against the source once more: the webhook may have frozen them behind the call that did, since it was
+/// still at work then.
+///
+/// # Errors
+/// As [`unfreeze`], with what the operator has to do.
+pub(crate) async fn let_go_again(run: &Run<'_>, webhook: &Webhook) -> Result<()> {
+    let Some(freeze) = run.journal.freeze_state().await? else { return Ok(()) };
+    call(run, webhook, &freeze, Side::Source, LAST_TIMEOUT, &[]).await.map_err(|error| Error {
+        message: format!(
+            "producers may have been frozen for a cutover that was given up meanwhile, let them go by hand: {}",
+            error.message
+        ),
+        ..error
+    })?;
+    run.journal.set_unfrozen(Side::Source, run.journal.now()).await?;
+    Ok(())
+}
+
+/// Has the webhook let producers go behind `freeze`.
+async fn call(
+    run: &Run<'_>,
+    webhook: &Webhook,
+    freeze: &Freeze,
+    towards: Side,
+    limit: Duration,
+    pauses: &[Duration],
+) -> Result<()> {
+    let cluster = match towards {
+        Side::Source => &run.config.source,
+        Side::Target => &run.config.target,
+    };
+    // The switch of the clients comes before they are let go towards the target.
+    let before = [Some(freeze.current().last_call()), switch::asked_at(run).await?];
+    let body = json!({
+        "action": "unfreeze",
+        "migration_id": run.id,
+        "asked_at": timestamp(asked_at(run.journal.now(), before.into_iter().flatten())),
+        "towards": towards.name(),
+        "bootstrap_servers": bootstrap_servers(run, cluster).await?,
+    });
+    call_until_it_agrees(run, webhook, &body, limit, pauses).await
 }
 
 /// The bootstrap servers that a webhook is told.

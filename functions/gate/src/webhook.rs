@@ -103,7 +103,7 @@ impl Webhook {
         }
         if status.is_redirection() {
             let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-            return Err(Fault::Redirect { status: status.as_u16(), to: to.and_then(|to| Where::of(to)) });
+            return Err(Fault::Redirect { status: status.as_u16(), to: to.and_then(Where::of) });
         }
         // As much as is told, and no more: whoever answers may answer without end.
         let mut text = Vec::new();

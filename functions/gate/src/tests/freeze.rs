@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use journal::{FreezeState, GateName, GateState, Side};
+use journal::{FreezeHow, FreezeState, GateName, GateState, Side};
 use migration::{ErrorKind, Phase};
 use runtime::Budget;
 use serde_json::json;
@@ -129,6 +129,44 @@ async fn a_second_opening_repeats_the_call_and_does_not_say_that_nobody_heard_th
 }
 
 #[tokio::test]
+async fn a_gate_that_opens_again_when_the_time_is_over_asks_nobody() {
+    for webhook in [true, false] {
+        let hook = Hook::answering(&["202 Accepted"]).await;
+        let url = webhook.then_some(&hook.url);
+        let cutover = json!({"producer_freeze_webhook": url, "freeze_reaction_timeout": "1m"});
+        let Some(bench) = Bench::new(Phase::Cutover, cutover).await else { return };
+        let long_ago = bench.journal.now() - chrono::TimeDelta::minutes(2);
+        bench.journal.ask_freeze(long_ago, FreezeHow::Webhook, "webhook").await.unwrap();
+        let error = bench.open(GateName::Freeze).await.unwrap_err();
+        assert!(
+            error.kind == ErrorKind::Deadline && error.message.contains("freeze_reaction_timeout of 1m"),
+            "{error}"
+        );
+        assert_eq!((hook.calls().len(), bench.freezes().await.state()), (0, FreezeState::Asked));
+    }
+}
+
+#[tokio::test]
+async fn a_freeze_that_an_operator_rejects_while_the_webhook_is_at_it_is_taken_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let Some(bench) = Bench::new(Phase::DrainReady, json!({"producer_freeze_webhook": url})).await else { return };
+    let reject = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        super::hook::read(&mut socket).await;
+        let hook = Hook::at(listener, &["200 OK"]);
+        bench.decide(GateName::Freeze, "reject", "enough").await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut socket, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        hook
+    };
+    let (_, hook) = tokio::join!(bench.open(GateName::Freeze), reject);
+    assert_eq!((hook.actions(), bench.towards().await), (vec!["unfreeze".to_owned()], Some(Side::Source)));
+    assert_eq!(bench.freezes().await.current().frozen_at, None);
+}
+
+#[tokio::test]
 async fn an_invocation_ends_before_its_time_is_up() {
     let hook = super::hook::once(|socket| async move {
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -158,8 +196,9 @@ async fn producers_that_were_frozen_for_a_cutover_that_was_given_up_meanwhile_ar
             .unwrap();
         hook
     };
-    let (opened, _) = tokio::join!(bench.open(GateName::Freeze), give_up);
+    let (opened, hook) = tokio::join!(bench.open(GateName::Freeze), give_up);
     assert_eq!(opened.unwrap_err().kind, ErrorKind::Blocked);
+    assert_eq!(hook.actions(), ["unfreeze", "unfreeze"], "the first may have come before the freeze took hold");
     let freeze = bench.freezes().await;
     assert_eq!(freeze.state(), FreezeState::Unfrozen { towards: Side::Source });
     assert_eq!((freeze.current().frozen_at, bench.phase().await), (None, Phase::Failed), "it never counted as frozen");
