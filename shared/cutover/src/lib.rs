@@ -9,7 +9,10 @@
 //! Left of the mark everything can be given up and is repeated from the start; right of it everything is completed from the
 //! plan, however often that takes, and what the target refuses is a warning with its repair.
 //!
+//! - [`rehearse`]: everything that can fail, tried before producers stop;
+//! - [`watch`]: what reaches the source behind the fence;
 //! - [`ports`]: what a cutover needs from outside;
+//! - [`live`]: the clusters, the journal and the bucket of a migration as ports.
 
 mod commit;
 mod complete;
@@ -17,13 +20,18 @@ mod drain;
 mod fence;
 pub mod groups;
 mod limit;
+pub mod live;
 pub mod ports;
 mod prepare;
 mod proofs;
+pub mod rehearse;
 mod steps;
 #[cfg(test)]
 mod test_objects;
+#[cfg(test)]
+mod test_rehearsal;
 mod translate;
+pub mod watch;
 
 use migration::config::{Cutover, Topology};
 use migration::{BatchId, Error, ErrorKind, Phase, Result};

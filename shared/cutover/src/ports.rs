@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use documents::rehearsal::Rehearsal;
 use documents::{Objects, Settings};
 use journal::CutoverLease;
+pub use kafka::WrittenBatch;
 use kafka::{CommittedOffset, Each, GroupDescription, GroupListing, NewOffset, ProducerIdentity};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Phase, Result, TopicPartition};
@@ -127,23 +128,6 @@ pub trait Ledger: Sync {
 
     /// Moves on to `awaiting_client_switch`.
     fn ready(&self, reason: &str) -> impl Future<Output = Result<()>> + Send;
-}
-
-/// A batch that somebody wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrittenBatch {
-    /// Offset of its first record.
-    pub base_offset: i64,
-    /// Offset behind its last record.
-    pub next_offset: i64,
-    /// Records in it; 1 for a transaction marker.
-    pub records: i64,
-    /// Whether it is a transaction marker, which no consumer sees.
-    pub is_control: bool,
-    /// Who wrote it, when an idempotent producer did.
-    pub producer: Option<ProducerIdentity>,
-    /// Its largest timestamp, in milliseconds since 1970.
-    pub timestamp: i64,
 }
 
 /// What became of markers.

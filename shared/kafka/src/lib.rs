@@ -33,6 +33,7 @@ mod settings;
 mod spread;
 mod transactions;
 mod transport;
+mod written;
 
 pub use admin::{
     AclBinding, AclOperation, AclPermission, AclResource, ClientQuota, ConfigChange, ConfigEntry, ConfigOp,
@@ -58,3 +59,4 @@ pub use probe::WriteProbe;
 pub use produce::{Produced, ProducerIdentity};
 pub use settings::Settings;
 pub use transactions::{Markers, OpenTransaction, TransactionDescription};
+pub use written::WrittenBatch;

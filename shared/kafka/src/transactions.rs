@@ -3,6 +3,7 @@
 mod describe;
 mod find;
 mod markers;
+mod pending;
 
 pub use describe::{OpenTransaction, TransactionDescription};
 pub use markers::Markers;
