@@ -11,6 +11,6 @@ mod decide;
 mod found;
 
 pub use appeared::appeared;
-pub use apply::{Applied, apply};
-pub use decide::{Decision, Refusal, code, decide};
-pub use found::find;
+pub use apply::{Applied, apply, put};
+pub use decide::{Basis, Decision, Refusal, code, decide, decide_from};
+pub use found::{find, find_of};

@@ -53,18 +53,12 @@ pub struct Applied {
 /// # Errors
 /// Those of a target that does not even list its topics; nothing was tried then.
 pub async fn apply(run: &Run<'_>, target: &Cluster, settings: &Settings) -> Result<Applied> {
-    let commands = match bootstrap_servers(&run.host().aws, &run.config.target).await {
-        Ok(servers) => Commands::of(servers),
-        Err(_) => Commands::of_target(),
-    };
-    let mut applied = Applied::default();
-    configs::put(target, &settings.configs, &commands, &mut applied).await?;
+    let servers = bootstrap_servers(&run.host().aws, &run.config.target).await;
+    let mut applied = put(target, settings, servers.as_deref().unwrap_or("<target bootstrap servers>")).await?;
     // Status says until then that topics keep everything.
     if let Err(error) = run.journal.set_fact(RESTORED_AT, &json!(run.journal.now())).await {
         applied.warnings.push(format!("that configs are in place could not be noted in the journal: {error}"));
     }
-    quotas::put(target, &settings.quotas, &commands, &mut applied).await;
-    acls::put(target, &settings.acls, &commands, &mut applied).await;
     if let Err(error) = record_diff(run, target, &settings.configs).await {
         applied.warnings.push(format!(
             "how the target differs from what was found there could not be recorded in {}, which is as the topology copy left \
@@ -79,6 +73,18 @@ pub async fn apply(run: &Run<'_>, target: &Cluster, settings: &Settings) -> Resu
         warnings = applied.warnings.len(),
         "put in place what the target gets"
     );
+    Ok(applied)
+}
+
+/// The same without a run: nothing is recorded. `servers` are the target's bootstrap servers, for commands.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn put(target: &Cluster, settings: &Settings, servers: &str) -> Result<Applied> {
+    let (commands, mut applied) = (Commands::of(servers), Applied::default());
+    configs::put(target, &settings.configs, &commands, &mut applied).await?;
+    quotas::put(target, &settings.quotas, &commands, &mut applied).await;
+    acls::put(target, &settings.acls, &commands, &mut applied).await;
     Ok(applied)
 }
 

@@ -4,21 +4,22 @@ mod acls;
 mod configs;
 mod quotas;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use documents::rehearsal::{Finding, Weight};
 use documents::{Settings, SettingsFound};
 use kafka::{AclOperation, Cluster, Code};
-use migration::Result;
 use migration::config::AuthMode;
+use migration::{Config, Result};
 use runtime::Run;
 use runtime::clusters::bootstrap_servers;
 
-use super::commands::Commands;
-use super::found::Source;
+use super::found::{Source, copied};
+use crate::access_map::{self, AccessMap};
 use crate::inventory::{Topics, existing};
 use crate::lockout::{self, Permitted};
-use crate::manifest::Manifest;
+use crate::manifest::{DealtTopic, Manifest};
 use crate::target_state::TargetState;
 
 /// Stable codes of refusals.
@@ -72,59 +73,83 @@ pub struct Decision {
     pub refusals: Vec<Refusal>,
 }
 
+/// What a decision follows from, besides what both clusters say.
+#[derive(Debug, Clone)]
+pub struct Basis<'a> {
+    /// The migration's configuration.
+    pub config: &'a Config,
+    /// The topics that are copied.
+    pub topics: BTreeSet<Arc<str>>,
+    /// Topics and their configs when the topology was copied, which said then what is not brought over.
+    pub beginning: BTreeMap<&'a Arc<str>, &'a DealtTopic>,
+    /// What the target had before the migration touched it.
+    pub before: &'a TargetState,
+    /// The principal of the migration on the target, such as `User:alice`, where it is known.
+    pub principal: Option<String>,
+    /// Bootstrap servers of the target, for commands.
+    pub servers: String,
+}
+
 /// What both clusters said, for the parts of the decision.
 struct Context<'a> {
-    run: &'a Run<'a>,
+    basis: &'a Basis<'a>,
     source: &'a Cluster,
     target: &'a Cluster,
-    manifest: &'a Manifest,
     /// What the source has.
     asked: &'a Source,
     /// The counterparts of its topics that the target lists.
     there: &'a Topics,
-    /// What the target had before the migration touched it.
-    before: &'a TargetState,
     /// What the principal may do on the target; nothing is known of clients that sign in with IAM, who have no ACLs.
     permitted: Option<&'a Permitted>,
-    /// Commands for the target.
-    commands: &'a Commands,
 }
 
 /// Decides what the target gets: the final configs of each copied topic, the client quotas to set and the ACLs to add, and
 /// asks the target whether it would take them. Everything is read now; what appears on the source afterwards is not part of it.
+/// For a target that signs clients in with IAM the access map is stored anew.
 ///
 /// # Errors
 /// Transient when a cluster, the MSK API or S3 does not answer, or the source does not list a topic that was copied; Blocked
 /// when one of them must not be asked at all. What would be refused is no error.
 pub async fn decide(run: &Run<'_>, source: &Cluster, target: &Cluster) -> Result<Decision> {
     let (manifest, before) = tokio::try_join!(Manifest::load(run), TargetState::before(run))?;
-    let asked = Source::read(run, source, &manifest).await?;
-    asked.refuse_missing(run, &manifest)?;
-    let names: Vec<Arc<str>> = asked.topics.keys().cloned().collect();
-    let there = existing(target, |topic| asked.topics.contains_key(topic)).await?;
-    let permitted = match run.config.target.auth.mode {
+    let user = run.host().clusters.user(&run.config.target).await;
+    let basis = Basis {
+        config: &run.config,
+        topics: copied(run, &manifest),
+        beginning: manifest.beginning(),
+        before: &before,
+        principal: user.map(|user| format!("User:{user}")),
+        servers: bootstrap_servers(&run.host().aws, &run.config.target).await?,
+    };
+    let decision = decide_from(&basis, source, target).await?;
+    if let (AuthMode::Iam, Some(rules)) = (run.config.target.auth.mode, &decision.found.acls) {
+        run.store.put_json(access_map::STORED, &AccessMap::of(rules, &run.config.target.cluster_arn)).await?;
+    }
+    Ok(decision)
+}
+
+/// The same from a basis; nothing is stored.
+///
+/// # Errors
+/// As [`decide`].
+pub async fn decide_from(basis: &Basis<'_>, source: &Cluster, target: &Cluster) -> Result<Decision> {
+    let asked = Source::read(source, &basis.topics).await?;
+    asked.refuse_missing(&basis.topics)?;
+    let names = Vec::from_iter(basis.topics.iter().cloned());
+    let there = existing(target, |topic| basis.topics.contains(topic)).await?;
+    let permitted = match basis.config.target.auth.mode {
         AuthMode::Iam => None,
         _ => Some(Permitted::ask(target, &names).await?),
     };
-    let commands = Commands::of(bootstrap_servers(&run.host().aws, &run.config.target).await?);
-    let context = Context {
-        run,
-        source,
-        target,
-        manifest: &manifest,
-        asked: &asked,
-        there: &there,
-        before: &before,
-        permitted: permitted.as_ref(),
-        commands: &commands,
-    };
+    let permitted = permitted.as_ref();
+    let context = Context { basis, source, target, asked: &asked, there: &there, permitted };
     let mut decision = Decision { found: asked.found(), ..Decision::default() };
     configs::decide(&context, &mut decision).await?;
     quotas::decide(&context, &mut decision).await?;
     acls::decide(&context, &mut decision).await?;
     // Behind the ACLs: whether any are to be added decides what is needed on the cluster.
     let besides: &[AclOperation] = if decision.settings.acls.is_empty() { &[] } else { &[AclOperation::Alter] };
-    decision.refusals.extend(permitted.as_ref().and_then(|permitted| lacking(&permitted.denied(besides))));
+    decision.refusals.extend(permitted.and_then(|permitted| lacking(&permitted.denied(besides))));
     tracing::info!(
         topics = decision.settings.configs.len(),
         quotas = decision.settings.quotas.len(),

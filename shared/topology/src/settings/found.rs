@@ -1,5 +1,6 @@
 //! What the source has now of what the target is to get.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use documents::SettingsFound;
@@ -26,23 +27,36 @@ pub(super) struct Source {
 /// # Errors
 /// When the source cannot be asked. That it does not describe its quotas or ACLs is none.
 pub async fn find(run: &Run<'_>, source: &Cluster) -> Result<SettingsFound> {
-    Ok(Source::read(run, source, &Manifest::load(run).await?).await?.found())
+    Ok(Source::read(source, &copied(run, &Manifest::load(run).await?)).await?.found())
+}
+
+/// The same with the configs of `topics`, as far as the source lists them.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_of(source: &Cluster, topics: &BTreeSet<Arc<str>>) -> Result<SettingsFound> {
+    Ok(Source::read(source, topics).await?.found())
+}
+
+/// The topics that are copied, without deleted ones that the migration goes on without.
+pub(super) fn copied(run: &Run<'_>, manifest: &Manifest) -> BTreeSet<Arc<str>> {
+    let left_out = run.left_out();
+    manifest.topics().into_keys().filter(|topic| !left_out.contains(&***topic)).cloned().collect()
 }
 
 impl Source {
-    pub(super) async fn read(run: &Run<'_>, source: &Cluster, manifest: &Manifest) -> Result<Self> {
-        let (copied, left_out) = (manifest.topics(), run.left_out());
-        let is_copied = |topic: &Arc<str>| copied.contains_key(topic) && !left_out.contains(&**topic);
-        let (topics, quotas, acls) =
-            tokio::join!(existing(source, is_copied), source.client_quotas(), source.describe_acls());
+    pub(super) async fn read(source: &Cluster, topics: &BTreeSet<Arc<str>>) -> Result<Self> {
+        let (topics, quotas, acls) = tokio::join!(
+            existing(source, |topic| topics.contains(topic)),
+            source.client_quotas(),
+            source.describe_acls()
+        );
         Ok(Self { topics: topics?, quotas: unless_refused(quotas)?, acls: unless_refused(acls)? })
     }
 
-    /// Refuses to go on without a topic that was copied: deleted ones were settled before.
-    pub(super) fn refuse_missing(&self, run: &Run<'_>, manifest: &Manifest) -> Result<()> {
-        let (copied, left_out) = (manifest.topics(), run.left_out());
-        let mut copied = copied.keys().filter(|topic| !left_out.contains(&****topic));
-        match copied.find(|topic| !self.topics.contains_key(**topic)) {
+    /// Refuses to go on without a topic that is `copied`: deleted ones were settled before.
+    pub(super) fn refuse_missing(&self, copied: &BTreeSet<Arc<str>>) -> Result<()> {
+        match copied.iter().find(|topic| !self.topics.contains_key(*topic)) {
             None => Ok(()),
             Some(missing) => Err(Error::transient("the source does not list the topic").at_topic(missing)),
         }

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use documents::rehearsal::Weight;
 use kafka::{AclBinding, AclOperation, AclPermission, AclResource};
 use migration::Result;
-use migration::config::AuthMode;
 
 use super::{Context, Decision, Refusal, code};
-use crate::access_map::{self, AccessMap};
 use crate::acl_copy;
 use crate::lockout::{self, CLUSTER, Permitted, Use};
 use crate::refusal::unless_refused;
@@ -22,8 +20,8 @@ const NAMED: usize = 20;
 const ON_GROUPS: [AclOperation; 2] = [AclOperation::Read, AclOperation::Describe];
 
 pub(super) async fn decide(context: &Context<'_>, decision: &mut Decision) -> Result<()> {
-    let Context { run, target, asked, before, .. } = context;
-    let config = &run.config;
+    let Context { basis, target, asked, .. } = context;
+    let config = basis.config;
     let rules = match &asked.acls {
         Ok(rules) => rules,
         Err(reason) => {
@@ -32,11 +30,7 @@ pub(super) async fn decide(context: &Context<'_>, decision: &mut Decision) -> Re
             return Ok(());
         }
     };
-    if config.target.auth.mode == AuthMode::Iam {
-        let map = AccessMap::of(rules.as_deref().unwrap_or_default(), &config.target.cluster_arn);
-        run.store.put_json(access_map::STORED, &map).await?;
-    }
-    let acls = match acl_copy::decide(rules.clone(), before, config.acl.on_drift, &config.topology) {
+    let acls = match acl_copy::decide(rules.clone(), basis.before, config.acl.on_drift, &config.topology) {
         Ok(acls) => acls,
         Err(drift) => {
             decision.refusals.push(drifted(drift.message));
@@ -99,7 +93,7 @@ fn denial(acl: &AclBinding) -> String {
 
 /// What of the target `missing` ACLs would close to the principal that needs it.
 async fn locked_out(context: &Context<'_>, there: &[AclBinding], missing: &[AclBinding]) -> Result<Option<Refusal>> {
-    let Context { run, source, target, asked, permitted, commands, .. } = context;
+    let Context { basis, source, target, asked, permitted, .. } = context;
     let Some(permitted) = permitted else { return Ok(None) };
     let groups = match missing.iter().any(|acl| acl.resource == AclResource::Group) {
         true => unless_refused(source.list_groups().await)?.unwrap_or_default(),
@@ -107,15 +101,14 @@ async fn locked_out(context: &Context<'_>, there: &[AclBinding], missing: &[AclB
     };
     let groups: Vec<_> = groups.iter().map(|group| group.id.as_str()).collect();
     let uses = uses(asked.topics.keys(), &groups);
-    let user = run.host().clusters.user(&run.config.target).await;
-    let principal = user.map(|user| format!("User:{user}"));
-    let mut lockout = Lockout { uses: &uses, there, permitted, principal: principal.as_deref(), certain: false };
+    let principal = basis.principal.as_deref();
+    let mut lockout = Lockout { uses: &uses, there, permitted, principal, certain: false };
     let closing = lockout.closing(missing);
     if closing.is_empty() {
         return Ok(None);
     }
     lockout.certain = lockout.is_limited() || !has_super_users(target).await;
-    Ok(Some(lockout.refusal(&closing, commands)))
+    Ok(Some(lockout.refusal(&closing, &Commands::of(&basis.servers))))
 }
 
 /// What of the target is used behind the ACLs: topics are compared and may get late records, groups are compared.

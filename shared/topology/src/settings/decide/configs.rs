@@ -14,12 +14,12 @@ use crate::known::KnownConfigs;
 use crate::replication::Replication;
 
 pub(super) async fn decide(context: &Context<'_>, decision: &mut Decision) -> Result<()> {
-    let Context { run, target, asked, there, before, .. } = context;
+    let Context { basis, target, asked, there, .. } = context;
     let known = match there.keys().next() {
         Some(topic) => KnownConfigs::ask(target, topic).await?,
         None => KnownConfigs::default(),
     };
-    let wanted = FinalConfigs::of(&asked.topics, &known, run.config.topology.on_config_drift, before);
+    let wanted = FinalConfigs::of(&asked.topics, &known, basis.config.topology.on_config_drift, basis.before);
     decision.warnings.extend(unlike_the_source(context, &wanted));
     let missing = missing(context);
     decision.refusals.extend(missing.iter().map(|topic| without_topic(topic)));
@@ -82,11 +82,11 @@ fn refusal(topic: &str, error: &kafka::Error) -> Refusal {
 /// Lines about what is not as on the source and could not be said when the topology was copied: configs that were altered
 /// since, and topics that were newly found.
 fn unlike_the_source(context: &Context<'_>, wanted: &FinalConfigs) -> Vec<String> {
-    let beginning = context.manifest.beginning();
+    let beginning = &context.basis.beginning;
     let newly_found = context.asked.topics.iter().filter(|(name, _)| !beginning.contains_key(name));
     let newly_found: Topics = newly_found.map(|(name, topic)| (name.clone(), topic.clone())).collect();
     let there = context.there.iter().map(|(name, topic)| (name.clone(), topic.into())).collect();
-    let not_copied = wanted.not_copied_since(&beginning);
+    let not_copied = wanted.not_copied_since(beginning);
     not_copied.iter().map(NotCopied::line).chain(Replication::between(&newly_found, &there).line()).collect()
 }
 

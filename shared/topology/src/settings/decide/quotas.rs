@@ -8,12 +8,12 @@ use crate::quotas::{QuotaRefusal, Quotas, changes, refusals};
 use crate::refusal::unless_refused;
 
 pub(super) async fn decide(context: &Context<'_>, decision: &mut Decision) -> Result<()> {
-    let Context { run, target, asked, .. } = context;
+    let Context { basis, target, asked, .. } = context;
     let there = unless_refused(target.client_quotas().await)?;
     let quotas = Quotas::of(
         asked.quotas.as_ref().map(Vec::as_slice),
         there.as_ref().map(Vec::as_slice),
-        run.config.topology.on_config_drift,
+        basis.config.topology.on_config_drift,
     );
     decision.warnings.extend(quotas.lines());
     let refused = refusals(target.check_client_quotas(&changes(&quotas.to_set)).await)?;
