@@ -107,7 +107,9 @@ fn judge_late(world: &World, known: &Known, source: &Log, end: i64) -> Verdict {
     let late = source.entries.iter().filter(|entry| entry.base >= end && entry.kind != Kind::Control);
     let early = late.filter(|entry| seen.is_some_and(|seen| began + entry.at < seen)).next();
     match early {
-        Some(entry) => Err(format!("{:?} wrote behind its end {end} at {:?}, and was to be found", entry.writer, entry.at)),
+        Some(entry) => {
+            Err(format!("{:?} wrote behind its end {end} at {:?}, and was to be found", entry.writer, entry.at))
+        }
         None => Ok(()),
     }
 }
@@ -118,8 +120,7 @@ fn judge_groups(world: &World, known: &Known, plan: &CutoverPlan) -> Verdict {
     for (id, committed) in &known.snapshot {
         let group = plan.groups.iter().find(|group| group.group == *id);
         let group = group.ok_or_else(|| format!("group {id} is not accounted for"))?;
-        let mut offsets: Vec<_> =
-            committed.offsets.iter().filter(|offset| selects(&offset.partition.topic)).collect();
+        let mut offsets: Vec<_> = committed.offsets.iter().filter(|offset| selects(&offset.partition.topic)).collect();
         offsets.sort_by(|a, b| a.partition.cmp(&b.partition));
         if offsets.len() != group.offsets.len() {
             return Err(format!("group {id} has {} offsets, planned are {}", offsets.len(), group.offsets.len()));

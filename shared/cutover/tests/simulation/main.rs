@@ -159,7 +159,9 @@ fn a_seed_decides_everything() {
 #[test]
 fn a_crash_at_any_request_is_recovered_from() {
     let [markers, records, none] = [Sentinels::Markers, Sentinels::Records, Sentinels::None].map(undisturbed);
-    for (sentinels, requests) in [(Sentinels::Markers, markers.1), (Sentinels::Records, records.0), (Sentinels::None, none.0)] {
+    for (sentinels, requests) in
+        [(Sentinels::Markers, markers.1), (Sentinels::Records, records.0), (Sentinels::None, none.0)]
+    {
         for request in 0..requests {
             for (is_sent, is_repeated) in [(false, false), (false, true), (true, false), (true, true)] {
                 let script = Script { death: Death { request, is_sent }, is_repeated };

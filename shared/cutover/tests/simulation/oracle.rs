@@ -96,9 +96,8 @@ fn judge_offset(world: &World, group: &GroupPlan, planned: &PlannedOffset, repor
         Some(_) => Ok(()),
         None => {
             let refuses = on_target.is_some_and(|group| group.refuses.is_some() || group.was_active || group.was_share);
-            let is_refused = refuses
-                || world.target.denied.contains(&planned.partition)
-                || planned.metadata.len() > METADATA_MAX;
+            let is_refused =
+                refuses || world.target.denied.contains(&planned.partition) || planned.metadata.len() > METADATA_MAX;
             let begins = format!("group {id} has no offset of {}", planned.partition);
             let is_named = report.warnings.iter().any(|warning| warning.starts_with(&begins));
             match (is_refused, is_named) {

@@ -89,7 +89,10 @@ impl Setup {
             limits,
             selection: Topology { include: parse(include), ..Topology::default() },
             groups: if many { dice.index(65..150) } else { dice.index(1..8) },
-            ignores_every: dice.chance(120).then(|| dice.pick(&[50, 400, 900, 2_500, 8_000])).map(Duration::from_millis),
+            ignores_every: dice
+                .chance(120)
+                .then(|| dice.pick(&[50, 400, 900, 2_500, 8_000]))
+                .map(Duration::from_millis),
             mischief: mischief(dice),
             eager: dice.chance(250),
             markers_take: Duration::from_millis(dice.pick(&[20, 20, 300, 3_000])),

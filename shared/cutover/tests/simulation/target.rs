@@ -145,7 +145,9 @@ impl Target {
     pub(crate) fn refusal(&self, id: &str, offset: &NewOffset) -> Option<Code> {
         let group = self.groups.get(id);
         let of_group = group.and_then(|group| match group {
-            Group { loading_until: Some(until), .. } if *until > Instant::now() => Some(Code::CoordinatorLoadInProgress),
+            Group { loading_until: Some(until), .. } if *until > Instant::now() => {
+                Some(Code::CoordinatorLoadInProgress)
+            }
             Group { is_share: true, .. } => Some(Code::GroupIdNotFound),
             Group { is_active: true, .. } => Some(Code::UnknownMemberId),
             group => group.refuses,
