@@ -148,7 +148,7 @@ impl Executions {
     /// # Errors
     /// Transient or Blocked, as Step Functions answers.
     pub(crate) async fn stop(&self, arn: &str, cause: &str) -> Result<()> {
-        let request = self.client.stop_execution().execution_arn(arn).error("RolledBack").cause(cause);
+        let request = self.client.stop_execution().execution_arn(arn).error("Stopped").cause(cause);
         request.send().await.map_err(|error| sdk_error(&format!("stop the execution {arn}"), &error))?;
         Ok(())
     }

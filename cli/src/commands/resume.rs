@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use documents::rehearsal;
 use journal::Freeze;
 use migration::{Config, Phase, Result};
 
-use super::Exit;
+use super::{Exit, rehearse};
 use crate::advice;
 use crate::args::RunArgs;
 use crate::follow::{self, Follower, LOOK, Moment};
@@ -26,6 +27,14 @@ pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let running = running(&session, &snapshot).await?;
+    let running = match running {
+        Some(follower) if wants_the_tail(&session, &snapshot).await? => {
+            session.console.say("the newest rehearsal found what the tail takes up: going back to it");
+            end(&session, &follower).await?;
+            None
+        }
+        running => running,
+    };
     let Some(mut follower) = running else {
         session.console.say("no execution of the migration is running: starting one");
         let mut follower = Follower::start(&session, Some(&snapshot)).await?;
@@ -38,6 +47,26 @@ pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
         return Ok(Exit::Waiting);
     }
     advance(&session, &mut follower).await
+}
+
+/// Whether the newest rehearsal found something at `drain_ready` that the tail has to take up.
+async fn wants_the_tail(session: &Session, snapshot: &Snapshot) -> Result<bool> {
+    if snapshot.meta.phase != Phase::DrainReady {
+        return Ok(false);
+    }
+    let newest = rehearse::newest(session, snapshot, &Config::from_json(&snapshot.meta.config)?).await?;
+    let cured = |code: &str| rehearsal::CURED_BY_TAIL.contains(&code);
+    // One of before this drain says nothing about now.
+    let since = session.events().await?.last().map(|event| event.at);
+    let newest = newest.filter(|newest| since.is_none_or(|since| newest.made_at > since));
+    Ok(newest.is_some_and(|newest| newest.blockers().any(|blocker| cured(&blocker.code))))
+}
+
+/// Ends the execution that waits at the gate `cutover`, so that another one can begin.
+async fn end(session: &Session, follower: &Follower<'_>) -> Result<()> {
+    let executions = session.executions()?;
+    let arn = &follower.execution().arn;
+    session.patiently("stop the execution", || executions.stop(arn, "msk-kraft resume")).await
 }
 
 async fn look(follower: &mut Follower<'_>) -> Result<Moment> {

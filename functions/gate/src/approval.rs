@@ -97,6 +97,9 @@ mod tests {
             groups: Vec::new(),
             settings: documents::Settings::default(),
             source: documents::SettingsFound::default(),
+            no_markers: Default::default(),
+            min_insync_replicas: Default::default(),
+            coordinators: Default::default(),
             expected: Vec::new(),
         }
     }

@@ -274,7 +274,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
         name: "cutover",
         network: Network::Brokers,
         grants: COPYING,
-        // The one that writes to the source: a sentinel in each partition.
+        // The one that writes to the source: a marker in each partition.
         source: &[
             "kafka-cluster:Connect",
             "kafka-cluster:DescribeCluster",

@@ -131,6 +131,9 @@ impl Bench {
             groups: Vec::new(),
             settings: documents::Settings::default(),
             source: documents::SettingsFound::default(),
+            no_markers: Default::default(),
+            min_insync_replicas: Default::default(),
+            coordinators: Default::default(),
             expected: Vec::new(),
         };
         let run = self.host.load(&self.id).await.unwrap();

@@ -140,5 +140,6 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), table().len());
         assert!(codes.iter().all(|code| code.starts_with("cutover.")));
+        assert!(documents::rehearsal::CURED_BY_TAIL.iter().all(|code| codes.contains(code)));
     }
 }
