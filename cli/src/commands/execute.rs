@@ -1,7 +1,7 @@
 //! `execute`: from nothing to `drain_ready`.
 
 use chrono::Utc;
-use migration::{Config, Result};
+use migration::{Config, Error, Result};
 
 use super::{Exit, resume};
 use crate::args::{ExecuteArgs, RunArgs};
@@ -27,7 +27,15 @@ pub(super) async fn run(args: &ExecuteArgs) -> Result<Exit> {
     // Before anything else is done: without it nothing can be started.
     session.executions()?;
     session.console.say(format!("migration_id: {migration_id}"));
-    if !session.events().await?.is_empty() {
+    let events = session.events().await?;
+    if let Some(last) = events.last().filter(|last| last.to.is_terminal()) {
+        return Err(Error::blocked(format_args!(
+            "{migration_id} is {} since {}: nothing was started. Another migration needs an id of its own (--migration-id)",
+            last.to,
+            journal::timestamp(last.at)
+        )));
+    }
+    if !events.is_empty() {
         session.console.say("the migration exists already: resuming it");
         return resume::run(&RunArgs { config: config_path, migration_id, journal_dir, output: args.output }).await;
     }

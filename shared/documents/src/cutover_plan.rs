@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::document::Document;
 use crate::settings::Settings;
 
-/// The key of the plan that the invocation with the lease `epoch` made for the cutover that began with the run's `version`.
-pub fn key(version: u64, epoch: u64) -> String {
-    format!("cutover/plans/{version:06}-{epoch:06}.json")
+/// The key of the plan that the invocation with the lease `epoch` made in its `attempt`, for the cutover that began with the
+/// run's `version`.
+pub fn key(version: u64, epoch: u64, attempt: u32) -> String {
+    format!("cutover/plans/{version:06}-{epoch:06}-{attempt:03}.json")
 }
 
 /// What a cutover does.
@@ -146,6 +147,6 @@ mod tests {
             warnings: vec!["w".to_owned()],
         };
         assert_eq!(decode::<CutoverPlan>(&encode(&plan).unwrap()).unwrap(), plan);
-        assert!(key(9, 1) < key(10, 1) && key(10, 2) < key(10, 10));
+        assert!(key(9, 1, 1) < key(10, 1, 1) && key(10, 2, 1) < key(10, 10, 1));
     }
 }

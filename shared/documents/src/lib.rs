@@ -4,16 +4,24 @@
 //! - [`objects`]: the port to the bucket;
 //! - [`document`]: what every document has in common: it says its schema version, and one of a newer version is refused by
 //!   name;
-//! - [`rehearsal`], [`cutover_plan`], and what they have in common, [`settings`].
+//! - [`rehearsal`], [`cutover_plan`], [`cutover_report`], and what they have in common, [`settings`];
+//! - [`late`] and [`late_records`]: what reached the source behind the fence, and what became of it.
 
+pub mod commits;
 pub mod cutover_plan;
+pub mod cutover_report;
 pub mod document;
+pub mod late;
+pub mod late_records;
 pub mod objects;
 pub mod rehearsal;
+pub mod sentinels;
 pub mod settings;
 
 pub use cutover_plan::CutoverPlan;
+pub use cutover_report::CutoverReport;
 pub use document::{Document, read, read_if_there, write, write_new};
+pub use late_records::LateRecords;
 pub use objects::{Object, Objects, PutOnce};
 pub use rehearsal::Rehearsal;
 pub use settings::{Settings, SettingsFound};

@@ -3,7 +3,11 @@
 //! Written by `cutover` under a name that can be taken once, [`key`]; never changed. The journal's fact [`NEWEST`] names the
 //! newest. The gate `cutover` names the one that was approved. Read by `cutover`, `gate`, `evidence` and the CLI.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use kafka::CoordinatorLimits;
 use migration::MigrationId;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +16,10 @@ use crate::settings::{Settings, SettingsFound};
 
 /// The journal's fact that holds the id of the newest rehearsal.
 pub const NEWEST: &str = "rehearsal";
+
+/// The journal's fact that says what was otherwise than approved, when a cutover did not begin for that: an object with
+/// `approved` and `rehearsal` (ids) and `differences` (lines).
+pub const DIFFERS: &str = "rehearsal_differs";
 
 /// The key of the rehearsal `id`.
 pub fn key(id: &str) -> String {
@@ -38,6 +46,15 @@ pub struct Rehearsal {
     pub settings: Settings,
     /// What the source had, to name what appears later.
     pub source: SettingsFound,
+    /// Topics that take no marker, and why.
+    #[serde(default)]
+    pub no_markers: BTreeMap<Arc<str>, String>,
+    /// Replicas that have to be in sync before a leader takes a marker, where that is more than one.
+    #[serde(default)]
+    pub min_insync_replicas: BTreeMap<Arc<str>, usize>,
+    /// Limits of the target's group coordinators, as far as they are known.
+    #[serde(default)]
+    pub coordinators: CoordinatorLimits,
     /// How long each step of the freeze is expected to take.
     pub expected: Vec<ExpectedStep>,
 }

@@ -20,7 +20,7 @@ use crate::table::Item;
 use crate::write::Write;
 
 /// Batches read at a time by [`Journal::progress`].
-const BATCHES_IN_FLIGHT: usize = 16;
+pub(crate) const BATCHES_IN_FLIGHT: usize = 16;
 
 /// Where a partition's copy stands on both sides. Offsets, in records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -45,6 +45,11 @@ impl Journal {
         Key { pk: format!("run#{}#batch#{batch}", self.run), sk: "batch".into() }
     }
 
+    /// Key of the sign of life of a batch's function.
+    pub(crate) fn heartbeat_key(&self, batch: BatchId) -> Key {
+        Key { sk: "heartbeat".into(), ..self.batch_key(batch) }
+    }
+
     /// The item at `key`, strongly consistent.
     pub(crate) async fn get(&self, action: &str, key: &Key) -> Result<Option<Item>> {
         let request = self.client.get_item().table_name(&*self.table).consistent_read(true);

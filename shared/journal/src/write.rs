@@ -127,6 +127,14 @@ impl Write {
         self
     }
 
+    /// Only if `attribute` is absent or not above `scalar`.
+    pub(crate) fn if_at_most(mut self, attribute: &str, scalar: impl Scalar) -> Self {
+        let name = self.name(attribute);
+        let condition = format!("(attribute_not_exists({name}) OR {name} <= {})", self.value(scalar));
+        self.conditions.push(condition);
+        self
+    }
+
     /// Only if the item exists.
     pub(crate) fn if_exists(mut self) -> Self {
         let condition = format!("attribute_exists({})", self.name("pk"));
@@ -171,9 +179,13 @@ mod tests {
             .remove("token")
             .if_equal("state", "DECIDED")
             .if_absent("tail_next")
+            .if_at_most("epoch", 4_u64)
             .if_exists();
         assert_eq!(write.update(), "SET #n0 = :v0, #n1.#n2 = :v1 ADD #n3 :v2 REMOVE #n4");
-        assert_eq!(write.condition().unwrap(), "#n0 = :v3 AND attribute_not_exists(#n5) AND attribute_exists(#n6)");
+        assert_eq!(
+            write.condition().unwrap(),
+            "#n0 = :v3 AND attribute_not_exists(#n5) AND (attribute_not_exists(#n6) OR #n6 <= :v4) AND attribute_exists(#n7)"
+        );
         assert_eq!(write.names["#n2"], "a b");
         assert_eq!(Write::default().condition(), None);
     }

@@ -81,17 +81,24 @@ calls! {
     IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, IncrementalAlterConfigs, 0..=1;
     DescribeAclsRequest => DescribeAclsResponse, DescribeAcls, 1..=3;
     CreateAclsRequest => CreateAclsResponse, CreateAcls, 1..=3;
+    DeleteAclsRequest => DeleteAclsResponse, DeleteAcls, 1..=3;
     DescribeClientQuotasRequest => DescribeClientQuotasResponse, DescribeClientQuotas, 0..=1;
     AlterClientQuotasRequest => AlterClientQuotasResponse, AlterClientQuotas, 0..=1;
     DescribeUserScramCredentialsRequest => DescribeUserScramCredentialsResponse, DescribeUserScramCredentials, 0..=0;
     DescribeLogDirsRequest => DescribeLogDirsResponse, DescribeLogDirs, 1..=4;
     DescribeProducersRequest => DescribeProducersResponse, DescribeProducers, 0..=0;
     ListTransactionsRequest => ListTransactionsResponse, ListTransactions, 0..=1;
-    // v4 is the first that tells the state of a group.
+    DescribeTransactionsRequest => DescribeTransactionsResponse, DescribeTransactions, 0..=0;
+    // From v4 on only brokers among each other may use it.
+    AddPartitionsToTxnRequest => AddPartitionsToTxnResponse, AddPartitionsToTxn, 1..=3;
+    // v5 makes the coordinator end the transaction under an epoch that the client does not know beforehand (KIP-890).
+    EndTxnRequest => EndTxnResponse, EndTxn, 1..=4;
+    // v4 is the first that tells the state of a group, v5 the first that tells its type.
     ListGroupsRequest => ListGroupsResponse, ListGroups, 4..=5;
     // From v6 on a group that does not exist is an error instead of a dead group.
     DescribeGroupsRequest => DescribeGroupsResponse, DescribeGroups, 3..=5;
     ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse, ConsumerGroupDescribe, 0..=1;
+    ShareGroupDescribeRequest => ShareGroupDescribeResponse, ShareGroupDescribe, 1..=1;
     // v7 is the first that can insist on stable offsets.
     OffsetFetchRequest => OffsetFetchResponse, OffsetFetch, 7..=9;
     OffsetCommitRequest => OffsetCommitResponse, OffsetCommit, 6..=8;

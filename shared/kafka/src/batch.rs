@@ -20,6 +20,7 @@ use bytes::Bytes;
 mod aborted;
 mod assembly;
 mod codec;
+mod control;
 mod crc;
 mod error;
 mod header;
@@ -30,12 +31,14 @@ mod snappy;
 mod split;
 mod stamped;
 mod transform;
+mod unappendable;
 mod varint;
 mod writer;
 
 pub use aborted::{AbortedFilter, AbortedTransaction};
 pub use assembly::{Assembly, Reencoded};
 pub use codec::{Codec, DecodeLimit};
+pub use control::{ControlType, Marker, control_type, markers};
 pub use crc::crc_combine;
 pub use error::BatchError;
 pub use header::{HEADER_SIZE, Header, Stamp, TimestampType};
@@ -45,6 +48,9 @@ pub use record::Record;
 pub use split::{Batches, Entries, Entry, entries, split};
 pub use stamped::{ProduceBytes, StampedBatch};
 pub use transform::{Reason, encode, needs_reencoding, reencode};
+
+pub(crate) use record::record_size;
+pub(crate) use unappendable::unappendable;
 
 use record::RawRecords;
 

@@ -33,6 +33,15 @@ pub enum Place {
     Partition(TopicPartition),
     /// One consumer group.
     Group(String),
+    /// What one consumer group has committed for one partition.
+    Offset {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+    },
+    /// One transactional id.
+    TransactionalId(String),
 }
 
 impl fmt::Display for Place {
@@ -43,6 +52,8 @@ impl fmt::Display for Place {
             Self::Topic(topic) => write!(f, "topic {topic}"),
             Self::Partition(partition) => write!(f, "partition {partition}"),
             Self::Group(group) => write!(f, "group {group}"),
+            Self::Offset { group, partition } => write!(f, "partition {partition} of group {group}"),
+            Self::TransactionalId(id) => write!(f, "transactional id {id}"),
         }
     }
 }
@@ -162,6 +173,12 @@ impl Error {
             Self::Protocol { .. } | Self::Usage { .. } => ErrorKind::Internal,
             // What a broker up to 2.8 says of a config that it does not accept.
             Self::Broker { api: Api::IncrementalAlterConfigs, code: Code::InvalidRequest, .. } => ErrorKind::Invalid,
+            // Another client has begun with the same transactional id.
+            Self::Broker {
+                api: Api::InitProducerId | Api::AddPartitionsToTxn | Api::EndTxn,
+                code: Code::ProducerFenced | Code::InvalidProducerEpoch,
+                ..
+            } => ErrorKind::Fenced,
             Self::Broker { code, .. } => kind_of(*code),
         }
     }
@@ -195,7 +212,18 @@ impl Error {
     /// The partition it is about, if it is about one.
     pub fn partition(&self) -> Option<&TopicPartition> {
         match self {
-            Self::NoLeader { partition } | Self::Broker { place: Place::Partition(partition), .. } => Some(partition),
+            Self::NoLeader { partition }
+            | Self::Broker { place: Place::Partition(partition) | Place::Offset { partition, .. }, .. } => {
+                Some(partition)
+            }
+            _ => None,
+        }
+    }
+
+    /// The group it is about, if it is about one.
+    pub fn group(&self) -> Option<&str> {
+        match self {
+            Self::Broker { place: Place::Group(group) | Place::Offset { group, .. }, .. } => Some(group),
             _ => None,
         }
     }
@@ -306,6 +334,13 @@ mod tests {
         for (code, kind) in table {
             assert_eq!(broker(code).kind(), kind, "{code}");
         }
+    }
+
+    #[test]
+    fn a_transaction_that_another_client_took_over_is_fenced() {
+        let error = |api| Error::Broker { api, code: Code::InvalidProducerEpoch, place: Place::Cluster, message: None };
+        assert_eq!(error(Api::EndTxn).kind(), ErrorKind::Fenced);
+        assert_eq!(error(Api::Produce).kind(), ErrorKind::Unsafe);
     }
 
     #[test]

@@ -1,72 +1,33 @@
 //! Consumer groups: who they are, and the offsets they have committed.
 
+mod commit;
+mod committed;
 mod describe;
-mod offsets;
+mod kind;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use kafka_protocol::messages::{FindCoordinatorRequest, ListGroupsRequest};
+use kafka_protocol::messages::ListGroupsRequest;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Cluster;
-use crate::connection::Connection;
 use crate::error::{Error, Place, Result, check};
 use crate::metadata::Metadata;
 use crate::pool::Purpose;
-use crate::spread::text;
 use crate::{Api, Code};
 
+pub use commit::NewOffset;
+pub use committed::{CommittedOffset, Stability};
 pub use describe::{GroupDescription, GroupMember};
-pub use offsets::{CommittedOffset, NewOffset};
-
-/// What a group is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum GroupState {
-    /// It has offsets, but no members.
-    Empty,
-    /// Its members have their partitions.
-    Stable,
-    /// Its members are joining.
-    PreparingRebalance,
-    /// Its members wait for their partitions.
-    CompletingRebalance,
-    /// Its partitions are being assigned (KIP-848).
-    Assigning,
-    /// Its members are taking over partitions (KIP-848).
-    Reconciling,
-    /// It does not exist, or is about to be removed.
-    Dead,
-    /// A state newer than this list.
-    Other(String),
-}
-
-impl From<&str> for GroupState {
-    fn from(name: &str) -> Self {
-        match name {
-            "Empty" => Self::Empty,
-            "Stable" => Self::Stable,
-            "PreparingRebalance" => Self::PreparingRebalance,
-            "CompletingRebalance" => Self::CompletingRebalance,
-            "Assigning" => Self::Assigning,
-            "Reconciling" => Self::Reconciling,
-            "Dead" => Self::Dead,
-            other => Self::Other(other.to_owned()),
-        }
-    }
-}
-
-impl GroupState {
-    /// Whether it may have members, so that nobody else can commit offsets for it.
-    pub fn is_active(&self) -> bool {
-        !matches!(self, Self::Empty | Self::Dead)
-    }
-}
+pub use kind::{GroupState, GroupType};
+pub use limits::{CommitLimits, CoordinatorLimits};
 
 /// The topic in which coordinators keep their groups. The leader of a partition coordinates the groups that are kept in it.
-const OFFSETS: &str = "__consumer_offsets";
+pub(crate) const OFFSETS: &str = "__consumer_offsets";
 
 /// A group as its coordinator lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +39,9 @@ pub struct GroupListing {
     pub protocol_type: String,
     /// What it is doing.
     pub state: GroupState,
+    /// Its type, if the coordinator tells (Kafka 3.8).
+    #[serde(default)]
+    pub group_type: Option<GroupType>,
 }
 
 impl Cluster {
@@ -88,10 +52,10 @@ impl Cluster {
     /// groups that are kept in it.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>> {
         self.with_retries(|| async {
-            let before = self.coordinators().await?;
+            let before = self.keeping_groups().await?;
             let listings = try_join_all(before.brokers.keys().map(|broker| self.groups_of(*broker))).await?;
             // While a coordinator moves, two brokers may list the same group, or none.
-            if keepers(&before) != keepers(&*self.coordinators().await?) {
+            if keepers(&before) != keepers(&*self.keeping_groups().await?) {
                 let (api, code, place) = (Api::ListGroups, Code::NotCoordinator, Place::Cluster);
                 return Err(Error::Broker { api, code, place, message: None });
             }
@@ -102,12 +66,13 @@ impl Cluster {
     }
 
     /// The cluster as it is now, with a leader for each partition of the groups' topic, as far as the topic can be seen.
-    async fn coordinators(&self) -> Result<Arc<Metadata>> {
+    async fn keeping_groups(&self) -> Result<Arc<Metadata>> {
         self.invalidate();
         let metadata = self.metadata().await?;
         metadata.leaderless(OFFSETS).map_or(Ok(metadata), |partition| Err(Error::NoLeader { partition }))
     }
 
+    /// The groups that `broker` keeps. Tried once.
     async fn groups_of(&self, broker: i32) -> Result<Vec<GroupListing>> {
         let answer = self.call(broker, Purpose::Admin, &ListGroupsRequest::default(), Duration::ZERO).await?;
         check(Api::ListGroups, answer.error_code, || Place::Broker(broker), None)?;
@@ -115,38 +80,9 @@ impl Cluster {
             id: group.group_id.to_string(),
             protocol_type: group.protocol_type.to_string(),
             state: group.group_state.as_str().into(),
+            group_type: GroupType::told(&group.group_type),
         };
         Ok(answer.groups.into_iter().map(listing).collect())
-    }
-
-    /// The broker that keeps `group`, now.
-    ///
-    /// # Errors
-    /// `CoordinatorNotAvailable` while the cluster creates the topic of its groups or elects a leader for it.
-    pub async fn group_coordinator(&self, group: &str) -> Result<i32> {
-        let connection = self.connection(self.any_broker().await?, Purpose::Admin).await?;
-        let place = || Place::Group(group.to_owned());
-        // From v4 on many coordinators can be asked for at once (KIP-699).
-        if connection.version::<FindCoordinatorRequest>()? < 4 {
-            let request = FindCoordinatorRequest::default().with_key(text(group));
-            let answer = connection.call(&request, Duration::ZERO).await?;
-            check(Api::FindCoordinator, answer.error_code, place, answer.error_message.as_deref())?;
-            return Ok(answer.node_id.0);
-        }
-        let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)]);
-        let answer = connection.call(&request, Duration::ZERO).await?;
-        let found = answer.coordinators.into_iter().next().ok_or_else(|| Error::Protocol {
-            broker: connection.address().into(),
-            message: format!("answered without the coordinator of group {group}"),
-        })?;
-        check(Api::FindCoordinator, found.error_code, place, found.error_message.as_deref())?;
-        Ok(found.node_id.0)
-    }
-
-    /// A connection to the broker that keeps `group`.
-    pub(crate) async fn coordinator_connection(&self, group: &str) -> Result<Arc<Connection>> {
-        let coordinator = self.group_coordinator(group).await?;
-        self.connection(coordinator, Purpose::Admin).await
     }
 }
 
@@ -165,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::fake::{FakeBroker, hasty, metadata};
-    use crate::spread::topic_name;
+    use crate::spread::{text, topic_name};
 
     /// Brokers 1 and 2 at one address, of which `second(n)` leads the second of the groups' partitions in the `n`-th answer.
     async fn keeping(second: impl Fn(usize) -> i32 + Send + Sync + 'static) -> FakeBroker {
@@ -206,12 +142,5 @@ mod tests {
         // One answer to connect, one before the listing, and then it has moved.
         let broker = keeping(|earlier| if earlier < 2 { 1 } else { 2 }).await;
         assert_eq!(times_listed(&broker).await, 2);
-    }
-
-    #[test]
-    fn only_groups_without_members_are_inactive() {
-        let active = |name: &str| GroupState::from(name).is_active();
-        assert!(!active("Empty") && !active("Dead"));
-        assert!(active("Stable") && active("PreparingRebalance") && active("Reconciling") && active("Unheard"));
     }
 }

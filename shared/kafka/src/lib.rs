@@ -16,6 +16,7 @@ mod api;
 mod cluster;
 mod codec;
 mod connection;
+mod coordinators;
 mod error;
 #[cfg(test)]
 mod fake;
@@ -24,12 +25,15 @@ mod frame;
 mod groups;
 mod metadata;
 mod pool;
+mod probe;
 mod produce;
 mod produce_request;
 mod session;
 mod settings;
 mod spread;
+mod transactions;
 mod transport;
+mod written;
 
 pub use admin::{
     AclBinding, AclOperation, AclPermission, AclResource, ClientQuota, ConfigChange, ConfigEntry, ConfigOp,
@@ -43,10 +47,16 @@ pub use cluster::Cluster;
 pub use codec::CLIENT_ID;
 pub use error::{Each, Error, Place, Result, all_ok};
 pub use fetch::{FetchOptions, FetchPosition, Fetched, Isolation};
-pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember, GroupState, NewOffset};
+pub use groups::{
+    CommitLimits, CommittedOffset, CoordinatorLimits, GroupDescription, GroupListing, GroupMember, GroupState,
+    GroupType, NewOffset, Stability,
+};
 pub use kafka_protocol::ResponseError as Code;
 pub use kafka_protocol::messages::ApiKey as Api;
 pub use metadata::{Broker, MetadataMode, PartitionInfo, TopicInfo};
 pub use migration::TopicPartition;
+pub use probe::WriteProbe;
 pub use produce::{Produced, ProducerIdentity};
 pub use settings::Settings;
+pub use transactions::{Markers, OpenTransaction, TransactionDescription};
+pub use written::WrittenBatch;

@@ -176,6 +176,7 @@ mod tests {
             id: "g".into(),
             protocol_type: "consumer".into(),
             state: GroupState::Stable,
+            group_type: None,
             members,
             operations: None,
         };

@@ -82,6 +82,7 @@ mod tests {
             id: id.to_owned(),
             protocol_type: "consumer".to_owned(),
             state: GroupState::Stable,
+            group_type: None,
         };
         sample::leaving(&mut facts).groups = Ok(vec![listing("billing"), listing("search")]);
         sample::arriving(&mut facts).active_groups = Ok(["search".to_owned(), "other".to_owned()].into());

@@ -1,10 +1,11 @@
-//! Access control lists: read all, create some. The codes are those of `org.apache.kafka.common.acl` and `.resource`.
+//! Access control lists: read all, create and delete some. The codes are those of `org.apache.kafka.common.acl` and `.resource`.
 
 use std::fmt;
 use std::time::Duration;
 
 use kafka_protocol::messages::create_acls_request::AclCreation;
-use kafka_protocol::messages::{CreateAclsRequest, DescribeAclsRequest, DescribeAclsResponse};
+use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
+use kafka_protocol::messages::{CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest, DescribeAclsResponse};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Cluster;
@@ -185,6 +186,43 @@ impl Cluster {
         let answer = answer.await;
         complete(bindings, answer)
     }
+
+    /// Removes exactly these rules. One that is not there counts as removed.
+    pub async fn delete_acls(&self, bindings: &[AclBinding]) -> Each<AclBinding, ()> {
+        self.settle_in_parts(bindings, |_| 1, AclBinding::clone, |bindings| self.delete_acls_once(bindings)).await
+    }
+
+    async fn delete_acls_once(&self, bindings: Vec<AclBinding>) -> Each<AclBinding, ()> {
+        let request = DeleteAclsRequest::default().with_filters(bindings.iter().map(exactly).collect());
+        let answer = async {
+            let answer = self.call(self.controller().await?, Purpose::Admin, &request, Duration::ZERO).await?;
+            // Its results are in the order of the request, too. A filter can be fine, and what it matches still not removed.
+            let outcomes = bindings.iter().cloned().zip(&answer.filter_results).map(|(binding, result)| {
+                let of_the_filter = [(result.error_code, result.error_message.as_deref())];
+                let of_the_rules =
+                    result.matching_acls.iter().map(|rule| (rule.error_code, rule.error_message.as_deref()));
+                let mut said = of_the_filter.into_iter().chain(of_the_rules);
+                let outcome =
+                    said.try_for_each(|(code, message)| check(Api::DeleteAcls, code, || Place::Cluster, message));
+                (binding, outcome)
+            });
+            Ok(outcomes.collect::<Outcomes<_, _>>())
+        };
+        let answer = answer.await;
+        complete(bindings, answer)
+    }
+}
+
+/// What matches this rule and no other.
+fn exactly(binding: &AclBinding) -> DeleteAclsFilter {
+    DeleteAclsFilter::default()
+        .with_resource_type_filter(binding.resource.into())
+        .with_resource_name_filter(Some(text(&binding.name)))
+        .with_pattern_type_filter(binding.pattern.into())
+        .with_principal_filter(Some(text(&binding.principal)))
+        .with_host_filter(Some(text(&binding.host)))
+        .with_operation(binding.operation.into())
+        .with_permission_type(binding.permission.into())
 }
 
 fn creation(binding: &AclBinding) -> AclCreation {

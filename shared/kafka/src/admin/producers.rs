@@ -112,8 +112,12 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::transactions`].
     pub async fn ongoing_transactions(&self) -> Result<BTreeSet<i64>> {
-        let ongoing = self.list_transactions(&ONGOING).await?;
-        Ok(ongoing.into_iter().map(|transaction| transaction.producer_id).collect())
+        Ok(self.ongoing().await?.into_iter().map(|transaction| transaction.producer_id).collect())
+    }
+
+    /// The ids of those transactions.
+    pub(crate) async fn ongoing(&self) -> Result<Vec<Transaction>> {
+        self.list_transactions(&ONGOING).await
     }
 
     /// Those in one of `states`, or all.

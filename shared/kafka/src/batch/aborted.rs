@@ -6,13 +6,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 
-use bytes::Buf;
-
-use super::record::{Fault, RawRecords};
-use super::{BatchError, DecodeLimit, RawBatch};
-
-/// Control record type of an abort marker (`ControlRecordType`); 1 is a commit.
-const ABORT: i16 = 0;
+use super::control::{ControlType, control_type};
+use super::{BatchError, RawBatch};
 
 /// An aborted transaction, as a fetch response lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +46,7 @@ impl AbortedFilter {
             return Ok(false);
         }
         self.reach(header.last_offset());
-        if is_abort_marker(batch)? {
+        if control_type(batch)? == Some(ControlType::Abort) {
             self.aborting.remove(&header.producer_id);
             return Ok(false);
         }
@@ -67,27 +62,6 @@ impl AbortedFilter {
             self.aborting.insert(*producer_id);
             self.ahead.pop();
         }
-    }
-}
-
-/// Whether the batch marks the end of an aborted transaction.
-fn is_abort_marker(batch: &RawBatch) -> Result<bool, BatchError> {
-    if !batch.header().is_control() {
-        return Ok(false);
-    }
-    let data = batch.uncompressed(DecodeLimit::default())?;
-    let mut records = RawRecords::new(batch.header(), &data);
-    let Some(marker) = records.next()? else { return Ok(false) };
-    let control_type = marker.key().and_then(control_type).map_err(|fault| records.error(marker.index, fault))?;
-    Ok(control_type == ABORT)
-}
-
-/// Reads a control record's key: version, then type.
-fn control_type(key: Option<&[u8]>) -> Result<i16, Fault> {
-    let mut key = key.unwrap_or_default();
-    match (key.try_get_i16(), key.try_get_i16()) {
-        (Ok(0..), Ok(control_type)) => Ok(control_type),
-        _ => Err(Fault::Invalid("the key of a control record has no type")),
     }
 }
 

@@ -170,6 +170,15 @@ impl Record {
     }
 }
 
+/// Bytes of a record without headers in a batch whose records all have the same timestamp, with `key` and `value` bytes; at most,
+/// for any of the first million records.
+pub(crate) fn record_size(key: usize, value: usize) -> usize {
+    const MILLION: i64 = 1 << 20;
+    let part = |bytes: usize| varint::size(bytes as i64) + bytes;
+    let body = size_of::<u8>() + varint::size(0) + varint::size(MILLION) + part(key) + part(value) + varint::size(0);
+    part(body)
+}
+
 /// Bytes of the fields of a record without headers.
 pub(super) fn fields_size(key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
     nullable_sized(key) + nullable_sized(value) + varint::size(0)

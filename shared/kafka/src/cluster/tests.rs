@@ -12,7 +12,7 @@ use kafka_protocol::messages::{
 use super::*;
 use crate::fake::{Asked, FakeBroker, Reaction, hasty, metadata};
 use crate::spread::topic_name;
-use crate::{Code, FetchOptions, FetchPosition, Isolation, OffsetSpec, Place, all_ok};
+use crate::{Code, FetchOptions, FetchPosition, Isolation, OffsetSpec, Place, Stability, all_ok};
 
 fn partitions(count: i32) -> Vec<TopicPartition> {
     (0..count).map(|partition| TopicPartition::new("t", partition)).collect()
@@ -303,6 +303,13 @@ async fn work_on_a_cluster_can_be_spawned() {
             let _ = (cluster.topics().await, cluster.list_groups().await, cluster.log_sizes().await);
             cluster.commit_offsets("g", &[]).await;
             cluster.describe_groups(&[]).await;
+            cluster.committed_offsets_of(&[], Stability::Now).await;
+            let _ = (cluster.committed_offsets("g").await, cluster.coordinator_limits().await);
+            let marked = cluster.append_markers("id", &partitions(1)).await;
+            cluster.find_markers(&[], marked.unwrap().identity).await;
+            let _ = cluster.open_offset_transactions().await;
+            cluster.probe_write(&[]).await;
+            cluster.delete_acls(&[]).await;
         }
         cluster.list_offsets(&partitions(1), OffsetSpec::Earliest).await.len()
     });

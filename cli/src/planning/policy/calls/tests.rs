@@ -41,7 +41,7 @@ const AWS_OF_THE_CLI: [(&str, &[&str]); 2] =
     [("stop_execution", &["states:StopExecution"]), ("invoke", &["lambda:InvokeFunction"])];
 
 /// Which `kafka-cluster` actions a call of our Kafka client needs. A call that is not here fails the tests.
-const KAFKA: [(&str, &[&str]); 41] = [
+const KAFKA: [(&str, &[&str]); 55] = [
     // Metadata of brokers, which whoever is signed in gets.
     ("brokers", &[]),
     ("connect", &[]),
@@ -84,6 +84,20 @@ const KAFKA: [(&str, &[&str]); 41] = [
     ("describe_groups", &["DescribeGroup"]),
     ("committed_offsets", &["DescribeGroup"]),
     ("commit_offsets", &["AlterGroup", "ReadData"]),
+    ("commit_offsets_within", &["AlterGroup", "ReadData"]),
+    ("committed_offsets_now", &["DescribeGroup"]),
+    ("committed_offsets_of", &["DescribeGroup"]),
+    ("unstable_offsets", &["DescribeGroup"]),
+    ("group_coordinator", &["DescribeGroup"]),
+    ("coordinator_limits", &["DescribeClusterDynamicConfiguration", "DescribeTopicDynamicConfiguration"]),
+    ("append_markers", &["AlterTransactionalId", "DescribeTransactionalId", "WriteData"]),
+    ("check_transactional_id", &["AlterTransactionalId", "DescribeTransactionalId"]),
+    ("find_marker", &["ReadData"]),
+    ("find_markers", &["ReadData"]),
+    ("describe_transactions", &["DescribeTransactionalId"]),
+    ("open_offset_transactions", &["DescribeTransactionalId", "ReadData"]),
+    ("probe_write", &["WriteData"]),
+    ("delete_acls", &["AlterCluster"]),
 ];
 
 /// Modules of shared crates by the functions that use them.
