@@ -242,8 +242,10 @@ impl Removed {
 impl AlteredConfig {
     fn line(&self, drift: ConfigDrift) -> String {
         let outcome = match drift {
-            ConfigDrift::OverwriteWithSource | ConfigDrift::Fail => "the cutover takes what is set then",
-            ConfigDrift::KeepTarget => "the cutover takes what is set then, unless the target had the topic before",
+            ConfigDrift::OverwriteWithSource | ConfigDrift::Fail => "the target gets what is set when the cutover is rehearsed",
+            ConfigDrift::KeepTarget => {
+                "the target gets what is set when the cutover is rehearsed, unless it had the topic before"
+            }
         };
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
         format!(
@@ -292,12 +294,15 @@ mod tests {
         let found = differences("orders", &was, &configs(&[("a", "1"), ("b", "9"), ("d", "4")]));
         let lines: Vec<_> = found.iter().map(|config| config.line(ConfigDrift::Fail)).collect();
         let expected = [
-            "topic orders: config b was altered on the source from 2 to 9; the cutover takes what is set then",
-            "topic orders: config c was altered on the source from 3 to not set; the cutover takes what is set then",
-            "topic orders: config d was altered on the source from not set to 4; the cutover takes what is set then",
+            "topic orders: config b was altered on the source from 2 to 9; the target gets what is set when the cutover \
+             is rehearsed",
+            "topic orders: config c was altered on the source from 3 to not set; the target gets what is set when the cutover \
+             is rehearsed",
+            "topic orders: config d was altered on the source from not set to 4; the target gets what is set when the cutover \
+             is rehearsed",
         ];
         assert_eq!(lines, expected);
-        assert!(found[0].line(ConfigDrift::KeepTarget).ends_with("unless the target had the topic before"));
+        assert!(found[0].line(ConfigDrift::KeepTarget).ends_with("unless it had the topic before"));
     }
 
     #[test]
