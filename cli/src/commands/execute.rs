@@ -3,7 +3,7 @@
 use chrono::Utc;
 use migration::{Config, Result};
 
-use super::{Exit, resume};
+use super::{Exit, restart, resume};
 use crate::args::{ExecuteArgs, RunArgs};
 use crate::command_line::CommandLine;
 use crate::follow::Follower;
@@ -27,6 +27,9 @@ pub(super) async fn run(args: &ExecuteArgs) -> Result<Exit> {
     // Before anything else is done: without it nothing can be started.
     session.executions()?;
     session.console.say(format!("migration_id: {migration_id}"));
+    if args.restart.force_restart {
+        return restart::run(session, Some(config), args.restart.yes).await;
+    }
     if !session.events().await?.is_empty() {
         session.console.say("the migration exists already: resuming it");
         return resume::run(&RunArgs { config: config_path, migration_id, journal_dir, output: args.output }).await;

@@ -4,7 +4,8 @@
 //! - [`objects`]: the port to the bucket;
 //! - [`document`]: what every document has in common: it says its schema version, and one of a newer version is refused by
 //!   name;
-//! - [`rehearsal`], [`cutover_plan`], [`cutover_report`], and what they have in common, [`settings`].
+//! - [`rehearsal`], [`cutover_plan`], [`cutover_report`], and what they have in common, [`settings`];
+//! - [`restart`].
 
 pub mod commits;
 pub mod cutover_plan;
@@ -12,6 +13,7 @@ pub mod cutover_report;
 pub mod document;
 pub mod objects;
 pub mod rehearsal;
+pub mod restart;
 pub mod sentinels;
 pub mod settings;
 
@@ -20,4 +22,5 @@ pub use cutover_report::CutoverReport;
 pub use document::{Document, read, read_if_there, write, write_new};
 pub use objects::{Object, Objects, PutOnce};
 pub use rehearsal::Rehearsal;
+pub use restart::Restart;
 pub use settings::{Settings, SettingsFound};

@@ -11,5 +11,7 @@ mod batches;
 mod gates;
 #[path = "journal/heartbeats.rs"]
 mod heartbeats;
+#[path = "journal/restarts.rs"]
+mod restarts;
 #[path = "journal/runs.rs"]
 mod runs;

@@ -14,12 +14,14 @@ pub mod inventory;
 pub mod known;
 pub mod latecomers;
 pub mod lockout;
+pub mod made;
 pub mod manifest;
 pub mod own_configs;
 pub mod pick_up;
 pub mod quotas;
 pub mod refusal;
 pub mod replication;
+pub mod restart;
 pub mod target_state;
 pub mod transactions;
 
