@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use journal::{Freeze, FreezeHow, FreezeState, Gate, GateName, GateState, Meta, Side};
+use migration::config::Cutover;
 use migration::{Config, Phase};
 use serde::Serialize;
 
@@ -39,7 +40,10 @@ pub(crate) fn next(snapshot: &Snapshot, config: &Config, line: &CommandLine) -> 
         Phase::Cutover if open => (freeze_action(config), Some(line.ack(GateName::Freeze.name()))),
         Phase::Cutover => follow("wait until the offsets are translated; the command follows it"),
         Phase::AwaitingClientSwitch => {
-            let action = "switch the clients to the target, then confirm it";
+            let action = match &config.cutover.client_switch_webhook {
+                Some(_) => "the client switch webhook is to switch the clients and to say so; if it does not, you do",
+                None => "switch the clients to the target, then confirm it",
+            };
             (action.to_owned(), Some(line.command("cutover-ack")))
         }
         Phase::Validating if open || gate.is_none() => {
@@ -58,7 +62,17 @@ fn freeze_action(config: &Config) -> String {
         Some(_) => "the freeze webhook is still to acknowledge, or you do",
         None => "freeze the producers, then confirm it",
     };
-    format!("{whom} (within {})", config.cutover.max_producer_freeze)
+    let Cutover { freeze_reaction_timeout, max_producer_freeze, .. } = &config.cutover;
+    format!("{whom} (within {freeze_reaction_timeout}; from then on the cutover has {max_producer_freeze})")
+}
+
+/// Which limit runs from the confirmed freeze on.
+pub(crate) fn outage_limit(config: &Config) -> String {
+    format!(
+        "producers count as frozen from now on: the cutover has {} (cutover.max_producer_freeze) until its point of no return, \
+         then they go on writing to the source",
+        config.cutover.max_producer_freeze
+    )
 }
 
 fn after_failure(meta: &Meta, line: &CommandLine) -> (String, Option<String>) {
@@ -74,10 +88,27 @@ fn after_failure(meta: &Meta, line: &CommandLine) -> (String, Option<String>) {
 pub(crate) fn freeze(freeze: Option<&Freeze>, now: DateTime<Utc>) -> String {
     let Some(freeze) = freeze else { return "never frozen".to_owned() };
     let current = freeze.current();
-    let length = render::span(current.length(now));
+    let length = render::span(freeze.length(now));
     match freeze.state() {
+        FreezeState::Asked => format!(
+            "asked to stop {} ago (by {}), not confirmed yet: some may stand still",
+            render::span(current.reaction(now)),
+            current.by
+        ),
         FreezeState::Frozen => format!("frozen for {length} so far (by {})", current.by),
+        FreezeState::Unfrozen { towards } if current.frozen_at.is_none() => {
+            format!("were asked to stop, which was never confirmed; write to the {} since", towards.name())
+        }
         FreezeState::Unfrozen { towards } => format!("were frozen for {length}, write to the {} since", towards.name()),
+        FreezeState::NotReached => "not frozen: the webhook was not reached, nobody was asked to stop".to_owned(),
+    }
+}
+
+/// That producers stand still, or may do so, where they should not.
+pub(crate) fn held(freeze: &Freeze) -> &'static str {
+    match freeze.state() {
+        FreezeState::Asked => "producers were asked to stop, and some may stand still",
+        _ => "producers are still FROZEN",
     }
 }
 
@@ -88,12 +119,20 @@ pub(crate) fn producers_after_failure(freeze: Option<&Freeze>, now: DateTime<Utc
     match freeze.state() {
         FreezeState::Frozen => format!(
             "producers: still FROZEN, for {} so far; resume the migration, or let them go on by hand",
-            render::span(freeze.current().length(now))
+            render::span(freeze.length(now))
         ),
-        FreezeState::Unfrozen { towards: Side::Source } if by_hand => {
+        FreezeState::Asked => {
+            "producers: were asked to stop, and some may stand still; resume the migration, or let them go on by hand"
+                .to_owned()
+        }
+        FreezeState::Unfrozen { towards: Side::Source } if by_hand && freeze.current().frozen_at.is_some() => {
             "producers: you froze them; let them go on against the source".to_owned()
         }
+        FreezeState::Unfrozen { towards: Side::Source } if by_hand => {
+            "producers: their freeze was not confirmed; let those that you stopped go on against the source".to_owned()
+        }
         FreezeState::Unfrozen { towards } => format!("producers: unfrozen, they write to the {}", towards.name()),
+        FreezeState::NotReached => "producers: the webhook was not reached, nobody was asked to stop".to_owned(),
     }
 }
 
@@ -152,9 +191,49 @@ mod tests {
         assert!(next.action.ends_with("goes on with tail"), "{}", next.action);
     }
 
+    fn periods(period: serde_json::Value) -> Freeze {
+        serde_json::from_value(serde_json::json!([period])).unwrap()
+    }
+
     #[test]
-    fn producers_are_never_forgotten() {
+    fn producers_are_never_forgotten_and_never_called_frozen_when_nobody_froze_them() {
         assert_eq!(freeze(None, start()), "never frozen");
         assert!(producers_after_failure(None, start()).contains("not frozen"));
+        let at = |second| journal::timestamp(start() + chrono::TimeDelta::seconds(second));
+        let now = start() + chrono::TimeDelta::seconds(60);
+        let base = |how: &str| serde_json::json!({"asked_at": at(0), "how": how, "by": "ada"});
+        let with = |how: &str, more: serde_json::Value| {
+            let mut period = base(how);
+            period.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            periods(period)
+        };
+        let frozen = serde_json::json!({"frozen_at": at(10)});
+        let confirmed = serde_json::json!({"frozen_at": at(10), "unfrozen_at": at(50), "towards": "source"});
+        let unconfirmed = serde_json::json!({"unfrozen_at": at(50), "towards": "source"});
+        let unheard = serde_json::json!({"reached": false});
+        for (case, status, failed, held) in [
+            (periods(base("webhook")), "asked to stop 1m 00s ago (by ada)", "some may stand still; resume", true),
+            (with("webhook", frozen), "frozen for 50s so far (by ada)", "still FROZEN, for 50s", true),
+            (with("webhook", confirmed.clone()), "were frozen for 40s", "unfrozen, they write to the source", false),
+            (with("operator", confirmed), "were frozen for 40s", "you froze them", false),
+            (with("operator", unconfirmed.clone()), "never confirmed", "those that you stopped", false),
+            (with("webhook", unconfirmed), "never confirmed", "unfrozen", false),
+            (with("webhook", unheard), "nobody was asked to stop", "nobody was asked to stop", false),
+        ] {
+            let texts = (freeze(Some(&case), now), producers_after_failure(Some(&case), now));
+            assert!(texts.0.contains(status) && texts.1.contains(failed), "{texts:?}");
+            assert_eq!(case.may_hold_producers(), held, "{texts:?}");
+            let is_frozen = case.state() == FreezeState::Frozen;
+            assert_eq!(texts.1.contains("FROZEN"), is_frozen, "{texts:?}");
+            assert!(is_frozen || !texts.0.starts_with("frozen"), "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn both_limits_are_named_where_producers_are_to_be_frozen() {
+        let open = gate(GateName::Freeze, GateState::Open);
+        let next = next(&Snapshot { meta: meta(Phase::Cutover), gate: Some(open) }, &config(), &line());
+        assert!(next.action.contains("within 10m; from then on the cutover has 1m"), "{}", next.action);
+        assert!(outage_limit(&config()).contains("1m (cutover.max_producer_freeze)"));
     }
 }

@@ -64,7 +64,7 @@ Examples:
     /// Start a migration and follow it until its data is caught up (drain_ready)
     #[command(after_help = "\
 Prechecks first, and starts nothing when there is a blocker. Blocks until drain_ready. With the id of a migration that
-exists already it does what resume does.
+exists already it does what resume does; when that one is finalized or rolled back it starts nothing (exit code 1).
 
 With --force-restart a migration begins again under its id: with other clusters, buckets or topics, or because its journal, its
 working data or the target are damaged. What it made is removed: the topics that it created on the target, with their records, its
@@ -97,18 +97,23 @@ Examples:
 Without cutover.producer_freeze_webhook in the configuration you are asked to freeze the producers, so it needs a
 terminal. Returns when clients can be switched. Exit code 1 says that the cutover failed, and whether producers go on.
 
-Example:
+With --rehearse everything that a cutover depends on is tried or decided while producers go on, and stored; exit code 1
+says that a cutover would be refused. A cutover approves the newest rehearsal, or makes one first.
+
+Examples:
+  msk-kraft cutover --rehearse --migration-id prod-to-kraft
+  msk-kraft cutover --rehearse --migration-id prod-to-kraft --output json | jq '.findings[] | select(.weight == \"blocker\")'
   msk-kraft cutover --config migration.yaml --migration-id prod-to-kraft")]
-    Cutover(RunArgs),
+    Cutover(CutoverArgs),
     /// Confirm that clients run against the target (from awaiting_client_switch)
     #[command(after_help = "\
 Example:
   msk-kraft cutover-ack --config migration.yaml --migration-id prod-to-kraft")]
     CutoverAck(RunArgs),
-    /// Give a migration up, before its cutover
+    /// Give a migration up, before offsets are committed on the target
     #[command(after_help = "\
-Possible until drain_ready, and after a failure as long as nothing is committed on the target. Topics and data on the
-target stay: delete them by hand.
+Possible until the cutover's point of no return, also while producers are frozen: the cutover is given up first, and they
+go on. Topics and data on the target stay: delete them by hand.
 
 Example:
   msk-kraft rollback --config migration.yaml --migration-id prod-to-kraft")]
@@ -129,8 +134,11 @@ Example:
     Input(InputArgs),
     /// Answer one gate, for whoever runs the state machine without the other verbs
     #[command(after_help = "\
+Rejecting the freeze gives the cutover up, at any moment before its point of no return.
+
 Examples:
   msk-kraft ack freeze --migration-id prod-to-kraft --by ada
+  msk-kraft ack freeze --migration-id prod-to-kraft --reject --reason 'the batch job cannot stop'
   msk-kraft ack cutover --migration-id prod-to-kraft --reject --reason 'maintenance window closed'")]
     Ack(AckArgs),
     /// Show or change how fast a migration copies, while it runs
@@ -253,6 +261,17 @@ pub(crate) struct RunArgs {
     /// Form on stdout
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) output: Output,
+}
+
+/// Flags of `cutover`.
+#[derive(Debug, Args)]
+pub(crate) struct CutoverArgs {
+    /// The migration.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Only rehearse: producers go on, and nothing is cut over
+    #[arg(long)]
+    pub(crate) rehearse: bool,
 }
 
 /// Flags of `throttle`.
@@ -408,6 +427,9 @@ pub(crate) struct AckArgs {
     /// Why, for the journal
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
+    /// The rehearsal that is approved, for the gate cutover [default: the newest]
+    #[arg(long, value_name = "ID", conflicts_with = "reject")]
+    pub(crate) rehearsal: Option<String>,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod journal;
 mod offsets;
 mod plan;
 mod precheck;
+mod rehearse;
 mod restart;
 mod resume;
 mod rollback;

@@ -1,15 +1,18 @@
-//! Asking the functions directly: precheck, plan and rollback need no state machine.
+//! Asking the functions directly: precheck and plan need no state machine, and whoever decides a gate, gives a cutover up or
+//! rolls back asks the gate function, whose clock and permissions count.
 
 use std::time::Duration;
 
 use aws_sdk_lambda::config::StalledStreamProtectionConfig;
 use aws_sdk_lambda::primitives::Blob;
-use migration::message::PrecheckInput;
+use journal::{Decision, GateName};
+use migration::message::{CutoverInput, PrecheckInput};
 use migration::report::{Plan, PrecheckReport};
 use migration::restart::RestartAnswer;
 use migration::{Config, Error, ErrorKind, MigrationId, Result};
 use runtime::Aws;
 use runtime::aws::sdk_error;
+use runtime::gates::Answered;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -24,6 +27,15 @@ const REPEATS: u32 = 3;
 
 /// Pause before the first repeat; each further one doubles.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a rehearsal came to.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Rehearsed {
+    /// Its id.
+    pub(crate) rehearsal: String,
+    /// What is otherwise than in the one before.
+    pub(crate) differences: Vec<String>,
+}
 
 /// The deployed functions.
 #[derive(Debug)]
@@ -79,6 +91,35 @@ impl Functions {
         sealing::briefly(&self.aws, config, ask).await
     }
 
+    /// Decides a gate of `id`, in the name of `by`.
+    ///
+    /// # Errors
+    /// The function's own.
+    pub(crate) async fn decide(
+        &self,
+        id: &MigrationId,
+        gate: GateName,
+        decision: &Decision,
+        by: &str,
+    ) -> Result<Answered> {
+        let Decision { verdict, reason, rehearsal } = decision;
+        let input = json!({
+            "op": "decide", "migration_id": id, "gate": gate, "verdict": verdict, "by": by, "reason": reason,
+            "rehearsal": rehearsal,
+        });
+        Ok(self.invoke("gate", &input).await??)
+    }
+
+    /// Gives the cutover of `id` up before its point of no return, in the name of `by`.
+    ///
+    /// # Errors
+    /// The function's own.
+    pub(crate) async fn give_up(&self, id: &MigrationId, by: &str, reason: &str) -> Result<()> {
+        let input = json!({"op": "give_up", "migration_id": id, "by": by, "reason": reason});
+        let _: serde_json::Value = self.invoke("gate", &input).await??;
+        Ok(())
+    }
+
     /// Marks `id` as rolled back; answers with the address of the report.
     ///
     /// # Errors
@@ -102,6 +143,26 @@ impl Functions {
         match given {
             Some(config) => Ok(sealing::briefly(&self.aws, config, async |sealed| ask(Some(sealed)).await).await??),
             None => Ok(ask(None).await??),
+        }
+    }
+
+    /// Rehearses the cutover of `id`, and has the key of the evidence looked at.
+    ///
+    /// # Errors
+    /// The function's own.
+    pub(crate) async fn rehearse(&self, id: &MigrationId) -> Result<Rehearsed> {
+        let migration_id = id.clone();
+        let input = CutoverInput::Rehearse { migration_id, approved: false, signing_key: self.signing_key(id).await? };
+        self.invoke("cutover", &input).await?.map_err(Error::from)
+    }
+
+    /// What is wrong with the key that signs the evidence.
+    async fn signing_key(&self, id: &MigrationId) -> Result<Option<String>> {
+        let input = json!({"op": "check", "migration_id": id});
+        match self.invoke::<serde_json::Value>("evidence", &input).await {
+            Ok(answer) => Ok(answer.err().map(|NotDeployed(error)| error.message)),
+            Err(error) if error.kind == ErrorKind::Blocked => Ok(Some(error.message)),
+            Err(error) => Err(error),
         }
     }
 

@@ -34,8 +34,8 @@ pub(crate) async fn briefly<T, F: Future<Output = Result<T>>>(
 ) -> Result<T> {
     // Each hasher has keys of its own: two questions at once have to have two secrets.
     let owner = format!("question-{:016x}", RandomState::new().build_hasher().finish());
-    // No question is about the webhook.
-    let config = Config { cutover: config.cutover.sealed(None), ..config.clone() };
+    // No question is about the webhooks.
+    let config = Config { cutover: config.cutover.sealed(None, None), ..config.clone() };
     let answer = async { question(seal(aws, &config, &owner).await?).await }.await;
     forget_brief().await;
     answer

@@ -14,7 +14,7 @@ mod sealing;
 #[path = "cli/support.rs"]
 mod support;
 
-use journal::{Decision, FreezeHow, FreezeState, GateName, GateState, Side, Token, Verdict};
+use journal::{Decision, FreezeHow, FreezeState, Gate, GateName, GateState, Side, Token, Verdict};
 use migration::Phase;
 use serde_json::json;
 
@@ -165,7 +165,7 @@ async fn a_cutover_that_fails_tells_about_producers() {
     bench.wait_for_decision(GateName::Cutover, Verdict::Approve).await;
     bench.journal.transition(Phase::Cutover, "").await.unwrap();
     let now = bench.journal.now();
-    bench.journal.set_frozen(now, FreezeHow::Webhook, "hook").await.unwrap();
+    bench.journal.ask_freeze(now, FreezeHow::Webhook, "hook").await.unwrap();
     bench.journal.fail("Deadline: freeze").await.unwrap();
     // As the function does it: behind the failure.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
@@ -301,6 +301,85 @@ async fn rollback_again_lets_producers_go_that_are_still_frozen() {
     assert_eq!(freeze.state(), FreezeState::Unfrozen { towards: Side::Source });
     let again = bench.run(&args).await;
     assert!(!again.exits(0).stderr.contains("FROZEN"));
+}
+
+#[tokio::test]
+async fn rollback_during_a_cutover_gives_it_up_first_and_waits_for_nothing() {
+    let Some(bench) = Bench::with(Phase::Cutover, true).await else { return };
+    bench.start(1).await;
+    bench.journal.set_frozen(bench.journal.now(), FreezeHow::Webhook, "hook").await.unwrap();
+    let run = bench.run(&["rollback", "--migration-id", "m1", "--yes", "--reason", "too late"]).await;
+    run.exits(0).says("giving the cutover up first").says("unfrozen, they write to the source");
+    run.prints("cutover -> failed given up by ").prints("failed -> rolled_back too late");
+    assert_eq!(bench.executions().await, [("m1-1".to_owned(), "ABORTED".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_cutover_that_cannot_be_given_up_any_more_is_not_rolled_back() {
+    let Some(bench) = Bench::with(Phase::Cutover, true).await else { return };
+    bench.start(1).await;
+    // The function sees the point of no return, which came a moment after this program looked.
+    bench.fail("give_up", json!({"errorType": "Blocked", "errorMessage": "offsets are committed on the target"}));
+    let run = bench.run(&["rollback", "--migration-id", "m1", "--yes"]).await;
+    run.exits(1).says("offsets are committed on the target");
+    assert_eq!(bench.executions().await, [("m1-1".to_owned(), "RUNNING".to_owned())]);
+    assert_eq!(bench.journal.meta().await.unwrap().phase, Phase::Cutover);
+}
+
+#[tokio::test]
+async fn gates_are_decided_by_the_function_and_its_refusals_are_told() {
+    let Some(bench) = Bench::new(Phase::DrainReady).await else { return };
+    bench.start(1).await;
+    bench.arm(GateName::Cutover).await;
+    bench.fail(
+        "decide",
+        json!({"errorType": "Blocked", "errorMessage": "the cutover is not approved: it was not rehearsed"}),
+    );
+    let run = bench.run(&["ack", "cutover", "--migration-id", "m1"]).await;
+    run.exits(1).says("it was not rehearsed");
+    let gate = bench.journal.gate(GateName::Cutover).await.unwrap().unwrap();
+    assert_eq!(gate.state, GateState::Open, "nothing is decided here");
+    let gate = Gate {
+        decision: Some(Decision::approve("")),
+        decided_by: Some("webhook".to_owned()),
+        name: GateName::Freeze,
+        ..gate
+    };
+    bench.answer("decide", json!({"gate": gate, "heard": true, "given_up": true}));
+    let run =
+        bench.run(&["ack", "freeze", "--migration-id", "m1", "--by", "ada", "--reject", "--reason", "stop"]).await;
+    run.exits(0).says("approved by webhook already, so ada gave the cutover up");
+    bench.answer("decide", json!({"gate": gate, "heard": true, "given_up": false}));
+    let run = bench.run(&["ack", "freeze", "--migration-id", "m1"]).await;
+    run.exits(0).says("gate freeze: approve by webhook").says("the cutover has 1m (cutover.max_producer_freeze)");
+}
+
+#[tokio::test]
+async fn a_cutover_approves_the_rehearsal_that_was_the_newest_when_it_was_called() {
+    let Some(bench) = Bench::with(Phase::DrainReady, true).await else { return };
+    bench.journal.set_fact(documents::rehearsal::NEWEST, &json!("r7")).await.unwrap();
+    bench.start(1).await;
+    bench.arm(GateName::Cutover).await;
+    let run = bench.spawn(&["cutover", "--migration-id", "m1"]);
+    bench.wait_for_decision(GateName::Cutover, Verdict::Approve).await;
+    let gate = bench.journal.gate(GateName::Cutover).await.unwrap().unwrap();
+    assert_eq!(gate.decision.unwrap().rehearsal.as_deref(), Some("r7"));
+    bench.journal.transition(Phase::Cutover, "").await.unwrap();
+    bench.journal.fail("Blocked: no").await.unwrap();
+    bench.stop("m1-1").await;
+    run.await.unwrap().exits(1);
+}
+
+#[tokio::test]
+async fn execute_on_a_migration_that_has_ended_starts_nothing_and_fails() {
+    for (phase, name) in [(Phase::Finalized, "finalized"), (Phase::RolledBack, "rolled_back")] {
+        let before = if phase == Phase::RolledBack { Phase::Seed } else { phase };
+        let Some(bench) = Bench::new(before).await else { return };
+        bench.journal.transition(phase, "").await.unwrap();
+        let run = bench.run(&["execute", "--config", "CONFIG", "--migration-id", "m1"]).await;
+        run.exits(1).says(&format!("m1 is {name} since")).says("--migration-id");
+        assert!(bench.executions().await.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,10 @@ pub const STATES: [&str; 3] = ["States.ALL", "States.Timeout", "States.Heartbeat
 /// these.
 pub const RAISED: [&str; 2] = ["BranchFailed", "MigrationFailed"];
 
+/// Errors in name only: a branch that is done ends its Parallel with one, since the branch beside it only accompanies it and
+/// a Parallel that succeeds waits for all of its branches.
+pub const DONE: [&str; 2] = ["CutOver", "Finalized"];
+
 /// What a task does when its function failed with `kind`. A kind that is missing here does not compile.
 pub const fn retry(kind: ErrorKind) -> Retry {
     match kind {
@@ -47,19 +51,23 @@ pub fn kinds(answer: Retry) -> Vec<&'static str> {
     ErrorKind::ALL.into_iter().filter(|kind| retry(*kind) == answer).map(ErrorKind::name).collect()
 }
 
+/// The names of what may pass by itself: faults of Lambda's service, and kinds that are retried.
+pub fn passing() -> Vec<&'static str> {
+    kinds(Retry::Backoff).into_iter().chain(LAMBDA).collect()
+}
+
 /// Whether the table has this name.
 pub fn is_known(name: &str) -> bool {
     let kinds = ErrorKind::ALL.map(ErrorKind::name);
-    [&kinds[..], &LAMBDA, &STATES, &RAISED].into_iter().flatten().any(|known| *known == name)
+    [&kinds[..], &LAMBDA, &STATES, &RAISED, &DONE].into_iter().flatten().any(|known| *known == name)
 }
 
 /// The one `Retry` block that every task has, gates excepted. Delays are in seconds and drawn between zero and the
 /// backoff (full jitter), so that the children of a Map do not come back together.
 pub fn retry_block() -> Value {
-    let retried: Vec<_> = kinds(Retry::Backoff).into_iter().chain(LAMBDA).collect();
     json!([
         {"ErrorEquals": kinds(Retry::Never), "MaxAttempts": 0},
-        backoff(&retried, 8),
+        backoff(&passing(), 8),
         // Whatever has no name of its own; Step Functions wants it last and alone.
         backoff(&["States.ALL"], 3),
     ])

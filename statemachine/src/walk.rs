@@ -89,6 +89,11 @@ impl<'a> State<'a> {
         self.kind() == "Task" && text(self.value, "Resource").ends_with(".waitForTaskToken")
     }
 
+    /// Whether it is a Map with one child for each batch in the manifest.
+    pub fn is_over_the_manifest(&self) -> bool {
+        self.kind() == "Map" && self.value.get("ItemReader").is_some()
+    }
+
     /// Whether it can fail by what it calls: a Task, a Map or a Parallel.
     pub fn can_fail(&self) -> bool {
         matches!(self.kind(), "Task" | "Map" | "Parallel")

@@ -1,10 +1,12 @@
 //! What may be repeated is repeated, nothing else is, and no failure gets lost.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use migration::ErrorKind;
 use serde_json::{Value, json};
 use statemachine::definition;
-use statemachine::errors::{self, RAISED, Retry};
-use statemachine::walk::{Place, scopes, states};
+use statemachine::errors::{self, DONE, RAISED, Retry};
+use statemachine::walk::{Place, Scope, State, scopes, states};
 
 /// Lambda ends a function after 15 minutes, so a task that waits longer for it waits for nothing.
 const LAMBDA_LIMIT_SECONDS: u64 = 900;
@@ -75,19 +77,63 @@ fn states_all_is_last_and_alone() {
 #[test]
 fn a_branch_fails_under_a_name_of_its_own() {
     let machine = definition().unwrap();
-    let mut seen = 0;
-    for scope in scopes(&machine).iter().filter(|scope| scope.place == Place::Branch) {
-        for state in scope.states.values().filter(|state| state.can_fail()) {
+    let scopes = scopes(&machine);
+    let branches = scopes.iter().filter(|scope| scope.place == Place::Branch && !accompanies(scope));
+    for (scope, state) in branches.flat_map(|scope| scope.states.values().map(move |state| (scope, state))) {
+        if state.can_fail() {
             let last = state.catches().last().unwrap_or_else(|| panic!("{} catches nothing", state.name));
             assert_eq!((&last["ErrorEquals"], &last["ResultPath"]), (&json!(["States.ALL"]), &json!("$.caught")));
-            let fail = &scope.states[last["Next"].as_str().unwrap()];
-            assert_eq!((fail.kind(), &fail.value["Error"]), ("Fail", &json!(RAISED[0])), "{}", state.name);
-            // The error itself goes on in the cause, where the journal finds it.
-            assert_eq!(fail.value["CausePath"], "States.JsonToString($.caught)");
-            seen += 1;
+            // The tail's Map asks the journal first.
+            let next = scope.states[last["Next"].as_str().unwrap()];
+            assert!(renames(&next) || next.name == "TailMapFailed", "{}", state.name);
+        }
+        if state.kind() == "Fail" && state.value.get("CausePath").is_some() {
+            assert!(renames(state), "{}", state.name);
         }
     }
-    assert!(seen > 0);
+}
+
+/// What only accompanies the cutover or the operator must not end them because it cannot ask: it pauses and asks again.
+#[test]
+fn a_branch_that_accompanies_another_never_fails_by_what_it_calls() {
+    let machine = definition().unwrap();
+    let scopes = scopes(&machine);
+    let mut seen = Vec::new();
+    for scope in scopes.iter().filter(|scope| accompanies(scope)) {
+        for state in scope.states.values().filter(|state| state.can_fail()) {
+            let [clause] = state.catches().collect::<Vec<_>>()[..] else { panic!("{}", state.name) };
+            assert_eq!((&clause["ErrorEquals"], &clause["ResultPath"]), (&json!(["States.ALL"]), &Value::Null));
+            let pause = scope.states[clause["Next"].as_str().unwrap()];
+            assert_eq!(pause.kind(), "Wait", "{}", state.name);
+            assert!(scope.reachable(pause.name, State::onward).contains(state.name), "{}", state.name);
+        }
+        let fails = scope.states.values().filter(|state| state.kind() == "Fail").map(|state| state.name);
+        seen.push((scope.start_at, fails.collect::<Vec<_>>()));
+    }
+    assert_eq!(seen, [("StartWatch", vec![]), ("FreezeLimit", vec!["FreezeTooLong"])]);
+}
+
+/// A Parallel that succeeds waits for all of its branches, so the branch that counts ends it by an error in name only.
+#[test]
+fn a_branch_that_is_done_ends_the_one_that_accompanies_it() {
+    let machine = definition().unwrap();
+    let scopes = scopes(&machine);
+    let mut done = Vec::new();
+    for scope in scopes.iter().filter(|scope| scope.place == Place::Branch) {
+        for fail in scope.states.values().filter(|state| DONE.iter().any(|name| state.value["Error"] == *name)) {
+            let parallel = states(&machine).into_iter().find(|state| Some(state.name) == scope.owner).unwrap();
+            let clause = parallel.catches().next().unwrap();
+            let next = parallel.value["Next"].as_str();
+            assert_eq!(clause, &json!({"ErrorEquals": [fail.value["Error"]], "ResultPath": null, "Next": next}));
+            let beside = scopes.iter().filter(|other| other.owner == scope.owner && other.start_at != scope.start_at);
+            assert!(beside.clone().count() == 1 && beside.clone().all(accompanies), "{}", fail.name);
+            // Nothing else ends that branch well.
+            assert!(scope.states.values().all(|state| !state.is_end() || state.kind() == "Fail"), "{}", scope.start_at);
+            done.push(fail.value["Error"].as_str().unwrap());
+        }
+    }
+    done.sort_unstable();
+    assert_eq!(done, DONE);
 }
 
 #[test]
@@ -108,32 +154,60 @@ fn every_failure_after_entering_is_recorded() {
     assert_eq!(top.states["Failed"].kind(), "Fail");
 }
 
-/// A child reports nothing by failing: the journal does, through the reconcile step. So it fails as it is, or pauses and
-/// does the same again; a `Catch` must not call a failure a success.
+/// A child reports nothing by failing: the journal does, through the reconcile step. So it fails, or pauses and does the
+/// same again; a `Catch` must not call a failure a success.
 #[test]
-fn a_child_of_a_map_fails_as_it_is_or_tries_again() {
+fn a_child_of_a_map_fails_or_tries_again() {
     let machine = definition().unwrap();
     for scope in scopes(&machine).iter().filter(|scope| scope.place == Place::Processor) {
         for state in scope.states.values() {
             for clause in state.catches() {
-                let pause = scope.states[clause["Next"].as_str().unwrap()];
-                assert_eq!((pause.kind(), &pause.value["Next"]), ("Wait", &json!(state.name)), "{}", state.name);
+                let next = scope.states[clause["Next"].as_str().unwrap()];
+                let again = || scope.reachable(next.name, State::onward).contains(state.name);
+                assert!(renames(&next) || (next.kind() == "Wait" && again()), "{}", state.name);
             }
         }
     }
 }
 
-/// While the operator is waited for nothing else would notice that a batch has no function.
+/// While the operator is waited for nothing else would notice that a batch has no function: a crash among others, which
+/// has no name in the table.
 #[test]
-fn a_batch_of_the_tail_is_taken_up_again_after_what_passes() {
+fn a_batch_of_the_tail_is_taken_up_again_unless_its_function_refuses_it() {
     let machine = definition().unwrap();
     let states = states(&machine);
     let tail = states.iter().find(|state| state.name == "TailBatch").unwrap();
-    let caught: Vec<_> = tail.catches().flat_map(|clause| clause["ErrorEquals"].as_array().unwrap()).collect();
-    for name in ["Fenced", "Transient", "Lambda.TooManyRequestsException", "States.Timeout"] {
-        assert!(caught.contains(&&json!(name)), "{name}");
+    let refused: Vec<_> = errors::kinds(Retry::Never).into_iter().filter(|kind| *kind != "Fenced").collect();
+    let expected = [
+        json!({"ErrorEquals": refused, "ResultPath": "$.caught", "Next": "TailBatchFailed"}),
+        json!({"ErrorEquals": ["States.ALL"], "ResultPath": null, "Next": "TailBatchPause"}),
+    ];
+    assert_eq!(tail.catches().cloned().collect::<Vec<_>>(), expected);
+}
+
+/// The tail was told to stop, or it was not: that is asked until it is answered, whatever its children and their Map did.
+#[test]
+fn what_passes_does_not_keep_the_journal_from_being_asked_about_the_tail() {
+    let machine = definition().unwrap();
+    let scopes = scopes(&machine);
+    let tail = scopes.iter().find(|scope| scope.start_at == "StartTail").unwrap();
+    let passing: Vec<_> = ["Fenced"].into_iter().chain(errors::passing()).chain(["States.Timeout"]).collect();
+    for name in ["TailReconcile", "TailMapFailed"] {
+        let clause = tail.states[name].catches().next().unwrap();
+        assert_eq!((&clause["ErrorEquals"], &clause["ResultPath"]), (&json!(passing), &Value::Null));
+        let pause = tail.states[clause["Next"].as_str().unwrap()];
+        assert_eq!(pause.kind(), "Wait");
+        assert!(tail.reachable(pause.name, State::onward).contains(name), "{name}");
     }
-    assert!(!caught.contains(&&json!("Unsafe")));
+    let map = tail.states["TailMap"];
+    let targets = map.targets();
+    assert_eq!(targets, ["TailReconcile", "TailMapFailed"]);
+    for target in targets {
+        assert_eq!(tail.states[target].payload().unwrap()["op"], "reconcile");
+        let choice = tail.states[tail.states[target].value["Next"].as_str().unwrap()];
+        let stopped = json!([{"Variable": "$.reconciled.complete", "BooleanEquals": true, "Next": "TailStopped"}]);
+        assert_eq!(choice.value["Choices"], stopped, "{target}");
+    }
 }
 
 #[test]
@@ -149,4 +223,15 @@ fn every_task_has_a_time_limit() {
         // A stand-in's heartbeat does not extend a time limit, and functions send none.
         assert_eq!(state.value.get("HeartbeatSeconds"), None, "{}", state.name);
     }
+}
+
+/// Whether a branch is there for the sake of the one beside it: a watchdog, a watch.
+fn accompanies(scope: &Scope<'_>) -> bool {
+    matches!(scope.start_at, "FreezeLimit" | "StartWatch")
+}
+
+/// Whether a state gives an error a name of its own. The error itself goes on in the cause, where the journal finds it.
+fn renames(state: &State<'_>) -> bool {
+    let fails = state.kind() == "Fail" && state.value["Error"] == RAISED[0];
+    fails && state.value["CausePath"] == "States.JsonToString($.caught)"
 }

@@ -77,6 +77,17 @@ fn names_are_unique_in_the_whole_machine() {
     }
 }
 
+#[test]
+fn the_readme_names_every_state() {
+    let readme = include_str!("../README.md");
+    let missing: Vec<_> = states(&definition().unwrap())
+        .into_iter()
+        .map(|state| state.name.to_owned())
+        .filter(|name| !readme.contains(&format!("`{name}`")))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 /// A parser keeps the last of two equal keys and says nothing, so that a state could vanish.
 #[test]
 fn no_key_is_written_twice() {
@@ -116,11 +127,19 @@ fn the_phases_follow_each_other() {
     let choices = top.states["Route"].value["Choices"].as_array().unwrap();
     let first = |phase: Phase| choices.iter().find(|choice| choice["StringEquals"] == phase.name());
     let first = |phase| first(phase).and_then(|choice| choice["Next"].as_str()).unwrap();
-    let way = [Phase::Precheck, Phase::TopologyCopy, Phase::Seed, Phase::Tail, Phase::AwaitingClientSwitch];
-    let way = way.into_iter().chain([Phase::Validating, Phase::Finalized]).map(first).collect::<Vec<_>>();
-    for pair in way.windows(2) {
-        assert!(top.reachable(pair[0], State::onward).contains(pair[1]), "{} does not lead to {}", pair[0], pair[1]);
-        assert!(!top.reachable(pair[1], State::onward).contains(pair[0]), "{} leads back to {}", pair[1], pair[0]);
+    let begun = [Phase::Precheck, Phase::TopologyCopy, Phase::Seed, Phase::Tail];
+    let behind = [Phase::Cutover, Phase::AwaitingClientSwitch];
+    let end = [Phase::Validating, Phase::Finalized];
+    for way in [&begun[..], &behind].map(|way| way.iter().chain(&end).copied().map(first).collect::<Vec<_>>()) {
+        for pair in way.windows(2) {
+            assert!(
+                top.reachable(pair[0], State::onward).contains(pair[1]),
+                "{} does not lead to {}",
+                pair[0],
+                pair[1]
+            );
+            assert!(!top.reachable(pair[1], State::onward).contains(pair[0]), "{} leads back to {}", pair[1], pair[0]);
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! `input` and `ack`: for whoever runs the state machine with other tools.
 
 use chrono::Utc;
-use journal::Decision;
-use migration::Result;
+use journal::{Decision, GateName};
+use migration::{Config, Result};
 use runtime::Host;
 use serde_json::json;
 
 use super::{Exit, decide};
 use crate::args::{AckArgs, InputArgs, Output};
 use crate::console::Console;
-use crate::{naming, session};
+use crate::lambda::Functions;
+use crate::{advice, naming, session};
 
 /// Runs `input`.
 pub(super) fn input(args: &InputArgs) -> Result<Exit> {
@@ -27,11 +28,16 @@ pub(super) fn input(args: &InputArgs) -> Result<Exit> {
 /// Runs `ack`.
 pub(super) async fn run(args: &AckArgs) -> Result<Exit> {
     let host = Host::from_env().await;
-    let journal = host.journal(&args.migration_id);
+    let meta = host.journal(&args.migration_id).meta().await?;
     let reason = args.reason.as_str();
     let decision = if args.reject { Decision::reject(reason) } else { Decision::approve(reason) };
+    let decision = Decision { rehearsal: args.rehearsal.clone(), ..decision };
     let by = args.by.clone().unwrap_or_else(naming::operator);
-    let answered = runtime::gates::decide(&host.aws, &journal, args.gate, &decision, &by).await?;
-    decide::tell(&Console::new(Output::Table), &answered, decision.verdict, &by)?;
+    let answered = Functions::new(&host.aws).decide(&args.migration_id, args.gate, &decision, &by).await?;
+    let console = Console::new(Output::Table);
+    decide::tell(&console, &answered, decision.verdict, &by)?;
+    if args.gate == GateName::Freeze && !args.reject {
+        console.say(advice::outage_limit(&Config::from_json(&meta.config)?));
+    }
     Ok(Exit::Done)
 }

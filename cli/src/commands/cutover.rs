@@ -1,13 +1,15 @@
 //! `cutover` and `cutover-ack`: from `drain_ready` to `validating`.
 
+use documents::rehearsal;
 use journal::{Decision, GateName};
+use migration::config::Cutover;
 use migration::{Config, Error, Phase, Result};
 use runtime::clusters::bootstrap_servers;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{Exit, decide, resume};
-use crate::args::RunArgs;
+use super::{Exit, decide, rehearse, resume};
+use crate::args::{CutoverArgs, RunArgs};
 use crate::follow::{self, Follower, Moment};
 use crate::session::{Session, Snapshot};
 use crate::{advice, console};
@@ -29,8 +31,11 @@ enum Question {
 }
 
 /// Runs `cutover`.
-pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
-    let (session, snapshot) = Session::open(args).await?;
+pub(super) async fn run(args: &CutoverArgs) -> Result<Exit> {
+    if args.rehearse {
+        return rehearse::run(&args.run).await;
+    }
+    let (session, snapshot) = Session::open(&args.run).await?;
     session.events().await?;
     // A cutover whose terminal was lost can be taken up again, even at the question about producers.
     if !matches!(snapshot.meta.phase, Phase::DrainReady | Phase::Cutover) {
@@ -44,9 +49,34 @@ pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
     };
     let mut follower = decide::joined(&session, &snapshot).await?;
     if snapshot.meta.phase == Phase::DrainReady {
-        decide::when_armed(&session, &mut follower, GateName::Cutover, &Decision::approve("")).await?;
+        let rehearsal = rehearse::fresh(&session, &snapshot).await?;
+        if rehearsal.blockers().next().is_some() {
+            return Err(rehearse::refused(&rehearsal));
+        }
+        session.console.say(rehearse::text(&rehearsal));
+        let decision = Decision { rehearsal: Some(rehearsal.id), ..Decision::approve("") };
+        decide::when_armed(&session, &mut follower, GateName::Cutover, &decision).await?;
     }
-    follow_cutover(&session, &mut follower, &config, question).await
+    let decided = session.snapshot().await?.gate.filter(|gate| gate.name == GateName::Cutover);
+    let decided = decided.map_or(u32::MAX, |gate| gate.attempt);
+    follow_cutover(&session, &mut follower, &config, question, decided).await
+}
+
+/// Whether the cutover came back to its gate, which was decided at the attempt `decided`: what was approved does not hold any more.
+fn came_back(moment: &Moment, decided: u32) -> bool {
+    let gate = moment.snapshot.gate.as_ref().filter(|gate| gate.name == GateName::Cutover);
+    moment.open && gate.is_some_and(|gate| gate.attempt > decided)
+}
+
+/// Says what is otherwise than approved.
+fn say_differences(session: &Session, moment: &Moment) {
+    let fact = moment.snapshot.meta.facts.get(rehearsal::DIFFERS);
+    let lines = fact.and_then(|fact| fact.get("differences")?.as_array());
+    session.console.say("producers were not stopped: what was approved does not hold any more");
+    for line in lines.into_iter().flatten().filter_map(|line| line.as_str()) {
+        session.console.say(format!("otherwise than approved: {line}"));
+    }
+    session.console.say(format!("look at it, then try again\nnext_command: {}", session.line.command("cutover")));
 }
 
 async fn follow_cutover(
@@ -54,6 +84,7 @@ async fn follow_cutover(
     follower: &mut Follower<'_>,
     config: &Config,
     mut question: Question,
+    decided: u32,
 ) -> Result<Exit> {
     loop {
         let Some(moment) = follower.look().await? else { continue };
@@ -68,6 +99,11 @@ async fn follow_cutover(
                 follower.pause_progress();
                 resume::tell_failure(session, follower, &moment).await?;
                 follower.conclude(&moment.snapshot)?;
+                return Ok(Exit::Failed);
+            }
+            Phase::DrainReady if came_back(&moment, decided) => {
+                follower.pause_progress();
+                say_differences(session, &moment);
                 return Ok(Exit::Failed);
             }
             Phase::Cutover => question = settle(session, follower, config, &moment, question).await,
@@ -107,11 +143,13 @@ async fn settle(
 }
 
 fn freeze_question(config: &Config) -> String {
+    let Cutover { freeze_reaction_timeout, max_producer_freeze, .. } = &config.cutover;
     format!(
         "\nStop every producer of {source} now, and let what they have in flight be acknowledged.\n\
-         Type `{FROZEN}` within {limit} when they have stopped; anything else gives the cutover up:",
+         Type `{FROZEN}` within {freeze_reaction_timeout} (cutover.freeze_reaction_timeout) when they have stopped; from then on the \
+         cutover has {max_producer_freeze}\n(cutover.max_producer_freeze) until its point of no return, or they go on writing to \
+         the source. Anything else gives the cutover up:",
         source = config.source.name(),
-        limit = config.cutover.max_producer_freeze,
     )
 }
 
@@ -197,7 +235,9 @@ mod tests {
     fn the_question_says_what_to_do_what_to_type_and_by_when() {
         let question = freeze_question(&config());
         assert!(
-            question.contains("of old now") && question.contains("`frozen`") && question.contains("within 1m"),
+            question.contains("of old now")
+                && question.contains("`frozen` within 10m (cutover.freeze_reaction_timeout)")
+                && question.contains("the cutover has 1m\n(cutover.max_producer_freeze)"),
             "{question}"
         );
     }

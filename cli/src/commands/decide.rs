@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use journal::{Decision, Gate, GateName, Verdict};
 use migration::{Error, Result};
-use runtime::gates::{self, Answered};
+use runtime::gates::Answered;
 
 use crate::console::Console;
 use crate::follow::Follower;
@@ -73,8 +73,9 @@ pub(super) async fn when_armed(
 /// Blocked when nothing waits there, or when somebody has decided the other way.
 pub(super) async fn now(session: &Session, name: GateName, decision: &Decision) -> Result<()> {
     let by = naming::operator();
-    let (aws, journal) = (&session.host.aws, session.journal());
-    let answered = session.patiently("answer the gate", || gates::decide(aws, journal, name, decision, &by)).await?;
+    let functions = session.functions();
+    let decide = || functions.decide(session.id(), name, decision, &by);
+    let answered = session.patiently("answer the gate", decide).await?;
     tell(&session.console, &answered, decision.verdict, &by)
 }
 
@@ -82,7 +83,16 @@ pub(super) async fn now(session: &Session, name: GateName, decision: &Decision) 
 ///
 /// # Errors
 /// Blocked when somebody else was faster, and decided otherwise than `wanted`.
-pub(super) fn tell(console: &Console, Answered { gate, heard }: &Answered, wanted: Verdict, by: &str) -> Result<()> {
+pub(super) fn tell(console: &Console, answered: &Answered, wanted: Verdict, by: &str) -> Result<()> {
+    let Answered { gate, heard, given_up } = answered;
+    if *given_up {
+        console.say(format!(
+            "gate {}: it was approved by {} already, so {by} gave the cutover up: producers go on writing to the source",
+            gate.name,
+            gate.decided_by.as_deref().unwrap_or("somebody")
+        ));
+        return Ok(());
+    }
     check_verdict(gate, wanted)?;
     console.say(format!("gate {}: {wanted} by {}", gate.name, gate.decided_by.as_deref().unwrap_or(by)));
     if !heard {

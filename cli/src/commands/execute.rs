@@ -1,7 +1,7 @@
 //! `execute`: from nothing to `drain_ready`.
 
 use chrono::Utc;
-use migration::{Config, Result};
+use migration::{Config, Error, Phase, Result};
 
 use super::{Exit, restart, resume};
 use crate::args::{ExecuteArgs, RunArgs};
@@ -30,7 +30,16 @@ pub(super) async fn run(args: &ExecuteArgs) -> Result<Exit> {
     if args.restart.force_restart {
         return restart::run(session, Some(config), args.restart.yes).await;
     }
-    if !session.events().await?.is_empty() {
+    let events = session.events().await?;
+    if let Some(last) = events.last().filter(|last| last.to.is_terminal()) {
+        let again = if last.to == Phase::RolledBack { ", or this one begins again (--force-restart)" } else { "" };
+        return Err(Error::blocked(format_args!(
+            "{migration_id} is {} since {}: nothing was started. Another migration needs an id of its own (--migration-id){again}",
+            last.to,
+            journal::timestamp(last.at)
+        )));
+    }
+    if !events.is_empty() {
         session.console.say("the migration exists already: resuming it");
         return resume::run(&RunArgs { config: config_path, migration_id, journal_dir, output: args.output }).await;
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use journal::{Freeze, FreezeState};
+use journal::Freeze;
 use migration::{Config, Phase, Result};
 
 use super::Exit;
@@ -124,8 +124,8 @@ async fn freeze_after_failure(
         // Asked before the journal is read: what an execution wrote, it wrote before it ended.
         let ended = follower.has_ended().await?;
         let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
-        let frozen = freeze.as_ref().is_some_and(|freeze| freeze.state() == FreezeState::Frozen);
-        if ended || !frozen || moment.snapshot.meta.committed {
+        let held = freeze.as_ref().is_some_and(Freeze::may_hold_producers);
+        if ended || !held || moment.snapshot.meta.committed {
             return Ok(freeze);
         }
         if !told {

@@ -1,15 +1,15 @@
-//! `rollback`: giving a migration up before its cutover.
+//! `rollback`: giving a migration up before its point of no return.
 
-use journal::{Decision, FreezeState, GateName};
+use journal::{Decision, GateName, Meta};
 use migration::{Config, Error, Phase, Result};
 use serde::Deserialize;
 
 use super::{Exit, decide, resume};
 use crate::args::RollbackArgs;
-use crate::console;
 use crate::executions::Execution;
 use crate::follow::{self, Follower, Moment};
 use crate::session::{Session, Snapshot};
+use crate::{advice, console, naming};
 
 /// What the operator types to confirm.
 const CONFIRMATION: &str = "rollback";
@@ -35,6 +35,9 @@ pub(super) async fn run(args: &RollbackArgs) -> Result<Exit> {
     let snapshot = session.snapshot().await?;
     check(&session, &snapshot)?;
     let reason = args.reason.as_deref().unwrap_or("rolled back by the operator");
+    if is_cutting_over(&snapshot.meta) {
+        give_up(&session, reason).await?;
+    }
     let running = Follower::join(&session, &snapshot).await?;
     let after = match running {
         Some(mut follower) if snapshot.meta.phase == Phase::DrainReady => {
@@ -55,35 +58,47 @@ pub(super) async fn run(args: &RollbackArgs) -> Result<Exit> {
 /// Does what an earlier rollback could not: lets producers go, and leaves its report.
 async fn complete(session: &Session, snapshot: &Snapshot) -> Result<()> {
     let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
-    let frozen = freeze.is_some_and(|freeze| freeze.state() == FreezeState::Frozen);
-    if frozen {
-        session.console.say("producers are still FROZEN: letting them go on against the source");
+    let held = freeze.as_ref().filter(|freeze| freeze.may_hold_producers());
+    if let Some(freeze) = held {
+        session.console.say(format!("{}: letting them go on against the source", advice::held(freeze)));
     }
     let evidence = session.host.evidence(&Config::from_json(&snapshot.meta.config)?, session.id());
-    if frozen || evidence.get("rollback.json").await.is_ok_and(|report| report.is_none()) {
+    if held.is_some() || evidence.get("rollback.json").await.is_ok_and(|report| report.is_none()) {
         invoke(session, snapshot, "rolled back again").await?;
     }
     Ok(())
 }
 
+/// Whether a cutover is under way that can still be given up.
+fn is_cutting_over(meta: &Meta) -> bool {
+    meta.phase == Phase::Cutover && !meta.committed
+}
+
 /// Refuses where there is no way back.
 fn check(session: &Session, snapshot: &Snapshot) -> Result<()> {
     let meta = &snapshot.meta;
+    if is_cutting_over(meta) {
+        return Ok(());
+    }
     let Err(error) = meta.check_transition(Phase::RolledBack) else { return Ok(()) };
     let way_out = match meta.phase {
-        Phase::Cutover if !meta.committed => format!(
-            "the cutover is under way: wait for its end ({}); while it waits for the freeze, `{} --reject` makes it fail. \
-             A cutover that failed before its first commit can be rolled back",
-            session.line.command("resume"),
-            session.line.ack("freeze")
-        ),
-        Phase::Finalized => "the migration is finalized".to_owned(),
+        Phase::Finalized => format!("{} is finalized", session.id()),
         _ => {
             "offsets are committed on the target. The source is untouched: to go back, point the clients at it by hand"
                 .to_owned()
         }
     };
     Err(Error::blocked(format_args!("{}\nrollback is not available: {way_out}", error.message)))
+}
+
+/// Gives the cutover up: from then on it cannot pass the point of no return, and producers go on.
+async fn give_up(session: &Session, reason: &str) -> Result<()> {
+    session.console.say("giving the cutover up first");
+    let (functions, by) = (session.functions(), naming::operator());
+    session.patiently("give the cutover up", || functions.give_up(session.id(), &by, reason)).await?;
+    let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
+    session.console.say(advice::producers_after_failure(freeze.as_ref(), session.journal().now()));
+    Ok(())
 }
 
 async fn confirmed(session: &Session, snapshot: &Snapshot, yes: bool) -> Result<bool> {
@@ -93,8 +108,9 @@ async fn confirmed(session: &Session, snapshot: &Snapshot, yes: bool) -> Result<
     if !console::can_ask() {
         return Err(Error::invalid("rollback asks for confirmation and stdin is not a TTY: add --yes"));
     }
+    let cutover = if is_cutting_over(&snapshot.meta) { "; its cutover is under way and ends first" } else { "" };
     let question = format!(
-        "The migration {} (phase {}) will be given up for good. Type `{CONFIRMATION}` to go on:",
+        "The migration {} (phase {}{cutover}) will be given up for good. Type `{CONFIRMATION}` to go on:",
         session.id(),
         snapshot.meta.phase
     );

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta};
+use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta, WebhookCalls};
 use migration::config::Throttle;
 use migration::progress::{PartitionProgress, ReencodedCounts};
 use migration::{Config, MigrationId, Phase, Result};
@@ -37,6 +37,7 @@ struct Status {
     gate: Option<Gate>,
     freezes: Option<Freeze>,
     producers_frozen: bool,
+    webhooks: WebhookCalls,
     notes: Vec<String>,
     totals: Totals,
     partitions: Vec<Partition>,
@@ -95,6 +96,7 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Exit> {
     let next = advice::next(&snapshot, &config, &session.line);
     let now = session.journal().now();
     let mut status = status(session.id(), snapshot, next, events, &partitions, freeze, now, &config);
+    status.webhooks = session.patiently("read the calls of webhooks", || session.journal().webhook_calls()).await?;
     status.notes.extend(unread);
     let control = session.patiently("read the throttle", || session.journal().copy_control()).await?;
     status.notes.extend(throttled(status.phase, control.throttle.unwrap_or(config.throttle)));
@@ -139,6 +141,7 @@ fn status(
         fingerprint: meta.fingerprint,
         gate,
         producers_frozen: frozen,
+        webhooks: WebhookCalls::default(),
         notes,
         freezes,
         totals,
@@ -173,13 +176,16 @@ fn notes(
     if matches!(phase, Phase::Tail | Phase::DrainReady) && totals.max_lag > allowed {
         notes.push(format!("the largest lag is above drain_max_partition_lag={allowed}"));
     }
-    if let Some(freeze) = freeze.filter(|freeze| freeze.state() == FreezeState::Frozen) {
+    if let Some(freeze) = freeze.filter(|freeze| freeze.may_hold_producers()) {
         let limit: Duration = config.cutover.max_producer_freeze.into();
-        if phase == Phase::Failed {
-            notes.push("producers are still frozen although the migration failed".to_owned());
-        } else if phase == Phase::RolledBack {
-            notes.push("producers are still frozen: `msk-kraft rollback`, repeated, lets them go".to_owned());
-        } else if phase == Phase::Cutover && freeze.current().length(now) > limit {
+        let held = advice::held(freeze);
+        if phase == Phase::RolledBack {
+            notes.push(format!("{held}: `msk-kraft rollback`, repeated, lets them go"));
+        } else if phase == Phase::Failed && !committed {
+            notes.push(format!("{held} although the migration failed: `msk-kraft resume` or `rollback` lets them go"));
+        } else if phase < Phase::Cutover {
+            notes.push(format!("{held}: the cutover that froze them was given up; `msk-kraft resume` lets them go"));
+        } else if phase == Phase::Cutover && freeze.length(now) > limit {
             notes.push(format!("producers are frozen for longer than max_producer_freeze={}", render::span(limit)));
         }
     }
@@ -249,6 +255,7 @@ mod tests {
     use crate::test_support::{config, meta, partition, start, way};
     use chrono::TimeDelta;
     use journal::GateName;
+    use serde_json::json;
 
     fn at(phase: Phase, partitions: &[PartitionProgress]) -> Status {
         let gate = (phase == Phase::DrainReady).then(|| Gate {
@@ -333,6 +340,28 @@ STOPPED    b/0: foreign record
         assert!(lines(&meta, CHANGES).is_empty());
         meta.facts.insert(CHANGES.to_owned(), serde_json::json!(["topic a was created", "b/0: removed"]));
         assert_eq!(lines(&meta, CHANGES), ["topic a was created", "b/0: removed"]);
+    }
+
+    #[test]
+    fn producers_that_stand_still_are_noted_in_every_phase_in_which_they_should_not() {
+        let asked = json!([{"asked_at": start(), "how": "webhook", "by": "webhook"}]);
+        let frozen = json!([{"asked_at": start(), "frozen_at": start(), "how": "webhook", "by": "webhook"}]);
+        let unheard = json!([{"asked_at": start(), "reached": false, "how": "webhook", "by": "webhook"}]);
+        let notes = |phase, committed, freeze: &serde_json::Value| {
+            let freeze: Freeze = serde_json::from_value(freeze.clone()).unwrap();
+            notes(phase, committed, Some(&freeze), &Totals::of(&[]), start() + TimeDelta::seconds(30), &config())
+                .join("; ")
+        };
+        for phase in [Phase::Tail, Phase::DrainReady, Phase::Failed, Phase::RolledBack] {
+            assert!(notes(phase, false, &frozen).contains("producers are still FROZEN"), "{phase}");
+            assert!(notes(phase, false, &asked).contains("some may stand still"), "{phase}");
+            assert_eq!(notes(phase, false, &unheard), "", "{phase}");
+        }
+        assert_eq!(notes(Phase::Cutover, false, &frozen), "", "as they should");
+        assert!(
+            !notes(Phase::Failed, true, &frozen).contains("rollback` lets"),
+            "behind the point of no return they stay so"
+        );
     }
 
     #[test]

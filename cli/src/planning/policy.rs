@@ -54,7 +54,11 @@ pub(super) fn templated() -> Policies {
         "target": cluster("TARGET"),
         "backup": {"s3_bucket": "<BACKUP_BUCKET>", "s3_prefix": "<BACKUP_PREFIX>", "kms_key_arn": "<KEY_ARN>"},
         "evidence": {"s3_bucket": "<EVIDENCE_BUCKET>", "s3_prefix": "<EVIDENCE_PREFIX>", "retention": "1y"},
-        "cutover": {"producer_freeze_webhook": "https://example.com/freeze"},
+        "cutover": {
+            "producer_freeze_webhook": "https://example.com/freeze",
+            "client_switch_webhook": "https://example.com/switch",
+            "webhook_secret_arn": "arn:<PARTITION>:secretsmanager:<REGION>:<ACCOUNT>:secret:<WEBHOOK_SECRET>",
+        },
     });
     let deployment = Deployment {
         partition: "<PARTITION>".to_owned(),
@@ -81,7 +85,7 @@ impl Names<'_> {
         let mut statements = vec![self.logs(function)];
         let joins = match function.network {
             Network::Brokers => true,
-            Network::Webhook => self.config.cutover.producer_freeze_webhook.is_some(),
+            Network::Webhook => self.has_webhook(),
             Network::None => false,
         };
         if joins {
@@ -93,6 +97,12 @@ impl Names<'_> {
         Policy::new(function.name, statements)
     }
 
+    /// Whether any webhook is called.
+    fn has_webhook(&self) -> bool {
+        let cutover = &self.config.cutover;
+        cutover.producer_freeze_webhook.is_some() || cutover.client_switch_webhook.is_some()
+    }
+
     fn logs(&self, function: &Function) -> Statement {
         let group = format!("log-group:/aws/lambda/{}:*", self.deployment.function(function.name));
         let actions = ["logs:CreateLogStream", "logs:PutLogEvents"];
@@ -101,7 +111,7 @@ impl Names<'_> {
 
     /// The statements of `grant`, none where the configuration does not need it.
     fn grant(&self, grant: Grant) -> Vec<Statement> {
-        let Config { source, target, backup, evidence, cutover, .. } = self.config;
+        let Config { source, target, backup, evidence, .. } = self.config;
         let table = || [self.deployment.arn("dynamodb", &format!("table/{}", self.deployment.table))];
         let bucket = |name: &str| [self.deployment.s3_arn(name)];
         let objects = |bucket: &str, prefix: &str| [self.deployment.s3_arn(&format!("{bucket}/{prefix}*"))];
@@ -116,6 +126,7 @@ impl Names<'_> {
             Grant::ReadEvents => allow("ReadTheJournalsEvents", table().into()),
             Grant::WriteJournal => allow("WriteTheJournal", table().into()),
             Grant::RemoveJournal => allow("RemoveFromTheJournal", table().into()),
+            Grant::SetThrottle => allow("SetTheThrottle", table().into()),
             Grant::ReachBackup => allow("ReachTheBackupBucket", bucket(&backup.s3_bucket).into()),
             Grant::ReadBackup => allow("ReadTheBackup", of_backup().into()),
             Grant::WriteBackup => allow("WriteTheBackup", of_backup().into()),
@@ -137,12 +148,16 @@ impl Names<'_> {
                 let asked = [source, target].into_iter().filter(|cluster| cluster.bootstrap_servers.is_none());
                 allow("FindTheBrokers", asked.map(|cluster| cluster.cluster_arn.clone()).collect())
             }
-            Grant::FindBrokersForWebhook if cutover.producer_freeze_webhook.is_some() => self.grant(Grant::FindBrokers),
+            Grant::FindBrokersForWebhook if self.has_webhook() => self.grant(Grant::FindBrokers),
             Grant::LockEvidence | Grant::FindBrokersForWebhook => Vec::new(),
             Grant::AnswerGates => allow("AnswerTheGates", vec![self.deployment.state_machine_arn()]),
             Grant::ReadSecrets => allow("ReadTheSecrets", [self.of_sides(), self.given()].concat()),
-            Grant::ReadWebhook => allow("ReadTheWebhook", self.of_webhook()),
-            Grant::DecryptSecrets => self.keys_of_given().into_iter().collect(),
+            Grant::ReadWebhook => allow("ReadTheWebhook", self.of_webhooks()),
+            Grant::ReadWebhookKey => allow("ReadTheWebhookKey", self.webhook_key()),
+            Grant::DecryptSecrets => secrets::keys(grant, "DecryptTheSecrets", &self.given()).into_iter().collect(),
+            Grant::DecryptWebhookKey => {
+                secrets::keys(grant, "DecryptTheWebhookKey", &self.webhook_key()).into_iter().collect()
+            }
             Grant::StoreSecrets => allow("StoreTheSecretsOfARun", self.of_the_run()),
             Grant::ForgetSecrets => allow("ForgetTheSecretsOfARun", self.of_the_run()),
             Grant::ReadQuestions => allow("ReadTheSecretsOfAQuestion", self.of_questions()),

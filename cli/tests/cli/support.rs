@@ -13,10 +13,11 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue};
-use journal::{GateName, GateState, Journal, NewRun, Side, Token, Verdict, schema};
+use journal::{Decided, Decision, GateName, GateState, Journal, NewRun, Side, Token, Verdict, schema};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Config, Phase, TopicPartition};
 use runtime::Store;
+use runtime::gates::Answered;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
@@ -379,14 +380,54 @@ async fn invoke(State((answers, journal)): State<(Answers, Journal)>, body: Byte
     if op == "restart" && input["apply"] == true {
         crate::restart::remove(&journal).await;
     }
-    if op == "rollback" {
-        journal.transition(Phase::RolledBack, input["reason"].as_str().unwrap()).await.unwrap();
-        journal.set_unfrozen(Side::Source, journal.now()).await.unwrap();
+    let given = answers.lock().unwrap().get(&op).cloned();
+    let (failed, answer) = match (given, op.as_str()) {
+        (Some(given), _) => given,
+        (None, "decide") => {
+            decide(&journal, &input).await.map_or_else(|error| (true, failure(&error)), |done| (false, done))
+        }
+        (None, _) => Default::default(),
+    };
+    if !failed {
+        change(&journal, &op, &input).await;
     }
-    let (failed, answer) = answers.lock().unwrap().get(&op).cloned().unwrap_or_default();
     let mut headers = HeaderMap::new();
     if failed {
         headers.insert("X-Amz-Function-Error", HeaderValue::from_static("Unhandled"));
     }
     (headers, answer.to_string())
+}
+
+/// What the gate function does to the journal, beside decisions.
+async fn change(journal: &Journal, op: &str, input: &Value) {
+    let reason = || input["reason"].as_str().unwrap();
+    match op {
+        "rollback" => {
+            journal.transition(Phase::RolledBack, reason()).await.unwrap();
+        }
+        "give_up" => {
+            let reason = format!("given up by {}: {}", input["by"].as_str().unwrap(), reason());
+            journal.abort_cutover(&reason).await.unwrap();
+        }
+        _ => return,
+    }
+    journal.set_unfrozen(Side::Source, journal.now()).await.unwrap();
+}
+
+/// A decision as the gate function makes it, without a state machine to hear of it and without rehearsals.
+async fn decide(journal: &Journal, input: &Value) -> migration::Result<Value> {
+    let decision: Decision = serde_json::from_value(input.clone()).unwrap();
+    let name: GateName = serde_json::from_value(input["gate"].clone()).unwrap();
+    let gate = match journal.decide(name, &decision, input["by"].as_str().unwrap()).await? {
+        Decided::AlreadySent(gate) => gate,
+        Decided::Send { gate, .. } => {
+            journal.mark_sent(name, gate.attempt).await?;
+            gate
+        }
+    };
+    Ok(json!(Answered { gate, heard: true, given_up: false }))
+}
+
+fn failure(error: &migration::Error) -> Value {
+    json!({"errorType": error.kind.name(), "errorMessage": error.to_string()})
 }

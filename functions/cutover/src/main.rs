@@ -1,14 +1,6 @@
 //! The Lambda function `cutover`.
 
-mod clock;
-mod commit;
-mod drain;
-mod fence;
-mod finish;
-mod groups;
 mod handler;
-mod sentinels;
-mod settings;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -1,32 +1,73 @@
 //! Everything that is known of a migration, as one JSON document.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, SecondsFormat, Utc};
-use journal::{FreezePeriod, Gate, GateName};
-use migration::Result;
+use documents::{CutoverPlan, Document, late_records, rehearsal};
+use journal::{Acceptance, FreezePeriod, Gate, GateName};
 use migration::config::AuthMode;
 use migration::progress::{PartitionProgress, ReencodedCounts};
+use migration::{Error, Result};
 use runtime::{Run, Store};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use crate::{clusters, redact};
 use evidence::KeyKind;
 
 /// Version of the bundle's form.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// Reports that the phases stored, by their names in the bundle.
-const REPORTS: [(&str, &str); 6] = [
+const REPORTS: [(&str, &str); 5] = [
     ("precheck", "precheck/report.json"),
     ("topology", "topology/report.json"),
     ("topology_diff", "topology/diff.json"),
     ("changes", "topology/changes.json"),
     ("cutover", "cutover/report.json"),
-    ("groups", "cutover/groups.json"),
 ];
 
 /// The IAM policies that stand for the source's ACLs, where the target wants them.
 const ACCESS_MAP: &str = "topology/access-map.json";
+
+/// The fields of the bundle. What was stored stays as it was, to the byte, and needs no memory for a tree.
+#[derive(Default, Serialize)]
+#[serde(transparent)]
+struct Bundle(BTreeMap<&'static str, Box<RawValue>>);
+
+impl Bundle {
+    fn put<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
+        let value = to_raw_value(value).map_err(|error| unusable(name, &error))?;
+        self.0.insert(name, value);
+        Ok(())
+    }
+
+    fn text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| unusable("the bundle", &error))
+    }
+}
+
+fn unusable(what: &str, error: &serde_json::Error) -> Error {
+    Error::internal(format_args!("{what} cannot be written into the evidence: {error}"))
+}
+
+/// The cutover's plan as the bundle holds it: its groups have a field of their own.
+#[derive(Debug, Serialize, Deserialize)]
+struct Plan<'a> {
+    #[serde(default, skip_serializing)]
+    schema: Option<u32>,
+    made_at: String,
+    rehearsal: String,
+    #[serde(borrow)]
+    ends: &'a RawValue,
+    #[serde(borrow, skip_serializing)]
+    groups: &'a RawValue,
+    #[serde(borrow)]
+    settings: &'a RawValue,
+    #[serde(borrow)]
+    warnings: &'a RawValue,
+}
 
 /// What was copied of one partition: the records of `[source_start, source_end)` that count are `[0, target_end)` on the
 /// target.
@@ -67,54 +108,95 @@ impl From<&PartitionProgress> for Copied {
 ///
 /// # Errors
 /// Transient when AWS could not be asked; Blocked when it refused, other than to describe a cluster.
-pub(crate) async fn collect(run: &Run<'_>, validation: &Value, attempt: u32, key: KeyKind) -> Result<String> {
+pub(crate) async fn collect(
+    run: &Run<'_>,
+    validation: &RawValue,
+    acceptances: &[Acceptance],
+    attempt: u32,
+    key: KeyKind,
+) -> Result<String> {
     let now = run.journal.now();
     let freeze = run.journal.freeze_state().await?;
-    let copied = run.all_partitions().await?;
-    let mut bundle = json!({
-        "schema": SCHEMA,
-        "tool": {"name": "msk-kraft", "version": env!("CARGO_PKG_VERSION")},
-        "migration_id": run.id,
-        "attempt": attempt,
-        "created_at": text(now),
-        "started_at": text(run.meta.created_at),
-        "signing_key": key,
-        "config": redact::config(&run.config),
-        "fingerprint": run.meta.fingerprint,
-        "clusters": clusters::both(&run.host().aws, &run.config).await?,
-        "journal": run.journal.events().await?,
-        "gates": gates(run).await?,
-        "freezes": freeze.iter().flat_map(|freeze| freeze.periods()).map(|period| frozen(period, now)).collect::<Vec<_>>(),
-        "copy": copy(&copied),
-        "validation": validation,
-    });
+    let freezes: Vec<_> = freeze.iter().flat_map(|freeze| freeze.periods()).map(|period| frozen(period, now)).collect();
+    let mut bundle = Bundle::default();
+    bundle.put("schema", &SCHEMA)?;
+    bundle.put("tool", &json!({"name": "msk-kraft", "version": env!("CARGO_PKG_VERSION")}))?;
+    bundle.put("migration_id", &run.id)?;
+    bundle.put("attempt", &attempt)?;
+    bundle.put("created_at", &text(now))?;
+    bundle.put("started_at", &text(run.meta.created_at))?;
+    bundle.put("signing_key", &key)?;
     if key == KeyKind::Demo {
-        bundle["signing_key_note"] =
-            json!("signed with the public demonstration key: this proves nothing about who signed");
+        let note = "signed with the public demonstration key: this proves nothing about who signed";
+        bundle.put("signing_key_note", &note)?;
     }
+    bundle.put("config", &redact::config(&run.config))?;
+    bundle.put("fingerprint", &run.meta.fingerprint)?;
+    bundle.put("clusters", &clusters::both(&run.host().aws, &run.config).await?)?;
+    bundle.put("journal", &run.journal.events().await?)?;
+    bundle.put("gates", &gates(run).await?)?;
+    bundle.put("freezes", &freezes)?;
+    bundle.put("copy", &copy(&run.all_partitions().await?))?;
+    bundle.put("validation", validation)?;
+    bundle.put("acceptances", acceptances)?;
     let mut missing = Vec::new();
     for (name, object) in REPORTS {
-        let report = report(&run.store, object).await?;
-        if report.is_null() {
-            missing.push(object);
-        }
-        bundle[name] = report;
+        put_report(&mut bundle, &run.store, name, object, &mut missing).await?;
     }
-    bundle["missing_reports"] = json!(missing);
+    put_plan(&mut bundle, run, &mut missing).await?;
+    // There is one only when somebody has looked for them.
+    let late = report(&run.store, late_records::KEY).await?;
+    bundle.put("late_records", &late)?;
     if run.config.target.auth.mode == AuthMode::Iam {
-        bundle["access_map"] = report(&run.store, ACCESS_MAP).await?;
+        put_report(&mut bundle, &run.store, "access_map", ACCESS_MAP, &mut missing).await?;
     }
-    Ok(bundle.to_string())
+    bundle.put("missing_reports", &missing)?;
+    bundle.text()
 }
 
-/// A report as it was stored; null when there is none, which the bundle says.
-async fn report(store: &Store, name: &str) -> Result<Value> {
-    let Some(object) = store.get(name).await? else {
-        tracing::warn!(object = store.url(name), "the evidence lacks a report");
-        return Ok(Value::Null);
+/// The plan that the cutover carried out, its groups, and the rehearsal that was approved for it.
+async fn put_plan(bundle: &mut Bundle, run: &Run<'_>, missing: &mut Vec<String>) -> Result<()> {
+    let key = run.meta.plan.as_deref().unwrap_or_default();
+    let plan = if key.is_empty() { None } else { report(&run.store, key).await? };
+    let Some(plan) = plan else {
+        for name in ["cutover_plan", "groups", "rehearsal"] {
+            bundle.put(name, &Value::Null)?;
+        }
+        missing.push(CutoverPlan::NAME.to_owned());
+        return Ok(());
     };
-    serde_json::from_slice(&object.body)
-        .map_err(|error| migration::Error::internal(format_args!("{} cannot be read: {error}", store.url(name))))
+    let unreadable = |error| Error::internal(format_args!("{} cannot be read: {error}", run.store.url(key)));
+    let plan: Plan<'_> = serde_json::from_str(plan.get()).map_err(unreadable)?;
+    if plan.schema.is_some_and(|schema| schema > CutoverPlan::VERSION) {
+        let url = run.store.url(key);
+        return Err(Error::invalid(format_args!("{url} was written by a newer version of msk-kraft: go on with that")));
+    }
+    bundle.put("cutover_plan", &plan)?;
+    bundle.put("groups", plan.groups)?;
+    put_report(bundle, &run.store, "rehearsal", &rehearsal::key(&plan.rehearsal), missing).await
+}
+
+/// Puts a report in as it was stored; null when there is none, which `missing` then says.
+async fn put_report(
+    bundle: &mut Bundle,
+    store: &Store,
+    name: &'static str,
+    object: &str,
+    missing: &mut Vec<String>,
+) -> Result<()> {
+    let report = report(store, object).await?;
+    if report.is_none() {
+        tracing::warn!(object = store.url(object), "the evidence lacks a report");
+        missing.push(object.to_owned());
+    }
+    bundle.put(name, &report)
+}
+
+/// A report as it was stored.
+async fn report(store: &Store, name: &str) -> Result<Option<Box<RawValue>>> {
+    let Some(object) = store.get(name).await? else { return Ok(None) };
+    let report = serde_json::from_slice(&object.body);
+    report.map(Some).map_err(|error| Error::internal(format_args!("{} cannot be read: {error}", store.url(name))))
 }
 
 /// Who decided what, and when.
@@ -149,6 +231,8 @@ fn text(at: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use documents::cutover_plan::GroupPlan;
+    use documents::settings::Settings;
     use journal::{FreezeHow, Side};
     use migration::TopicPartition;
 
@@ -168,10 +252,40 @@ mod tests {
     }
 
     #[test]
+    fn what_was_stored_stays_as_it_was_and_the_fields_are_in_order() {
+        let mut bundle = Bundle::default();
+        let stored: Box<RawValue> = serde_json::from_str("{ \"b\": 1.50,\n \"a\": \"\\u00e4\" }").unwrap();
+        bundle.put("z", &stored).unwrap();
+        bundle.put("a", &Option::<Box<RawValue>>::None).unwrap();
+        assert_eq!(bundle.text().unwrap(), "{\"a\":null,\"z\":{ \"b\": 1.50,\n \"a\": \"\\u00e4\" }}");
+    }
+
+    #[test]
+    fn a_plan_is_read_as_the_cutover_stores_it() {
+        let plan = CutoverPlan {
+            made_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+            rehearsal: "r-7".to_owned(),
+            ends: Vec::new(),
+            groups: vec![GroupPlan::skipped("g", "why")],
+            settings: Settings::default(),
+            warnings: vec!["w".to_owned()],
+        };
+        let stored = documents::document::encode(&plan).unwrap();
+        let read: Plan<'_> = serde_json::from_slice(&stored).unwrap();
+        assert_eq!((read.schema, read.rehearsal.as_str()), (Some(CutoverPlan::VERSION), "r-7"));
+        let groups: Value = serde_json::from_str(read.groups.get()).unwrap();
+        assert_eq!(groups[0]["group"], "g");
+        let json = serde_json::to_value(&read).unwrap();
+        assert_eq!((&json["warnings"], json.get("groups")), (&json!(["w"]), None));
+    }
+
+    #[test]
     fn a_freeze_states_its_length() {
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         let period = FreezePeriod {
-            frozen_at: at(100),
+            asked_at: at(40),
+            reached: true,
+            frozen_at: Some(at(100)),
             how: FreezeHow::Webhook,
             by: "ada".into(),
             unfrozen_at: Some(at(142)),

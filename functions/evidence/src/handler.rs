@@ -1,13 +1,15 @@
-//! One invocation: collect, sign, store, and end the migration when its validation did not fail.
+//! One invocation: collect, sign, store, and end the migration when its validation did not fail. Or only: is there a key?
 
 use evidence::{Envelope, Key, KeyKind};
 use journal::GateName;
-use migration::message::PhaseInput;
+use migration::report::{Overall, validation};
 use migration::{Error, Phase, Result};
 use runtime::{Host, Run, secrets};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::bundle;
+use crate::input::{Input, Op};
 use crate::upload::{NEWEST, Shelf};
 use crate::verdict::Verdict;
 
@@ -16,23 +18,37 @@ use crate::verdict::Verdict;
 ///
 /// # Errors
 /// Unsafe when validation failed, with its evidence stored; Blocked when the key or the bucket cannot be used.
-pub(crate) async fn handle(host: &Host, input: PhaseInput) -> Result<Value> {
-    let migration_id = input.migration_id;
-    let outcome = async {
-        let run = host.load(&migration_id).await?;
-        if run.meta.phase == Phase::Finalized {
-            secrets::forget_at_end(&host.aws, &run.config).await;
-            return Ok(json!({"evidence": run.meta.facts.get("evidence")}));
+pub(crate) async fn handle(host: &Host, input: Input) -> Result<Value> {
+    let Input { migration_id, op } = input;
+    let run = host.load(&migration_id).await?;
+    match op {
+        Op::Check => {
+            check(run.config.evidence.signing_key_path.as_deref()).map_err(|error| error.in_run(&migration_id))
         }
-        finalize(&run).await
-    };
-    outcome.await.map_err(|error: Error| error.in_run(&migration_id).in_phase(Phase::Validating))
+        Op::Finalize => {
+            let outcome = match run.meta.phase {
+                Phase::Finalized => {
+                    secrets::forget_at_end(&host.aws, &run.config).await;
+                    Ok(json!({"evidence": run.meta.facts.get("evidence")}))
+                }
+                _ => finalize(&run).await,
+            };
+            outcome.map_err(|error: Error| error.in_run(&migration_id).in_phase(Phase::Validating))
+        }
+    }
+}
+
+/// Looks at the key that is to sign: it is in the file system of this function, and of no other. Touches nothing.
+fn check(path: Option<&str>) -> Result<Value> {
+    let key = Key::load(path)?;
+    Ok(json!({"key": key.kind(), "public_key": key.public_key_pem()?}))
 }
 
 async fn finalize(run: &Run<'_>) -> Result<Value> {
     run.meta.check_transition(Phase::Finalized)?;
-    let report: Value = run.store.get_json("validation/report.json").await?;
-    let verdict = Verdict::read(&report)?;
+    let report: Box<RawValue> = run.store.get_json(validation::NAME).await?;
+    let acceptances = run.journal.acceptances().await?;
+    let verdict = Verdict::read(report.get().as_bytes(), &acceptances)?;
     let gate = run.journal.gate(GateName::Finalize).await?;
     let attempt = gate.map_or(0, |gate| gate.attempt);
     if verdict.attempt != attempt {
@@ -49,12 +65,13 @@ async fn finalize(run: &Run<'_>) -> Result<Value> {
         Some(envelope) => envelope,
         None => {
             let key = Key::load(evidence.signing_key_path.as_deref())?;
-            Envelope::seal(bundle::collect(run, &report, attempt, key.kind()).await?, &key)?
+            let bundle = bundle::collect(run, &report, &acceptances, attempt, key.kind()).await?;
+            Envelope::seal(bundle, &key)?
         }
     };
     shelf.put(&envelope, attempt).await?;
     let url = shelf.store.url(NEWEST);
-    tracing::info!(url, attempt, overall = verdict.overall, sha256 = envelope.bundle_sha256, "evidence stored");
+    tracing::info!(url, attempt, overall = %verdict.overall, sha256 = envelope.bundle_sha256, "evidence stored");
     run.journal.set_fact("evidence", &json!(url)).await?;
     if let Some(error) = verdict.error(&url) {
         return Err(error);
@@ -65,23 +82,47 @@ async fn finalize(run: &Run<'_>) -> Result<Value> {
 }
 
 fn reason(url: &str, verdict: &Verdict, key: KeyKind) -> String {
+    let exceptions = match verdict.overall {
+        Overall::PassedWithExceptions => format!("; accepted: {}", verdict.exceptions),
+        _ => String::new(),
+    };
     let demo = match key {
         KeyKind::Demo => "; demonstration key: proves nothing about who signed",
         KeyKind::Configured => "",
     };
-    format!("evidence signed + uploaded to {url} (validation={}{demo})", verdict.overall)
+    format!("evidence signed + uploaded to {url} (validation={}{exceptions}{demo})", verdict.overall)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::tests::report;
+    use crate::verdict::tests::{acceptance, report};
+    use migration::ErrorKind;
+    use migration::report::Outcome;
+
+    fn verdict(overall: Overall, outcome: Outcome) -> Verdict {
+        let accepted = [acceptance("counts_and_offsets")];
+        Verdict::read(report(overall, outcome).to_string().as_bytes(), &accepted).unwrap()
+    }
 
     #[test]
     fn the_journal_says_where_what_and_whether_the_key_proves_anything() {
-        let verdict = Verdict::read(&report("PASSED", "PASSED")).unwrap();
-        let configured = reason("s3://b/m/evidence.json", &verdict, KeyKind::Configured);
+        let passed = verdict(Overall::Passed, Outcome::Passed);
+        let configured = reason("s3://b/m/evidence.json", &passed, KeyKind::Configured);
         assert_eq!(configured, "evidence signed + uploaded to s3://b/m/evidence.json (validation=PASSED)");
-        assert!(reason("u", &verdict, KeyKind::Demo).contains("demonstration key"));
+        assert!(reason("u", &passed, KeyKind::Demo).contains("demonstration key"));
+        let accepted = verdict(Overall::PassedWithExceptions, Outcome::Accepted);
+        let reason = reason("u", &accepted, KeyKind::Configured);
+        assert_eq!(reason, "evidence signed + uploaded to u (validation=PASSED_WITH_EXCEPTIONS; accepted: 1)");
+    }
+
+    #[test]
+    fn a_key_is_looked_at_before_it_is_needed() {
+        let demo = check(None).unwrap();
+        assert_eq!(demo["key"], "demo");
+        assert!(demo["public_key"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----"));
+        let error = check(Some("/nonexistent/evidence.key")).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Blocked);
+        assert!(error.message.contains("/nonexistent/evidence.key"), "{error}");
     }
 }

@@ -4,11 +4,11 @@ use migration::Config;
 use serde_json::Value;
 
 /// The JSON form of `config` for people outside the team. Passwords are in secrets, of which it
-/// holds ARNs ([`migration::config::AuthConfig::sealed`]); of a webhook's URL, which may carry credentials anywhere, scheme
+/// holds ARNs ([`migration::config::AuthConfig::sealed`]); of webhooks' URLs, which may carry credentials anywhere, scheme
 /// and host stay, also where it was never sealed.
 pub(crate) fn config(config: &Config) -> Value {
     let mut config = config.clone();
-    config.cutover = config.cutover.sealed(config.cutover.run_webhook_arn.clone());
+    config.cutover = config.cutover.shown();
     config.to_json()
 }
 
@@ -27,13 +27,16 @@ enterprise:
       auth: {mode: scram-sha-512, username: alice, password: '${KAFKA_PASSWORD}'}
     backup: {s3_bucket: segments, s3_prefix: zk-to-kraft/}
     evidence: {s3_bucket: evidence, s3_prefix: runs/, retention: 7y}
-    cutover: {producer_freeze_webhook: 'https://bob:hunter2@example.com/freeze?token=hunter3#hunter4'}
+    cutover:
+      producer_freeze_webhook: 'https://bob:hunter2@example.com/freeze?token=hunter3#hunter4'
+      client_switch_webhook: 'https://bob:hunter2@switch.example.com/freeze?token=hunter3#hunter4'
 ";
 
     #[test]
     fn no_secret_gets_through() {
         let text = config(&Config::from_yaml(CONFIG, |_| Some("hunter1".to_owned())).unwrap()).to_string();
         assert!(text.contains("${KAFKA_PASSWORD}") && text.contains("https://example.com"), "{text}");
+        assert!(text.contains("https://switch.example.com"), "{text}");
         for secret in ["hunter", "bob", "token", "freeze?"] {
             assert!(!text.contains(secret), "{secret}: {text}");
         }

@@ -1,83 +1,52 @@
 //! What the validation report comes to.
 
+use journal::Acceptance;
+use migration::report::validation::{Check, Exception};
+use migration::report::{CheckName, Outcome, Overall, ValidationReport};
 use migration::{Error, Result};
-use serde::Deserialize;
-use serde_json::Value;
-
-/// The report's checks and what the items of each are.
-const CHECKS: [(&str, &str); 5] = [
-    ("topic_parity", "topics"),
-    ("counts_and_offsets", "partitions"),
-    ("spot_check_records", "partitions"),
-    ("sentinel_presence", "partitions"),
-    ("consumer_group_reconciliation", "groups"),
-];
 
 /// The report's sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// `PASSED`, `PASSED_WITH_WARNINGS` or `FAILED`.
-    pub(crate) overall: String,
+    /// What the checks come to.
+    pub(crate) overall: Overall,
     /// Which validation of the run it is.
     pub(crate) attempt: u32,
+    /// Differences that were accepted.
+    pub(crate) exceptions: u64,
     failures: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct Report {
-    overall: String,
-    attempt: u32,
-    #[serde(flatten)]
-    checks: serde_json::Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-struct Check {
-    outcome: String,
-    checked: u64,
-    failed: u64,
-    #[serde(default)]
-    problems: Vec<Problem>,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    place: String,
-    message: String,
-}
-
 impl Verdict {
-    /// Reads `report`. All five checks have to be there, and what they say has to be what the whole says: a report with
-    /// less must not end a migration.
+    /// Reads `report`. All five checks have to be there, what each comes to has to follow from what it counted, what the whole says
+    /// from what they say, and what was accepted has to be on record as `accepted`: a report with less must not end a migration.
     ///
     /// # Errors
     /// Internal when it does not hold that.
-    pub(crate) fn read(report: &Value) -> Result<Self> {
+    pub(crate) fn read(report: &[u8], accepted: &[Acceptance]) -> Result<Self> {
         let unusable = |why: &str| Error::internal(format_args!("the validation report cannot be used: {why}"));
-        let report: Report = serde_json::from_value(report.clone()).map_err(|error| unusable(&error.to_string()))?;
-        let mut failures = Vec::new();
-        for (name, items) in CHECKS {
-            let check = report.checks.get(name).cloned().ok_or_else(|| unusable(&format!("{name} is missing")))?;
-            let check: Check = serde_json::from_value(check).map_err(|error| unusable(&format!("{name}: {error}")))?;
-            match check.outcome.as_str() {
-                "PASSED" | "WARNING" => {}
-                "FAILED" => failures.push(describe(name, items, &check)),
-                other => return Err(unusable(&format!("{name} is {other:?}"))),
+        let report: ValidationReport = serde_json::from_slice(report).map_err(|error| unusable(&error.to_string()))?;
+        for (name, check) in report.checks() {
+            let bad = |why: &str| unusable(&format!("{name}: {why}"));
+            if let Some(contradiction) = check.contradiction() {
+                return Err(bad(&contradiction));
+            }
+            if let Some(exception) = check.exceptions.iter().find(|exception| !is_on_record(name, exception, accepted))
+            {
+                return Err(bad(&format!("the journal does not know who accepted {}", exception.place)));
             }
         }
-        let agrees = match report.overall.as_str() {
-            "PASSED" | "PASSED_WITH_WARNINGS" => failures.is_empty(),
-            "FAILED" => !failures.is_empty(),
-            _ => false,
-        };
-        if !agrees {
-            return Err(unusable(&format!(
-                "it is {:?} over all with {} failed checks",
-                report.overall,
-                failures.len()
-            )));
+        let overall = Overall::of(report.checks().map(|(_, check)| check.outcome));
+        if overall != report.overall {
+            return Err(unusable(&format!("it is {} over all, and its checks come to {overall}", report.overall)));
         }
-        Ok(Self { overall: report.overall, attempt: report.attempt, failures })
+        let failed = report.checks().into_iter().filter(|(_, check)| check.outcome == Outcome::Failed);
+        Ok(Self {
+            overall,
+            attempt: report.attempt,
+            exceptions: report.checks().iter().map(|(_, check)| check.exceptions_total).sum(),
+            failures: failed.map(|(name, check)| describe(name, check)).collect(),
+        })
     }
 
     /// The error that ends a finalize whose validation failed; `url` is where its evidence lies.
@@ -89,34 +58,81 @@ impl Verdict {
     }
 }
 
-fn describe(name: &str, items: &str, check: &Check) -> String {
+/// Whether an acceptance of the journal covers `exception`, and says the same about it.
+fn is_on_record(check: CheckName, exception: &Exception, accepted: &[Acceptance]) -> bool {
+    accepted.iter().any(|acceptance| {
+        acceptance.what().covers(check, &exception.place)
+            && acceptance.reason == exception.reason
+            && acceptance.by == exception.accepted_by
+            && journal::timestamp(acceptance.at) == exception.accepted_at
+    })
+}
+
+fn describe(name: CheckName, check: &Check) -> String {
     let example = check.problems.first().map(|problem| format!(", such as {}: {}", problem.place, problem.message));
-    format!("{name}: {} of {} {items}{}", check.failed, check.checked, example.unwrap_or_default())
+    format!("{name}: {} of {} {}{}", check.failed, check.checked, name.items(), example.unwrap_or_default())
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use chrono::DateTime;
     use migration::ErrorKind;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    pub(crate) fn report(overall: &str, counts: &str) -> Value {
-        let check = |outcome: &str| json!({"outcome": outcome, "checked": 306, "failed": 0, "problems": []});
-        let mut report = json!({"schema": 1, "overall": overall, "attempt": 2});
-        for (name, _) in CHECKS {
-            report[name] = check("PASSED");
+    /// A report over 306 items a check, of which the counts end as `outcome`.
+    pub(crate) fn report(overall: Overall, outcome: Outcome) -> Value {
+        let mut report = json!({"schema": 2, "migration_id": "m-1", "overall": overall, "attempt": 2});
+        for name in CheckName::ALL {
+            report[name.name()] = json!(Check { checked: 306, ..Check::default() });
         }
-        report["counts_and_offsets"]["outcome"] = json!(counts);
+        let counts = &mut report["counts_and_offsets"];
+        counts["outcome"] = json!(outcome);
+        let place = "orders/1";
+        match outcome {
+            Outcome::Passed => {}
+            Outcome::Warning => counts["warned"] = json!(1),
+            Outcome::Failed => {
+                counts["failed"] = json!(3);
+                counts["problems"] = json!([{"outcome": "FAILED", "place": place, "message": "35 are missing"}]);
+            }
+            Outcome::Accepted => {
+                let acceptance = acceptance("counts_and_offsets:orders/1");
+                counts["accepted"] = json!(1);
+                counts["exceptions_total"] = json!(1);
+                counts["exceptions"] = json!([Exception {
+                    place: place.to_owned(),
+                    message: "35 are missing".to_owned(),
+                    reason: acceptance.reason,
+                    accepted_by: acceptance.by,
+                    accepted_at: journal::timestamp(acceptance.at),
+                }]);
+            }
+        }
         report
+    }
+
+    pub(crate) fn acceptance(what: &str) -> Acceptance {
+        let what: migration::report::Acceptable = what.parse().unwrap();
+        Acceptance {
+            check: what.check,
+            subject: what.subject,
+            reason: "two heartbeats of a monitor".to_owned(),
+            by: "ada@ops".to_owned(),
+            at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+            seen_attempt: Some(1),
+        }
+    }
+
+    fn read(report: &Value, accepted: &[&str]) -> Result<Verdict> {
+        let accepted: Vec<_> = accepted.iter().map(|what| acceptance(what)).collect();
+        Verdict::read(report.to_string().as_bytes(), &accepted)
     }
 
     #[test]
     fn a_failed_check_names_itself_its_share_and_an_example() {
-        let mut report = report("FAILED", "FAILED");
-        report["counts_and_offsets"]["failed"] = json!(3);
-        report["counts_and_offsets"]["problems"] =
-            json!([{"outcome": "FAILED", "place": "orders/1", "message": "35 are missing"}]);
-        let error = Verdict::read(&report).unwrap().error("s3://b/evidence.json").unwrap();
+        let error =
+            read(&report(Overall::Failed, Outcome::Failed), &[]).unwrap().error("s3://b/evidence.json").unwrap();
         assert_eq!(error.kind, ErrorKind::Unsafe);
         assert_eq!(
             error.message,
@@ -127,18 +143,51 @@ pub(crate) mod tests {
 
     #[test]
     fn warnings_do_not_fail() {
-        let verdict = Verdict::read(&report("PASSED_WITH_WARNINGS", "WARNING")).unwrap();
-        assert_eq!((verdict.error("u"), verdict.attempt), (None, 2));
+        let verdict = read(&report(Overall::PassedWithWarnings, Outcome::Warning), &[]).unwrap();
+        assert_eq!((verdict.error("u"), verdict.attempt, verdict.exceptions), (None, 2, 0));
+    }
+
+    #[test]
+    fn what_was_accepted_passes_when_it_is_on_record() {
+        let report = report(Overall::PassedWithExceptions, Outcome::Accepted);
+        for accepted in ["counts_and_offsets", "counts_and_offsets:orders", "counts_and_offsets:orders/1"] {
+            let verdict = read(&report, &[accepted]).unwrap();
+            assert_eq!((verdict.error("u"), verdict.overall), (None, Overall::PassedWithExceptions));
+            assert_eq!(verdict.exceptions, 1);
+        }
+        for other in [&[][..], &["counts_and_offsets:orders/2"], &["topic_parity"]] {
+            assert!(read(&report, other).unwrap_err().message.contains("who accepted orders/1"));
+        }
+        let mut changed = report;
+        changed["counts_and_offsets"]["exceptions"][0]["reason"] = json!("another reason");
+        assert!(read(&changed, &["counts_and_offsets"]).is_err());
     }
 
     #[test]
     fn a_report_that_contradicts_itself_or_lacks_a_check_is_refused() {
-        assert!(Verdict::read(&report("PASSED", "FAILED")).is_err());
-        assert!(Verdict::read(&report("FAILED", "PASSED")).is_err());
-        assert!(Verdict::read(&report("GREAT", "PASSED")).is_err());
-        assert!(Verdict::read(&report("PASSED", "SKIPPED")).is_err());
-        let mut lacking = report("PASSED", "PASSED");
-        lacking.as_object_mut().unwrap().remove("sentinel_presence");
-        assert!(Verdict::read(&lacking).unwrap_err().message.contains("sentinel_presence"));
+        let everything: Vec<_> = CheckName::ALL.map(CheckName::name).into();
+        for (overall, outcome) in [
+            (Overall::Passed, Outcome::Failed),
+            (Overall::PassedWithWarnings, Outcome::Accepted),
+            (Overall::PassedWithExceptions, Outcome::Failed),
+            (Overall::PassedWithExceptions, Outcome::Passed),
+            (Overall::Failed, Outcome::Passed),
+        ] {
+            assert!(read(&report(overall, outcome), &everything).is_err(), "{overall} with {outcome:?}");
+        }
+        let sound = report(Overall::Passed, Outcome::Passed);
+        assert!(read(&sound, &everything).is_ok());
+        let mut unknown = sound.clone();
+        unknown["topic_parity"]["outcome"] = json!("SKIPPED");
+        assert!(read(&unknown, &everything).is_err());
+        let mut hidden = sound.clone();
+        hidden["topic_parity"]["failed"] = json!(2);
+        assert!(read(&hidden, &everything).unwrap_err().message.contains("topic_parity"));
+        for name in CheckName::ALL.map(CheckName::name) {
+            let mut lacking = sound.clone();
+            lacking.as_object_mut().unwrap().remove(name);
+            let error = read(&lacking, &everything).unwrap_err();
+            assert!(error.message.contains(name), "{error}");
+        }
     }
 }

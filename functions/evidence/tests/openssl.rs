@@ -12,7 +12,10 @@ use std::process::{Command, Output};
 
 use evidence::{Envelope, Key, KeyKind, verify, verify_with};
 
-const BUNDLE: &str = "{\"migration_id\":\"m-1\",\"validation\":{\"overall\":\"PASSED\"},\"text\":\"\u{e4}\"}";
+/// A migration that ended with a difference that somebody accepted.
+const BUNDLE: &str = "{\"acceptances\":[{\"check\":\"counts_and_offsets\",\"subject\":\"orders/3\",\"reason\":\"two heartbeats \u{e4}\",\
+    \"by\":\"ada@ops\"}],\"migration_id\":\"m-1\",\"validation\":{\"counts_and_offsets\":{\"outcome\":\"ACCEPTED\"},\
+    \"overall\":\"PASSED_WITH_EXCEPTIONS\"}}";
 
 /// Whether an OpenSSL is there that can sign with Ed25519 from files (3.0 and later).
 fn openssl_is_there() -> bool {
@@ -57,8 +60,13 @@ fn openssl_verifies_the_raw_parts_and_refuses_altered_ones() {
     store(folder.path(), &Envelope::seal(BUNDLE.to_owned(), &Key::demo()).unwrap());
     let output = openssl(folder.path(), &VERIFY);
     assert!(output.status.success(), "{output:?}");
-    std::fs::write(folder.path().join("bundle.json"), BUNDLE.replace("PASSED", "passed")).unwrap();
-    assert!(!openssl(folder.path(), &VERIFY).status.success());
+    // Neither what it came to can be changed, nor who accepted what.
+    for (from, to) in [("PASSED_WITH_EXCEPTIONS", "PASSED"), ("ada@ops", "bob@ops"), ("orders/3", "orders/4")] {
+        let altered = BUNDLE.replace(from, to);
+        assert_ne!(altered, BUNDLE);
+        std::fs::write(folder.path().join("bundle.json"), altered).unwrap();
+        assert!(!openssl(folder.path(), &VERIFY).status.success(), "{from}");
+    }
 }
 
 #[test]

@@ -26,6 +26,19 @@ pub(crate) enum GateInput {
         by: String,
         #[serde(default)]
         reason: String,
+        /// The rehearsal that is approved (gate `cutover` only); the newest unless given.
+        #[serde(default)]
+        rehearsal: Option<String>,
+    },
+    /// Producers were frozen for as long as they may be: a cutover before its point of no return fails.
+    Expire { migration_id: MigrationId },
+    /// The operator gives the cutover up before its point of no return.
+    GiveUp {
+        migration_id: MigrationId,
+        /// Who, for the journal.
+        by: String,
+        #[serde(default)]
+        reason: String,
     },
     /// The clients were switched: validation may begin, producers may write to the target.
     Switched { migration_id: MigrationId },
@@ -46,6 +59,8 @@ impl GateInput {
             Self::Enter { migration_id, .. }
             | Self::Open { migration_id, .. }
             | Self::Decide { migration_id, .. }
+            | Self::Expire { migration_id }
+            | Self::GiveUp { migration_id, .. }
             | Self::Switched { migration_id }
             | Self::Rollback { migration_id, .. }
             | Self::Fail { migration_id, .. } => migration_id,

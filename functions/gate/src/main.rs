@@ -1,11 +1,24 @@
 //! The Lambda function `gate`.
 
+mod acknowledge;
+mod approval;
+mod decide;
+mod ends;
 mod enter;
+mod freeze;
 mod handler;
 mod input;
 mod producers;
+mod report;
+mod rollback;
+mod signature;
+mod switch;
+mod webhook;
+
+#[cfg(test)]
+mod tests;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    runtime::serve(|host, input, budget| async move { handler::handle(&host, input, budget).await }).await
+    runtime::serve(|host, event, budget| async move { handler::handle(&host, event, budget).await }).await
 }

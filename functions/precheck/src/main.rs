@@ -1,7 +1,6 @@
 //! The Lambda function `precheck`: reads both clusters and AWS, changes nothing, and says what stands in the way of a
 //! migration and what it would do.
 
-mod access;
 mod estimate;
 mod facts;
 mod gather;
@@ -11,6 +10,8 @@ mod plan;
 mod rules;
 #[cfg(test)]
 mod sample;
+
+use topology::access;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {

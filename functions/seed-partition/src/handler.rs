@@ -27,7 +27,9 @@ pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Re
             let reconciled = reconcile(host, &migration_id, before).await;
             Ok(json!(reconciled.map_err(|error| error.in_run(&migration_id).in_phase(Phase::Seed))?))
         }
-        BatchInput::Drain { .. } => Err(Error::invalid("seed-partition does not drain; tail-batch does")),
+        BatchInput::Drain { .. } | BatchInput::Measure { .. } => {
+            Err(Error::invalid("seed-partition neither drains nor measures; tail-batch does"))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Follows new records of a batch of partitions, and tells when the lag has stayed small.
+//! Follows new records of a batch of partitions, tells when the lag has stayed small, and what it is now.
 
+use copy::measure::{self, Measured};
 use copy::{Outcome, Work};
 use journal::TailWanted;
 use migration::message::{BatchInput, BatchOutput, Reconciled};
@@ -31,7 +32,16 @@ pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Re
             let drained = drain::drain(host, &migration_id, budget).await;
             Ok(json!(drained.map_err(|error| error.in_run(&migration_id).in_phase(Phase::Tail))?))
         }
+        BatchInput::Measure { migration_id } => {
+            let measured = measure(host, &migration_id).await;
+            Ok(json!(measured.map_err(|error| error.in_run(&migration_id))?))
+        }
     }
+}
+
+async fn measure(host: &Host, migration_id: &MigrationId) -> Result<Measured> {
+    let run = host.load(migration_id).await?;
+    measure::measure(&run, &run.source().await?).await
 }
 
 /// The tail has ended when the journal wants it to; otherwise its functions ran out of time, or there is a later manifest.

@@ -6,8 +6,8 @@ use migration::{Error, Phase, Result};
 use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
 use topology::{
-    Acls, Diff, Inventory, KnownConfigs, Manifest, OwnConfigs, Quotas, TargetState, Topics, acl_copy, create, existing,
-    lockout,
+    Acls, Diff, FinalConfigs, Inventory, KnownConfigs, Manifest, Quotas, TargetState, Topics, acl_copy, create,
+    existing, lockout,
 };
 
 use crate::input::{Input, Op};
@@ -81,7 +81,7 @@ async fn bring_over(run: &Run<'_>, source: &Cluster, target: &Cluster, wanted: I
     lockout::refuse(run, target, topics.keys()).await?;
     let after = TargetState::read_with(target, topics).await?;
     let known = KnownConfigs::ask(target, first).await?;
-    let configs = OwnConfigs::of(topics, &known, drift, &before);
+    let configs = FinalConfigs::of(topics, &known, drift, &before);
     configs.check(target).await?;
     Diff::between(&before, &after).record(run, Phase::TopologyCopy).await?;
     Ok(Brought { wanted, before, after, configs, known, rules: rules.unwrap_or_default(), acls, quotas })

@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::json;
 use topology::access_map::{self, AccessMap};
 use topology::defaults::{self, DefaultDrift};
-use topology::own_configs::NotCopied;
-use topology::{Acls, Inventory, KnownConfigs, OwnConfigs, Quotas, Replication, TargetState, TopicConfigs, Topics};
+use topology::final_configs::NotCopied;
+use topology::{Acls, FinalConfigs, Inventory, KnownConfigs, Quotas, Replication, TargetState, TopicConfigs, Topics};
 
 use crate::scram::{self, Scram};
 
@@ -35,7 +35,7 @@ pub(crate) struct Brought {
     /// The target now.
     pub(crate) after: TargetState,
     /// The configs that topics get in the end.
-    pub(crate) configs: OwnConfigs,
+    pub(crate) configs: FinalConfigs,
     /// The configs that the target knows.
     pub(crate) known: KnownConfigs,
     /// The source's ACLs.

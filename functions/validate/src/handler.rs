@@ -5,23 +5,30 @@ use migration::{Error, Phase, Result};
 use runtime::{Budget, Host};
 use serde_json::{Value, json};
 
-use crate::{reconcile, work};
+use crate::input::Input;
+use crate::{accept, reconcile, work};
 
 /// Answers one invocation.
 ///
 /// # Errors
 /// Transient when a cluster, S3 or the journal could not be asked; Invalid for `drain`. Never for a difference.
-pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Result<Value> {
+pub(crate) async fn handle(host: &Host, input: Input, budget: Budget) -> Result<Value> {
     let (migration_id, outcome) = match input {
-        BatchInput::Work { migration_id, batch, .. } => {
+        Input::Accept(input) => {
+            let accepted = accept::accept(host, &input.migration_id, &input).await;
+            (input.migration_id, accepted)
+        }
+        Input::Batch(BatchInput::Work { migration_id, batch, .. }) => {
             let again = work::work(host, &migration_id, batch, budget).await;
             (migration_id, again.map(|again| json!(BatchOutput { again })))
         }
-        BatchInput::Reconcile { migration_id, before } => {
+        Input::Batch(BatchInput::Reconcile { migration_id, before }) => {
             let reconciled = reconcile::reconcile(host, &migration_id, before).await;
             (migration_id, reconciled.map(|reconciled| json!(reconciled)))
         }
-        BatchInput::Drain { .. } => return Err(Error::invalid("validate does not drain; tail-batch does")),
+        Input::Batch(_) => {
+            return Err(Error::invalid("validate compares and accepts; the other operations are tail-batch's"));
+        }
     };
     outcome.map_err(|error| error.in_run(&migration_id).in_phase(Phase::Validating))
 }

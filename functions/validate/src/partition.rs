@@ -1,6 +1,7 @@
 //! The comparison of one partition.
 
 pub(crate) mod counts;
+pub(crate) mod late;
 pub(crate) mod lookup;
 pub(crate) mod sentinel;
 pub(crate) mod spot;
@@ -11,13 +12,25 @@ use std::sync::Arc;
 use kafka::Cluster;
 use migration::progress::PartitionProgress;
 use migration::{Config, MigrationId, Result, TopicPartition};
-use offsets::store as runs_store;
+use offsets::OffsetMap;
 use runtime::Store;
 
-use crate::check::Problem;
 use crate::policy::Policy;
-use crate::results::{Counts, PartitionResult, Sentinels, Spot};
+use crate::presence::Presence;
+use crate::reference::Reference;
+use crate::results::{PartitionResult, Spot};
 use crate::second::Second;
+use crate::switch::Switch;
+use late::Repaired;
+
+/// What has become of a partition's topic on both sides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sides {
+    /// On the source.
+    pub(crate) source: Presence,
+    /// On the target.
+    pub(crate) target: Presence,
+}
 
 /// What is known before the partitions of a batch are compared.
 #[derive(Debug)]
@@ -34,46 +47,47 @@ pub(crate) struct Bench<'a> {
     pub(crate) target: Cluster,
     /// The target, through the other one.
     pub(crate) second: Second,
+    /// What the cutover has decided.
+    pub(crate) reference: Arc<Reference>,
+    /// Since when clients may be on the target.
+    pub(crate) switch: Switch,
+    /// What has become of the topics.
+    pub(crate) sides: BTreeMap<Arc<str>, Sides>,
     /// High watermark and last stable offset of the partitions the source has.
     pub(crate) source_ends: BTreeMap<TopicPartition, (i64, i64)>,
-    /// What the topics that the target has may remove.
-    pub(crate) policies: BTreeMap<Arc<str>, Policy>,
-    /// Partitions that the target has.
-    pub(crate) on_target: std::collections::BTreeSet<TopicPartition>,
-    /// Source offsets of the sentinels.
-    pub(crate) sentinels: BTreeMap<TopicPartition, Vec<i64>>,
+    /// What the source's topics may remove.
+    pub(crate) source_policies: BTreeMap<Arc<str>, Policy>,
+    /// What the target's topics may remove, or might have removed since the cutover.
+    pub(crate) target_policies: BTreeMap<Arc<str>, Policy>,
+    /// Late records that somebody has appended.
+    pub(crate) repaired: Repaired,
 }
 
 impl Bench<'_> {
-    /// Compares one partition.
+    /// Compares one partition. Needs memory for one part of its offset runs, however many there are.
     ///
     /// # Errors
     /// Transient when a cluster or the store could not be asked; Internal or Blocked for lost or damaged offset runs.
     pub(crate) async fn compare(&self, progress: &PartitionProgress) -> Result<PartitionResult> {
         let partition = &progress.partition;
-        if !self.on_target.contains(partition) {
-            return Ok(missing_on_target(progress));
-        }
-        let policy = self.policies.get(&partition.topic).cloned().unwrap_or_default();
-        let runs = runs_store::load(self.store, progress).await?;
-        let counts = counts::count(self, progress, &policy).await?;
-        let spot = match self.source_ends.contains_key(partition) {
-            true => spot::compare(self, progress, &runs, &policy).await?,
-            false => Spot::default(),
+        let absent = Sides { source: Presence::Deleted, target: Presence::Deleted };
+        let sides = self.sides.get(&partition.topic).copied().unwrap_or(absent);
+        let end = self.reference.ends.get(partition);
+        let mut map = OffsetMap::open(self.store, progress).await?;
+        let counts = counts::count(self, progress, end, sides).await?;
+        let spot = match (sides.source, sides.target) {
+            (Presence::There, Presence::There) => spot::compare(self, progress, &mut map).await?,
+            _ => Spot::default(),
         };
-        let sentinels = sentinel::look(self, progress, &runs, &policy).await?;
+        let sentinels = sentinel::look(self, progress, end, sides, &mut map).await?;
         Ok(PartitionResult { partition: partition.clone(), counts, spot, sentinels })
     }
-}
 
-fn missing_on_target(progress: &PartitionProgress) -> PartitionResult {
-    let problem = Problem::failed(&progress.partition, "the target does not have this partition");
-    let counts = Counts {
-        expected: progress.target_next,
-        source_next: progress.source_next,
-        problems: vec![problem.clone()],
-        ..Counts::default()
-    };
-    let sentinels = Sentinels { checked: 0, problems: vec![problem] };
-    PartitionResult { partition: progress.partition.clone(), counts, spot: Spot::default(), sentinels }
+    fn source_policy(&self, partition: &TopicPartition) -> Policy {
+        self.source_policies.get(&partition.topic).cloned().unwrap_or_default()
+    }
+
+    fn target_policy(&self, partition: &TopicPartition) -> Policy {
+        self.target_policies.get(&partition.topic).cloned().unwrap_or_default()
+    }
 }

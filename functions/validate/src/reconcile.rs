@@ -1,16 +1,23 @@
 //! Whether the Map compared everything, and the report once it has.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use documents::CutoverPlan;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use migration::message::Reconciled;
+use migration::report::validation;
 use migration::{BatchId, Error, MigrationId, Phase, Result};
 use runtime::{Host, Run};
 use serde::Deserialize;
 use telemetry::metrics;
-use topology::OwnConfigs;
 
-use crate::report::{self, ByPartition, Report};
+use crate::check::Acceptances;
+use crate::reference::{self, Reference};
+use crate::report::{ByPartition, Report};
 use crate::results::{BatchResults, attempt};
-use crate::{groups, parity};
+use crate::switch::Switch;
+use crate::{groups, parity, work};
 
 /// Batch objects read at the same time.
 const AT_ONCE: usize = 8;
@@ -34,7 +41,8 @@ pub(crate) async fn reconcile(host: &Host, migration_id: &MigrationId, before: i
     let batches: Vec<_> = manifest.into_iter().map(|entry| entry.batch).collect();
     let loads = batches.iter().map(|batch| BatchResults::load(&run.store, *batch, attempt));
     let mut loaded = stream::iter(loads.collect::<Vec<_>>()).buffered(AT_ONCE);
-    let mut partitions = ByPartition::default();
+    let acceptances = Acceptances::new(run.journal.acceptances().await?);
+    let mut partitions = ByPartition::new(&acceptances);
     let (mut progress, mut missing) = (0_i64, Vec::new());
     while let Some(results) = loaded.try_next().await? {
         progress += results.partitions.len() as i64;
@@ -47,7 +55,7 @@ pub(crate) async fn reconcile(host: &Host, migration_id: &MigrationId, before: i
         check_progress(&missing, progress, before)?;
         return Ok(Reconciled { complete: false, progress });
     }
-    write_report(&run, attempt, &batches, partitions).await?;
+    write_report(&run, attempt, &batches, partitions, &acceptances).await?;
     Ok(Reconciled { complete: true, progress })
 }
 
@@ -67,15 +75,33 @@ fn check_progress(missing: &[BatchId], progress: i64, before: i64) -> Result<()>
     )))
 }
 
-async fn write_report(run: &Run<'_>, attempt: u32, batches: &[BatchId], partitions: ByPartition) -> Result<()> {
+async fn write_report(
+    run: &Run<'_>,
+    attempt: u32,
+    batches: &[BatchId],
+    partitions: ByPartition,
+    acceptances: &Arc<Acceptances>,
+) -> Result<()> {
     let (source, target) = (run.source().await?, run.target().await?);
+    let switch = Switch::of(&run.journal.events().await?);
+    let plan = reference::plan_key(run)?;
+    let CutoverPlan { groups, settings, .. } = documents::read(&run.store, plan).await?;
+    let groups = groups::reconcile(&run.store, &target, groups, switch, acceptances).await?;
     let copied: Vec<_> = run.progress(batches.iter().copied()).await?;
     let copied: Vec<_> = copied.into_iter().flat_map(|(_, partitions)| partitions).collect();
-    let put = OwnConfigs::on_record(run).await?;
-    let parity = parity::compare(&source, &target, &copied, &run.config.topology, &put).await?;
-    let groups = groups::reconcile(&run.store, &target).await?;
-    let report = Report::new(run.id.clone(), attempt, run.journal.now(), parity, partitions, groups);
-    run.store.put_json(report::NAME, &report).await?;
+    let topics: BTreeSet<_> = copied.iter().map(|progress| progress.partition.topic.clone()).collect();
+    let sides = work::look(&source, &target, &*Reference::of(run).await?, &topics).await?;
+    let expected = parity::Expected {
+        selection: &run.config.topology,
+        copied: &copied,
+        sides: &sides,
+        put: &settings.configs,
+        plan,
+        switch,
+    };
+    let parity = parity::compare(&source, &target, &expected, acceptances).await?;
+    let report = Report::new(run.id.clone(), attempt, run.journal.now(), parity, partitions, groups, acceptances);
+    run.store.put_json(validation::NAME, &report).await?;
     let differences = report.differences();
     tracing::info!(attempt, overall = ?report.overall, differences, "validation report stored");
     metrics::emit(Phase::Validating.name(), run.id.as_str(), &[(metrics::VALIDATION_MISMATCHES, differences as f64)]);

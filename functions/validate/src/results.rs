@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use migration::report::validation::Problem;
 use migration::{BatchId, Result, TopicPartition};
 use runtime::{Run, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::check::Problem;
+use crate::partition::late::Late;
 
 /// Version of the stored form.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// The results of one batch of partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub(crate) struct PartitionResult {
     pub(crate) counts: Counts,
     /// Records compared field by field.
     pub(crate) spot: Spot,
-    /// Sentinels looked for.
+    /// The proof of its end.
     pub(crate) sentinels: Sentinels,
 }
 
@@ -52,8 +53,10 @@ pub(crate) struct Counts {
     pub(crate) source_next: i64,
     /// High watermark of the source.
     pub(crate) source_end: Option<i64>,
-    /// Committed records of the source behind the copy, as far as they were counted.
-    pub(crate) late_records: u64,
+    /// Committed records of the source behind the copy that the target does not have.
+    pub(crate) late: Late,
+    /// Those that somebody has appended to the target.
+    pub(crate) late_appended: u64,
     /// What is wrong with them.
     pub(crate) problems: Vec<Problem>,
 }
@@ -73,11 +76,25 @@ pub(crate) struct Spot {
     pub(crate) problems: Vec<Problem>,
 }
 
-/// Sentinels of one partition.
+/// What a partition's end was proven by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProvenBy {
+    /// The commit marker of an empty transaction.
+    Marker,
+    /// A sentinel record.
+    Record,
+    /// An end that stood still.
+    End,
+}
+
+/// The proof of one partition's end, looked at again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sentinels {
-    /// Sentinels looked for.
+    /// Proofs looked for.
     pub(crate) checked: u64,
+    /// What they are.
+    pub(crate) by: Option<ProvenBy>,
     /// What is wrong with them.
     pub(crate) problems: Vec<Problem>,
 }

@@ -10,25 +10,20 @@ use kafka::{Cluster, OffsetSpec, all_ok};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, MigrationId, Result, TopicPartition};
 use runtime::{Budget, Host, Run};
-use serde::Deserialize;
 
-use crate::partition::Bench;
+use crate::partition::late::Repaired;
+use crate::partition::{Bench, Sides};
 use crate::policy::Policy;
+use crate::presence::{self, Presence, Wanted};
+use crate::reference::Reference;
 use crate::results::{BatchResults, attempt};
 use crate::second::Second;
+use crate::switch::Switch;
 
 /// Partitions compared at the same time: each holds at most two decoded batches.
 const AT_ONCE: usize = 4;
 /// How often the results so far are stored.
 const SAVE_EVERY: Duration = Duration::from_secs(15);
-
-/// A sentinel as the cutover recorded it.
-#[derive(Debug, Deserialize)]
-struct Published {
-    topic: Arc<str>,
-    partition: i32,
-    source_offset: i64,
-}
 
 /// Compares the partitions of `batch` that this validation has no results for yet; returns whether some are left for
 /// lack of time.
@@ -91,44 +86,73 @@ async fn compare_all(
 /// Asks both clusters once what the comparison of `left` needs.
 async fn prepare<'a>(run: &'a Run<'_>, left: &[PartitionProgress]) -> Result<Bench<'a>> {
     let (source, target) = (run.source().await?, run.target().await?);
-    let wanted: BTreeSet<TopicPartition> = left.iter().map(|progress| progress.partition.clone()).collect();
-    let source_ends = ends(&source, present(&source, &wanted).await?).await?;
-    let on_target = present(&target, &wanted).await?;
-    let topics: BTreeSet<Arc<str>> = on_target.iter().map(|partition| partition.topic.clone()).collect();
-    let configs = all_ok(target.topic_configs(&topics.into_iter().collect::<Vec<_>>()).await)?;
-    let policies = configs.into_iter().map(|(topic, entries)| (topic, Policy::of(&entries))).collect();
-    let published: Vec<Published> = run.store.get_json("cutover/sentinels.json").await?;
-    let mut sentinels: BTreeMap<TopicPartition, Vec<i64>> = BTreeMap::new();
-    for Published { topic, partition, source_offset } in published {
-        let partition = TopicPartition::new(topic, partition);
-        if wanted.contains(&partition) {
-            sentinels.entry(partition).or_default().push(source_offset);
-        }
+    let reference = Reference::of(run).await?;
+    let topics: BTreeSet<Arc<str>> = left.iter().map(|progress| progress.partition.topic.clone()).collect();
+    let sides = look(&source, &target, &reference, &topics).await?;
+    let on = |is_there: fn(&Sides) -> bool| -> Vec<Arc<str>> {
+        sides.iter().filter(|(_, sides)| is_there(sides)).map(|(topic, _)| topic.clone()).collect()
+    };
+    let on_source = on(|sides| sides.source == Presence::There);
+    let on_target = on(|sides| sides.target == Presence::There);
+    let names = left.iter().map(|progress| progress.partition.clone());
+    let source_ends = ends(&source, names.filter(|name| on_source.contains(&name.topic)).collect()).await?;
+    let mut target_policies = policies(&target, &on_target).await?;
+    for (topic, policy) in &mut target_policies {
+        *policy = std::mem::take(policy).after(reference.configs.get(topic));
     }
-    let second = Second::connect(target.settings()).await?;
     Ok(Bench {
         id: &run.id,
         config: &run.config,
         store: &run.store,
+        source_policies: policies(&source, &on_source).await?,
+        second: Second::connect(target.settings()).await?,
+        switch: Switch::of(&run.journal.events().await?),
+        repaired: Repaired::load(&run.store).await?,
         source,
         target,
-        second,
+        reference,
+        sides,
         source_ends,
-        policies,
-        on_target,
-        sentinels,
+        target_policies,
     })
 }
 
-/// Those of `wanted` that `cluster` has.
-async fn present(cluster: &Cluster, wanted: &BTreeSet<TopicPartition>) -> Result<BTreeSet<TopicPartition>> {
-    let topics = cluster.topics().await?;
-    Ok(topics.iter().flat_map(kafka::TopicInfo::topic_partitions).filter(|there| wanted.contains(there)).collect())
+/// What has become of `topics` on both sides.
+///
+/// # Errors
+/// Transient when a cluster could not be asked.
+pub(crate) async fn look(
+    source: &Cluster,
+    target: &Cluster,
+    reference: &Reference,
+    topics: &BTreeSet<Arc<str>>,
+) -> Result<BTreeMap<Arc<str>, Sides>> {
+    let counts = reference.partitions();
+    let wanted = |ids: Option<&BTreeMap<Arc<str>, String>>| -> BTreeMap<Arc<str>, Wanted> {
+        let wanted = |topic: &Arc<str>| Wanted {
+            partitions: counts.get(topic).copied().unwrap_or_default(),
+            id: ids.and_then(|ids| ids.get(topic).cloned()),
+        };
+        topics.iter().map(|topic| (topic.clone(), wanted(topic))).collect()
+    };
+    let (of_source, of_target) = (wanted(Some(&reference.source_ids)), wanted(None));
+    let (on_source, on_target) =
+        tokio::try_join!(presence::look(source, &of_source), presence::look(target, &of_target))?;
+    let sides = |(topic, source): (Arc<str>, Presence)| {
+        let target = on_target.get(&topic).copied().unwrap_or(Presence::Deleted);
+        (topic, Sides { source, target })
+    };
+    Ok(on_source.into_iter().map(sides).collect())
+}
+
+/// What each of `topics` may remove.
+async fn policies(cluster: &Cluster, topics: &[Arc<str>]) -> Result<BTreeMap<Arc<str>, Policy>> {
+    let configs = all_ok(cluster.topic_configs(topics).await)?;
+    Ok(configs.into_iter().map(|(topic, entries)| (topic, Policy::of(&entries))).collect())
 }
 
 /// High watermark and last stable offset of each partition.
-async fn ends(cluster: &Cluster, partitions: BTreeSet<TopicPartition>) -> Result<BTreeMap<TopicPartition, (i64, i64)>> {
-    let partitions: Vec<_> = partitions.into_iter().collect();
+async fn ends(cluster: &Cluster, partitions: Vec<TopicPartition>) -> Result<BTreeMap<TopicPartition, (i64, i64)>> {
     // The stable offset first: what is committed between the two questions then shows as undecided, never as nothing.
     let stable = all_ok(cluster.list_offsets(&partitions, OffsetSpec::LastStable).await)?;
     let latest = all_ok(cluster.list_offsets(&partitions, OffsetSpec::Latest).await)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 /// The moment at which work has to have ended. It is measured by the machine's monotonic clock, which nobody sets back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,15 +35,17 @@ impl Deadline {
         self.min(other)
     }
 
-    /// The outcome of `work`, unless the deadline comes first.
+    /// The outcome of `work`, unless the deadline comes first. Behind the deadline nothing of `work` is done any more, also when
+    /// the whole process stood still for a while.
     ///
     /// # Errors
     /// [`Passed`] when it does, also when it had passed before `work` began.
     pub async fn limit<T>(self, work: impl Future<Output = T>) -> Result<T, Passed> {
-        if self.has_passed() {
-            return Err(Passed);
+        tokio::select! {
+            biased;
+            () = sleep_until(self.0) => Err(Passed),
+            outcome = work => Ok(outcome),
         }
-        timeout_at(self.0, work).await.map_err(|_| Passed)
     }
 }
 

@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use journal::{Position, ProducerId};
+use journal::{Claimed, CopyWork, Position, ProducerId};
 use kafka::ConfigEntry;
 use migration::config::Throttle;
 use migration::progress::PartitionProgress;
@@ -27,6 +27,7 @@ use self::stopped::Stopped;
 use self::storing::Storing;
 use crate::objects::Objects;
 use crate::ports::{Ledger, Ports, Target};
+use crate::pulse::Pulse;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -51,6 +52,14 @@ impl Work {
     /// Whether this is the tail.
     const fn is_tail(self) -> bool {
         matches!(self, Self::Tail { .. })
+    }
+
+    /// The name under which signs of life know it.
+    const fn name(self) -> CopyWork {
+        match self {
+            Self::Seed { .. } => CopyWork::Seed,
+            Self::Tail { .. } => CopyWork::Tail,
+        }
     }
 
     /// The phase in which it begins.
@@ -107,6 +116,8 @@ struct Engine<'a, P: Ports> {
     landing: Landing<'a, P>,
     /// Partitions that cannot go on; the reader leaves them out.
     stopped: Stopped,
+    /// How the work goes.
+    pulse: Pulse,
 }
 
 /// How one attempt at the pipeline ended.
@@ -124,20 +135,31 @@ enum Attempt {
 /// journal and the others go on.
 pub async fn copy<P: Ports>(ports: &P, job: &Job, budget: Budget) -> Result<Outcome> {
     let mut began = None;
+    let pulse = Pulse::default();
     loop {
         let phase = ports.ledger().phase().await?;
         if !job.work.belongs_to(phase) {
             tracing::info!(batch = %job.batch, %phase, "the migration has moved on");
             return Ok(Outcome::Stopped);
         }
-        let mut engine = Engine::open(ports, job, budget).await?;
-        let began = *began.get_or_insert_with(|| engine.source_position());
-        engine.recover().await?;
-        match engine.pipeline().await? {
-            Attempt::Ended(Outcome::OutOfTime) if engine.source_position() == began => engine.refuse_standstill()?,
+        let owner = format!("{}-{}", std::process::id(), budget.left().as_millis());
+        // Takes the batch over from whichever invocation had it.
+        let claimed = ports.ledger().claim(job.batch, &owner).await?;
+        let lease = claimed.lease.clone();
+        let attempt = attempt(ports, job, budget, claimed, pulse.clone(), &mut began);
+        let beats = async {
+            pulse.beat_on(ports.ledger(), &lease, job.work.name()).await;
+            std::future::pending().await
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = attempt => ended?,
+            never = beats => never,
+        };
+        match ended {
             Attempt::Ended(outcome) => return Ok(outcome),
             // A newer invocation that stored first is left alone; what an older one stored is taken over.
-            Attempt::Overtaken => ports.ledger().check_lease(engine.landing.books.lease()).await?,
+            Attempt::Overtaken => ports.ledger().check_lease(&lease).await?,
         }
         if budget.is_spent() {
             return Ok(Outcome::OutOfTime);
@@ -146,16 +168,33 @@ pub async fn copy<P: Ports>(ports: &P, job: &Job, budget: Budget) -> Result<Outc
     }
 }
 
+/// Copies under one claim. `began` is where the batch was on the source when this invocation came to it first.
+async fn attempt<P: Ports>(
+    ports: &P,
+    job: &Job,
+    budget: Budget,
+    claimed: Claimed,
+    pulse: Pulse,
+    began: &mut Option<i64>,
+) -> Result<Attempt> {
+    let mut engine = Engine::open(ports, job, budget, claimed, pulse).await?;
+    let began = *began.get_or_insert_with(|| engine.source_position());
+    engine.recover().await?;
+    let ended = engine.pipeline().await?;
+    if matches!(ended, Attempt::Ended(Outcome::OutOfTime)) && engine.source_position() == began {
+        engine.refuse_standstill()?;
+    }
+    Ok(ended)
+}
+
 impl<'a, P: Ports> Engine<'a, P> {
-    /// Takes the batch over from whichever invocation had it.
-    async fn open(ports: &'a P, job: &'a Job, budget: Budget) -> Result<Self> {
-        let owner = format!("{}-{}", std::process::id(), budget.left().as_millis());
-        let claimed = ports.ledger().claim(job.batch, &owner).await?;
+    /// Looks at the target for the batch that was `claimed`.
+    async fn open(ports: &'a P, job: &'a Job, budget: Budget, claimed: Claimed, pulse: Pulse) -> Result<Self> {
         let names: Vec<_> = claimed.partitions.iter().map(|progress| progress.partition.clone()).collect();
-        let writer = Writer::open(ports.target(), &names).await?;
+        let writer = Writer::open(ports.target(), &names).await?.telling(pulse.clone());
         let stopped = Stopped::default();
         let books = Books::new(ports, claimed, job.work);
-        Ok(Self { ports, job, budget, landing: Landing::new(job, writer, books, stopped.clone()), stopped })
+        Ok(Self { ports, job, budget, landing: Landing::new(job, writer, books, stopped.clone()), stopped, pulse })
     }
 
     /// How far the batch is on the source, over all its partitions.
@@ -217,7 +256,8 @@ impl<'a, P: Ports> Engine<'a, P> {
         }
         let Self { ports, job, budget, .. } = *self;
         let lease = self.landing.books.lease().clone();
-        Rounds { ports, job, lease, budget, reader, order, goals, stopped: self.stopped.clone() }
+        let (stopped, pulse) = (self.stopped.clone(), self.pulse.clone());
+        Rounds { ports, job, lease, budget, reader, order, goals, stopped, pulse }
     }
 }
 

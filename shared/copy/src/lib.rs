@@ -12,15 +12,19 @@
 //! - [`engine`]: reads, stores, writes and checkpoints at the same time;
 //! - [`pace`]: holds a copy back;
 //! - [`ports`]: what a copy needs from outside;
+//! - [`pulse`]: how its work goes, told to the journal while it lasts;
 //! - [`live`]: a copy in production;
+//! - [`measure`]: how far a copy is behind now;
 //! - [`batches`]: which partitions one invocation copies.
 
 pub mod batches;
 pub mod engine;
 pub mod live;
+pub mod measure;
 pub mod objects;
 pub mod pace;
 pub mod ports;
+pub mod pulse;
 pub mod reader;
 #[cfg(test)]
 mod refusing;

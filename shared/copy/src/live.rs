@@ -1,8 +1,10 @@
 //! A copy in production.
 
+use std::time::Duration;
+
 use journal::Journal;
 use kafka::Cluster;
-use migration::{BatchId, Error, Result};
+use migration::{BatchId, Error, ErrorKind, Result};
 use runtime::run::copy_functions;
 use runtime::{Budget, Run, Store};
 
@@ -40,11 +42,30 @@ impl Ports for Live<'_> {
     }
 }
 
-/// Copies `batch` of the migration `run`, see [`engine::copy`].
+/// How long it may take to record why a copy ended.
+const RECORDED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Copies `batch` of the migration `run`, see [`engine::copy`]. What it ends with is on record for the batch, unless a newer
+/// invocation works on it.
 ///
 /// # Errors
 /// Those of [`engine::copy`], and of connecting to the clusters.
 pub async fn copy_batch(run: &Run<'_>, batch: BatchId, work: Work, budget: Budget) -> Result<Outcome> {
+    let outcome = copy(run, batch, work, budget).await;
+    if let Err(error) = &outcome
+        && error.kind != ErrorKind::Fenced
+    {
+        // It is for people; the error itself decides what comes next.
+        match tokio::time::timeout(RECORDED_WITHIN, run.journal.note_failure(batch, error)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(lost)) => tracing::warn!(%batch, "why the copy ended was not recorded: {lost}"),
+            Err(_) => tracing::warn!(%batch, "why the copy ended was not recorded in time"),
+        }
+    }
+    outcome
+}
+
+async fn copy(run: &Run<'_>, batch: BatchId, work: Work, budget: Budget) -> Result<Outcome> {
     let producer = run.meta.producer.ok_or_else(|| Error::internal("the migration has no producer id yet"))?;
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let ports = Live { source, target, journal: &run.journal, store: &run.store };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use documents::{Objects, PutOnce};
-use journal::{Claimed, CopyControl, Journal, Lease};
+use journal::{Beat, Claimed, CopyControl, Journal, Lease};
 use kafka::batch::ProduceBytes;
 use kafka::{
     Cluster, ConfigEntry, Each, FetchOptions, FetchPosition, Fetched, Isolation, OffsetSpec, Produced, TopicPartition,
@@ -103,6 +103,9 @@ pub trait Ledger: Sync {
 
     /// Checks that no newer claim was made.
     fn check_lease(&self, lease: &Lease) -> impl Future<Output = Result<()>> + Send;
+
+    /// Gives a sign of life, see [`Journal::beat`].
+    fn beat(&self, lease: &Lease, beat: &Beat) -> impl Future<Output = Result<bool>> + Send;
 }
 
 /// Where slices are kept. Errors are those of [`Store`].
@@ -185,6 +188,10 @@ impl Ledger for Journal {
 
     async fn check_lease(&self, lease: &Lease) -> Result<()> {
         Self::check_lease(self, lease).await
+    }
+
+    async fn beat(&self, lease: &Lease, beat: &Beat) -> Result<bool> {
+        Self::beat(self, lease, beat).await
     }
 }
 

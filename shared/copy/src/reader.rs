@@ -71,6 +71,8 @@ pub struct Reader<'a, S> {
     deleted: BTreeSet<Arc<str>>,
     /// The most bytes of a batch that a topic of the target takes.
     limits: BTreeMap<Arc<str>, usize>,
+    /// The first passing fault of the last read.
+    trouble: Option<Error>,
 }
 
 impl<'a, S: Source> Reader<'a, S> {
@@ -87,6 +89,7 @@ impl<'a, S: Source> Reader<'a, S> {
             lost: BTreeMap::new(),
             deleted: BTreeSet::new(),
             limits: BTreeMap::new(),
+            trouble: None,
         }
     }
 
@@ -133,8 +136,10 @@ impl<'a, S: Source> Reader<'a, S> {
         }
         let mut slices = Vec::with_capacity(fetched.len());
         let mut probes = PROBES;
+        self.trouble = None;
         for (partition, mut result) in fetched {
             let Some(position) = self.position(&partition) else { continue };
+            self.note_trouble(&partition, result.as_ref().err());
             let starved =
                 |fetched: &Fetched| fetched.records.is_empty() && fetched.last_stable_offset > position.source_next;
             let mut proof = false;
@@ -161,11 +166,22 @@ impl<'a, S: Source> Reader<'a, S> {
         Ok(slices)
     }
 
+    /// The first passing fault of the last read, if it met one: what it is about will be read again.
+    pub const fn take_trouble(&mut self) -> Option<Error> {
+        self.trouble.take()
+    }
+
     /// Where to read `partition`, at most `share` bytes if that is sensible.
     fn wanted(&self, partition: &TopicPartition, share: usize) -> Option<FetchPosition> {
         let offset = self.position(partition)?.source_next;
         let max_bytes = wire_size(share.clamp(PARTITION_MIN_BYTES, PARTITION_MAX_BYTES));
         Some(FetchPosition { partition: partition.clone(), offset, max_bytes })
+    }
+
+    fn note_trouble(&mut self, partition: &TopicPartition, error: Option<&kafka::Error>) {
+        if let (None, Some(error)) = (&self.trouble, error.filter(|error| error.is_retryable())) {
+            self.trouble = Some(Error::from(error.clone()).at(partition));
+        }
     }
 
     /// Whether `topic` has records in tiered storage (KIP-405). A broker that did not get them in time answers with none,

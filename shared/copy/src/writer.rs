@@ -18,6 +18,7 @@ use migration::{Error, Result};
 use tokio::time::Instant;
 
 use crate::ports::Target;
+use crate::pulse::Pulse;
 use crate::slice::Slice;
 use sending::{Fault, Sending, next_request, note_answers};
 
@@ -49,6 +50,8 @@ pub struct Writer<'a, T> {
     ends: BTreeMap<TopicPartition, i64>,
     /// When the leader last took a batch from this writer and nothing went wrong after it, see [`sending`].
     checked: BTreeMap<TopicPartition, Instant>,
+    /// How the work goes.
+    pulse: Pulse,
 }
 
 impl<'a, T: Target> Writer<'a, T> {
@@ -63,7 +66,14 @@ impl<'a, T: Target> Writer<'a, T> {
             return Err(Error::data_unsafe(message).at(&partition));
         }
         let ends = kafka::all_ok(target.list_offsets(partitions, OffsetSpec::Latest).await)?;
-        Ok(Self { target, ends, checked: BTreeMap::new() })
+        Ok(Self { target, ends, checked: BTreeMap::new(), pulse: Pulse::default() })
+    }
+
+    /// A writer that tells `pulse` how it gets on.
+    #[must_use]
+    pub fn telling(mut self, pulse: Pulse) -> Self {
+        self.pulse = pulse;
+        self
     }
 
     /// Where `partition` ends on the target.
@@ -101,6 +111,7 @@ impl<'a, T: Target> Writer<'a, T> {
                 }
             }
             open.retain(|sending| !sending.is_done());
+            self.pulse.wrote(open.iter().find_map(Sending::passing_fault));
             if open.is_empty() {
                 return Ok(failed);
             }
@@ -144,7 +155,7 @@ impl<'a, T: Target> Writer<'a, T> {
     /// really ends, and anything else ends the partition.
     async fn settle(&mut self, open: &mut Vec<Sending<'_>>, failed: &mut Vec<(TopicPartition, Error)>) -> Result<()> {
         let mut kept = Vec::with_capacity(open.len());
-        if open.iter().any(Sending::met_passing_fault) {
+        if open.iter().any(|sending| sending.passing_fault().is_some()) {
             self.target.invalidate();
             tokio::time::sleep(PAUSE).await;
         }
@@ -295,7 +306,7 @@ mod tests {
     async fn a_broker_that_refuses_this_client_stops_no_partition() {
         let slice = sending::tests::slice();
         let ends = [(slice.partition.clone(), 10)].into();
-        let mut writer = Writer { target: &Refusing, ends, checked: BTreeMap::new() };
+        let mut writer = Writer { target: &Refusing, ends, checked: BTreeMap::new(), pulse: Pulse::default() };
         let error = writer.write(&[slice]).await.unwrap_err();
         assert_eq!((error.kind, &error.context.partition), (migration::ErrorKind::Blocked, &None), "{error}");
         // The same when the last batch is looked at before anything is sent.
@@ -307,7 +318,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_leader_is_not_taken_to_know_the_producer_over_a_pause() {
         let partition = sending::tests::slice().partition;
-        let mut writer = Writer { target: &Refusing, ends: BTreeMap::new(), checked: BTreeMap::new() };
+        let mut writer =
+            Writer { target: &Refusing, ends: BTreeMap::new(), checked: BTreeMap::new(), pulse: Pulse::default() };
         writer.checked.insert(partition.clone(), Instant::now());
         tokio::time::advance(CHECKED_FOR / 2).await;
         let at = writer.take_checked(&partition).unwrap();

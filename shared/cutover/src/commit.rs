@@ -1,11 +1,14 @@
 //! Committing the plan's offsets on the target, and reading them back.
 //!
-//! Groups go in chunks. Before each chunk the lease is checked, so that an invocation that was overtaken commits one more chunk at
-//! most; behind it is stored what became of it, so that nobody commits it again. An offset that is further on than planned
+//! Groups go in chunks. Right before a chunk is committed it is compared with what the target has and the lease is checked, and
+//! both count for a few seconds only: an invocation that was overtaken, or stood still, looks again before it commits anything
+//! more. Behind a chunk is stored what became of it, so that nobody commits it again. An offset that is further on than planned
 //! stays: the group has gone on.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use clock::Deadline;
 use documents::commits::{self, CommittedChunk};
 use documents::cutover_plan::{GroupPlan, PlannedOffset};
 use futures::{StreamExt, stream};
@@ -21,6 +24,11 @@ const CHUNK: usize = 64;
 
 /// Groups committed at the same time.
 const AT_ONCE: usize = 16;
+
+/// Longest time from a look at the lease and the target to a commit that is sent because of it. Later the group may have been
+/// switched to the target, have gone on there and have stopped again, and nothing else would keep the commit from setting it
+/// back.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// The offsets of one group on the target.
 type OnTarget = BTreeMap<TopicPartition, CommittedOffset>;
@@ -45,8 +53,7 @@ pub(crate) async fn commit(
             Some(done) => done,
             None => {
                 steps.waits_for(format!("the commits of groups {} and following", chunk[0].group));
-                ports.ledger().check(lease).await?;
-                let done = commit_chunk(ports, chunk).await?;
+                let done = commit_chunk(ports, lease, chunk).await?;
                 documents::write(ports.objects(), &key, &done).await?;
                 done
             }
@@ -58,19 +65,23 @@ pub(crate) async fn commit(
     Ok(all)
 }
 
-async fn commit_chunk(ports: &impl Ports, chunk: &[&GroupPlan]) -> Result<CommittedChunk> {
-    let before = on_target(ports, chunk).await?;
-    let none = OnTarget::new();
-    let commits = chunk.iter().map(|group| {
-        let missing = missing(group, before.get(&group.group).unwrap_or(&none));
-        async move { (group.group.as_str(), commit_group(ports, &group.group, missing).await) }
-    });
-    let commits: BTreeMap<_, _> = stream::iter(commits.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
+async fn commit_chunk(ports: &impl Ports, lease: &CutoverLease, chunk: &[&GroupPlan]) -> Result<CommittedChunk> {
     let mut refused = BTreeMap::new();
-    for (group, outcome) in commits {
-        refused.insert(group, outcome?);
+    let mut left = chunk.to_vec();
+    while !left.is_empty() {
+        let decided = commit_fresh(ports, lease, &left).await?;
+        if decided.is_empty() {
+            return Err(Error::transient(format_args!(
+                "commit the offsets of group {} and {} more on the target: nothing was answered within {FRESH:?}",
+                left[0].group,
+                left.len() - 1
+            )));
+        }
+        left.retain(|group| !decided.contains_key(group.group.as_str()));
+        refused.extend(decided);
     }
     let after = on_target(ports, chunk).await?;
+    let none = OnTarget::new();
     let mut done = CommittedChunk::default();
     for group in chunk {
         let after = after.get(&group.group).unwrap_or(&none);
@@ -78,6 +89,26 @@ async fn commit_chunk(ports: &impl Ports, chunk: &[&GroupPlan]) -> Result<Commit
         add(&mut done, group, after, &reasons);
     }
     Ok(done)
+}
+
+/// Commits what is missing of `groups`, for as long as what was seen of the target and the lease counts. Returns the groups that
+/// were answered for, with why the coordinator refuses which offset.
+async fn commit_fresh<'a>(
+    ports: &impl Ports,
+    lease: &CutoverLease,
+    groups: &[&'a GroupPlan],
+) -> Result<BTreeMap<&'a str, BTreeMap<TopicPartition, String>>> {
+    let fresh = Deadline::after(FRESH);
+    let before = on_target(ports, groups).await?;
+    ports.ledger().check(lease).await?;
+    let none = OnTarget::new();
+    let commits = groups.iter().map(|group| {
+        let missing = missing(group, before.get(&group.group).unwrap_or(&none));
+        async move { (group.group.as_str(), fresh.limit(commit_group(ports, &group.group, missing)).await) }
+    });
+    let commits: Vec<_> = stream::iter(commits.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
+    let answered = commits.into_iter().filter_map(|(group, outcome)| Some((group, outcome.ok()?)));
+    answered.map(|(group, outcome)| Ok((group, outcome?))).collect()
 }
 
 async fn on_target(ports: &impl Ports, chunk: &[&GroupPlan]) -> Result<BTreeMap<String, OnTarget>> {

@@ -4,32 +4,18 @@ use documents::commits::CommittedChunk;
 use documents::cutover_plan::{CutoverPlan, PartitionEnd};
 use documents::cutover_report::{self, CutoverReport, ReportedEnd};
 use journal::CutoverLease;
-use migration::{ErrorKind, Phase, Result};
+use migration::Result;
 
 use crate::Outcome;
 use crate::ports::{Applied, Ledger, Ports, Target};
 use crate::steps::Steps;
 use crate::{commit, groups};
 
-/// Carries out the plan under the key `plan` and moves on. Repeating it changes nothing.
+/// Carries out the plan under the key `key` and moves on. Repeating it changes nothing.
 ///
 /// # Errors
 /// Transient when a cluster or AWS cannot be reached, Fenced when another invocation took over.
-pub(crate) async fn carry_out(ports: &impl Ports, lease: &CutoverLease, plan: &str, steps: &Steps) -> Result<Outcome> {
-    let outcome = complete(ports, lease, plan, steps).await;
-    match outcome {
-        // Another invocation has completed it since.
-        Err(error) if matches!(error.kind, ErrorKind::Fenced | ErrorKind::Blocked) => {
-            match ports.ledger().phase().await? {
-                Phase::AwaitingClientSwitch | Phase::Validating | Phase::Finalized => Ok(Outcome::Already),
-                _ => Err(error),
-            }
-        }
-        outcome => outcome,
-    }
-}
-
-async fn complete(ports: &impl Ports, lease: &CutoverLease, key: &str, steps: &Steps) -> Result<Outcome> {
+pub(crate) async fn carry_out(ports: &impl Ports, lease: &CutoverLease, key: &str, steps: &Steps) -> Result<Outcome> {
     // The tail is told to stop, and not waited for.
     ports.ledger().stop_tail().await?;
     let plan: CutoverPlan = documents::read(ports.objects(), key).await?;

@@ -29,7 +29,11 @@ pub(crate) async fn settle(ports: &impl Ports, partitions: &[TopicPartition], st
         let stable = ports.source().stable_ends(partitions).await?;
         let open: Vec<_> =
             ends.iter().filter(|(partition, end)| stable.get(*partition).is_none_or(|s| s < *end)).collect();
-        let Some((first, _)) = open.first() else { return Ok(ends) };
+        let Some((first, _)) = open.first() else {
+            // Something else may still be under way in this step.
+            steps.waits_no_more();
+            return Ok(ends);
+        };
         let at = stable.get(*first).copied().unwrap_or_default();
         steps.waits_for(format!(
             "the end of the open transaction on {first} at offset {at}{}",
@@ -51,17 +55,25 @@ pub(crate) async fn hold(ports: &impl Ports, expected: &Offsets) -> Result<Offse
     if moved.is_empty() {
         return Ok(ends);
     }
-    if let Some((partition, end)) = moved.iter().find(|(name, end)| ends.get(name).is_none_or(|now| now < end)) {
-        let now = ends.get(partition).copied().unwrap_or_default();
-        return Err(Error::data_unsafe(format_args!(
-            "the source's log ended at {end} and ends at {now} now: records were lost there (an unclean leader election), or \
-             the topic was deleted and created anew. Nothing was committed on the target"
-        ))
-        .at(partition)
-        .at_offset(*end));
-    }
+    refuse_lost(expected, &ends)?;
     refuse_records(&ports.source().batches(&moved).await?, expected)?;
     Ok(ends)
+}
+
+/// Refuses logs that end before the offsets `known`, up to which they were seen before.
+///
+/// # Errors
+/// Unsafe, naming the first one.
+pub(crate) fn refuse_lost(known: &Offsets, ends: &Offsets) -> Result<()> {
+    let is_lost = |(partition, end): &(&TopicPartition, &i64)| ends.get(*partition).is_none_or(|now| now < *end);
+    let Some((partition, end)) = known.iter().find(is_lost) else { return Ok(()) };
+    let now = ends.get(partition).copied().unwrap_or_default();
+    Err(Error::data_unsafe(format_args!(
+        "the source's log was read up to {end} and ends at {now} now: records were lost there (an unclean leader election), or \
+         the topic was deleted and created anew. Nothing was committed on the target"
+    ))
+    .at(partition)
+    .at_offset(*end))
 }
 
 fn clone_pair((partition, end): (&TopicPartition, &i64)) -> (TopicPartition, i64) {
@@ -138,6 +150,17 @@ mod tests {
             is_control,
             producer: Some(ProducerIdentity { id: 7, epoch: 0 }),
             timestamp: 1_700_000_000_123,
+        }
+    }
+
+    #[test]
+    fn a_log_that_ends_before_what_was_read_lost_records() {
+        let partition = TopicPartition::new("orders", 3);
+        let of = |end: i64| BTreeMap::from([(partition.clone(), end)]);
+        assert!(refuse_lost(&of(10), &of(10)).is_ok() && refuse_lost(&of(10), &of(11)).is_ok());
+        for ends in [of(9), BTreeMap::new()] {
+            let error = refuse_lost(&of(10), &ends).unwrap_err();
+            assert_eq!((error.kind, error.context.offset), (migration::ErrorKind::Unsafe, Some(10)));
         }
     }
 

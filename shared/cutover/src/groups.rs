@@ -43,6 +43,8 @@ pub(crate) struct Wanted {
 /// # Errors
 /// When a cluster cannot be asked.
 pub(crate) async fn read(ports: &impl Ports, limits: &Cutover, selection: &Topology) -> Result<Snapshot> {
+    // Before anything else is asked for: a commit that was pending then is either named here or among the offsets.
+    let pending = ports.source().pending_offsets().await?;
     let listed = ports.source().groups().await?;
     let mut snapshot = Snapshot::default();
     let mut ids = Vec::new();
@@ -56,7 +58,6 @@ pub(crate) async fn read(ports: &impl Ports, limits: &Cutover, selection: &Topol
     for (id, offsets) in offsets {
         snapshot.add(id, offsets, selection);
     }
-    let pending = ports.source().pending_offsets().await?;
     let listed: BTreeSet<_> = ids.iter().map(String::as_str).collect();
     let skipped: BTreeSet<_> = snapshot.skipped.iter().map(|group| group.group.clone()).collect();
     snapshot.pending.extend(pending.into_iter().filter(|pending| {

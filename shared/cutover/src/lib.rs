@@ -9,7 +9,10 @@
 //! Left of the mark everything can be given up and is repeated from the start; right of it everything is completed from the
 //! plan, however often that takes, and what the target refuses is a warning with its repair.
 //!
+//! - [`rehearse`]: everything that can fail, tried before producers stop;
+//! - [`watch`]: what reaches the source behind the fence;
 //! - [`ports`]: what a cutover needs from outside;
+//! - [`live`]: the clusters, the journal and the bucket of a migration as ports.
 
 mod commit;
 mod complete;
@@ -17,16 +20,21 @@ mod drain;
 mod fence;
 pub mod groups;
 mod limit;
+pub mod live;
 pub mod ports;
 mod prepare;
 mod proofs;
+pub mod rehearse;
 mod steps;
 #[cfg(test)]
 mod test_objects;
+#[cfg(test)]
+mod test_rehearsal;
 mod translate;
+pub mod watch;
 
 use migration::config::{Cutover, Topology};
-use migration::{BatchId, Error, Phase, Result};
+use migration::{BatchId, Error, ErrorKind, Phase, Result};
 use serde::Serialize;
 
 use ports::{Ledger, Ports};
@@ -69,12 +77,28 @@ pub enum Outcome {
 /// producer goes on writing or the target lost records, Blocked when producers are not frozen or something cannot be brought
 /// over. After it only what another invocation cures: Transient, and Fenced when one has taken over.
 pub async fn cut_over(ports: &impl Ports, job: &Job) -> Result<Outcome> {
-    let steps = Steps::default();
-    let (lease, plan) = match ports.ledger().phase().await? {
-        Phase::AwaitingClientSwitch | Phase::Validating | Phase::Finalized => return Ok(Outcome::Already),
-        Phase::Cutover => ports.ledger().claim().await?,
+    match ports.ledger().phase().await? {
+        Phase::Cutover => {}
+        phase if is_done(phase) => return Ok(Outcome::Already),
         other => return Err(Error::blocked(format_args!("the migration is in phase {other}, not in cutover"))),
-    };
+    }
+    match claim_and_work(ports, job).await {
+        // Another invocation may have completed it since.
+        Err(error) if matches!(error.kind, ErrorKind::Fenced | ErrorKind::Blocked) => {
+            if is_done(ports.ledger().phase().await?) { Ok(Outcome::Already) } else { Err(error) }
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whether a migration in `phase` is cut over.
+const fn is_done(phase: Phase) -> bool {
+    matches!(phase, Phase::AwaitingClientSwitch | Phase::Validating | Phase::Finalized)
+}
+
+async fn claim_and_work(ports: &impl Ports, job: &Job) -> Result<Outcome> {
+    let steps = Steps::default();
+    let (lease, plan) = ports.ledger().claim().await?;
     let plan = match plan {
         Some(plan) => plan,
         None => prepare::decide(ports, job, &lease, &steps).await?,

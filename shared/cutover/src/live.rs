@@ -1,18 +1,20 @@
 //! The clusters, the journal and the bucket of a migration as the ports of its cutover.
 
 mod ledger;
-mod records;
-mod source;
-mod target;
+pub(crate) mod records;
+pub(crate) mod source;
+pub(crate) mod target;
 
 use chrono::{DateTime, Utc};
 use documents::rehearsal::{self, NEWEST, Rehearsal};
 use journal::GateName;
+use kafka::{Cluster, CommitLimits};
 use migration::{Error, Result};
 use runtime::{Run, Store};
 
 use crate::ports::Ports;
 use crate::{Job, Outcome};
+pub use ledger::ATTEMPT;
 use ledger::LiveLedger;
 use source::LiveSource;
 use target::LiveTarget;
@@ -30,15 +32,25 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// Those of connecting.
-    pub(crate) async fn connect(run: &'a Run<'a>, rehearsal: Rehearsal) -> Result<Self> {
+    async fn connect(run: &'a Run<'a>, rehearsal: Rehearsal) -> Result<Self> {
         let (source, target) = tokio::try_join!(run.source(), run.target())?;
         let limits = rehearsal.coordinators.commits();
         Ok(Self {
             run,
-            source: LiveSource::new(run, source, rehearsal),
+            source: LiveSource::new(run, source, Some(rehearsal)),
             target: LiveTarget::new(run, target, limits),
             ledger: LiveLedger::new(run),
         })
+    }
+
+    /// The same for a rehearsal, before there is one.
+    pub(crate) fn before_rehearsal(run: &'a Run<'a>, source: Cluster, target: Cluster) -> Self {
+        Self {
+            run,
+            source: LiveSource::new(run, source, None),
+            target: LiveTarget::new(run, target, CommitLimits::default()),
+            ledger: LiveLedger::new(run),
+        }
     }
 }
 
@@ -91,7 +103,7 @@ pub async fn cut_over(run: &Run<'_>) -> Result<Outcome> {
 /// Blocked when there is none.
 pub(crate) async fn approved(run: &Run<'_>) -> Result<String> {
     let gate = run.journal.gate(GateName::Cutover).await?;
-    let named = gate.and_then(|gate| gate.rehearsal);
+    let named = gate.and_then(|gate| gate.decision).and_then(|decision| decision.rehearsal);
     let newest = || run.meta.facts.get(NEWEST).and_then(|fact| fact.as_str()).map(str::to_owned);
     named.or_else(newest).ok_or_else(|| Error::blocked("no rehearsal was made: run msk-kraft cutover --rehearse"))
 }

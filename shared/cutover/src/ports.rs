@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use documents::rehearsal::Rehearsal;
 use documents::{Objects, Settings};
 use journal::CutoverLease;
-use kafka::{CommittedOffset, Each, GroupDescription, GroupListing, NewOffset, ProducerIdentity};
 pub use kafka::WrittenBatch;
+use kafka::{CommittedOffset, Each, GroupDescription, GroupListing, NewOffset, ProducerIdentity};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Phase, Result, TopicPartition};
 

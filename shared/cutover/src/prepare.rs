@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use clock::Deadline;
-use documents::PutOnce;
 use documents::cutover_plan::{self, CutoverPlan, PartitionEnd};
 use documents::rehearsal::{self, Rehearsal};
+use documents::{Objects, PutOnce, document};
 use journal::CutoverLease;
 use migration::{Error, Result, TopicPartition};
 use runtime::run::refuse_stopped;
@@ -30,6 +30,9 @@ const SHORTEST_FENCE: Duration = Duration::from_millis(300);
 /// Pause between two looks at pending commits.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long the journal may take when an attempt has failed.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// Attempts to set the mark once everything is decided: its answer may be lost.
 const MARKS: u32 = 5;
 
@@ -43,7 +46,12 @@ const MARKS: u32 = 5;
 /// invocation took over.
 pub(crate) async fn decide(ports: &impl Ports, job: &Job, lease: &CutoverLease, steps: &Steps) -> Result<String> {
     let limit = FreezeLimit::start(ports, job.limits.max_producer_freeze).await?;
-    let rehearsal: Rehearsal = documents::read(ports.objects(), &rehearsal::key(&job.rehearsal)).await?;
+    let key = rehearsal::key(&job.rehearsal);
+    let reading = documents::read(ports.objects(), &key);
+    let rehearsal: Rehearsal = match limit.deadline().limit(steps.time("read the rehearsal", reading)).await {
+        Ok(outcome) => outcome?,
+        Err(_) => return Err(ended(ports, lease, steps, limit.passed(steps, None)).await),
+    };
     let mut last = None;
     for attempt in 1.. {
         let work = Attempting { ports, job, lease, steps, rehearsal: &rehearsal, attempt };
@@ -51,12 +59,12 @@ pub(crate) async fn decide(ports: &impl Ports, job: &Job, lease: &CutoverLease, 
             Ok(Ok(plan)) if !limit.deadline().has_passed() => {
                 return match mark(ports, lease, &plan, limit.deadline()).await {
                     Ok(()) => Ok(plan),
-                    Err(error) => Err(noted(ports, steps, error).await),
+                    Err(error) => Err(ended(ports, lease, steps, error).await),
                 };
             }
             Ok(Err(error)) if error.kind.is_retryable() => error,
-            Ok(Err(error)) => return Err(noted(ports, steps, error).await),
-            Ok(Ok(_)) | Err(_) => return Err(noted(ports, steps, limit.passed(steps, last.as_ref())).await),
+            Ok(Err(error)) => return Err(ended(ports, lease, steps, error).await),
+            Ok(Ok(_)) | Err(_) => return Err(ended(ports, lease, steps, limit.passed(steps, last.as_ref())).await),
         };
         last = Some(noted(ports, steps, error).await);
         sleep(PAUSE).await;
@@ -64,10 +72,19 @@ pub(crate) async fn decide(ports: &impl Ports, job: &Job, lease: &CutoverLease, 
     Err(Error::internal("a cutover ran out of attempts"))
 }
 
+/// What an invocation ends with before the mark: `error`, which is put on record, unless it was overtaken. Then its error says
+/// nothing about the cutover any more, of which another invocation may have passed the mark.
+async fn ended(ports: &impl Ports, lease: &CutoverLease, steps: &Steps, error: Error) -> Error {
+    match Deadline::after(MOMENT).limit(ports.ledger().check(lease)).await {
+        Ok(Err(overtaken)) if !overtaken.kind.is_retryable() => overtaken,
+        _ => noted(ports, steps, error).await,
+    }
+}
+
 /// Puts on record what an attempt failed with, as far as that can be done in a moment.
 async fn noted(ports: &impl Ports, steps: &Steps, error: Error) -> Error {
     let attempt = Attempt { step: steps.current(), error: format!("{}: {error}", error.kind) };
-    let note = Deadline::after(Duration::from_secs(1)).limit(ports.ledger().note_attempt(&attempt));
+    let note = Deadline::after(MOMENT).limit(ports.ledger().note_attempt(&attempt));
     if !matches!(note.await, Ok(Ok(()))) {
         tracing::warn!(%error, "the failed attempt could not be put on record");
     }
@@ -78,13 +95,14 @@ async fn noted(ports: &impl Ports, steps: &Steps, error: Error) -> Error {
 async fn mark(ports: &impl Ports, lease: &CutoverLease, plan: &str, deadline: Deadline) -> Result<()> {
     let mut outcome = ports.ledger().mark(lease, plan).await;
     for _ in 1..MARKS {
-        match &outcome {
-            Err(error) if error.kind.is_retryable() && !deadline.has_passed() => {
-                sleep(PAUSE).await;
-                outcome = ports.ledger().mark(lease, plan).await;
-            }
-            _ => break,
+        if !outcome.as_ref().is_err_and(|error| error.kind.is_retryable()) {
+            break;
         }
+        sleep(PAUSE).await;
+        if deadline.has_passed() {
+            break;
+        }
+        outcome = ports.ledger().mark(lease, plan).await;
     }
     outcome
 }
@@ -103,15 +121,21 @@ impl<P: Ports> Attempting<'_, P> {
     /// Decides everything and stores it as a plan of its own. Returns its key.
     async fn plan(&self) -> Result<String> {
         let Self { ports, job, steps, .. } = *self;
-        let partitions = steps.time("read the progress", self.partitions()).await?;
+        let copied = steps.time("read the progress", self.copied()).await?;
+        let partitions: Vec<_> = copied.keys().cloned().collect();
         let settle = async { tokio::try_join!(fence::settle(ports, &partitions, steps), self.changes()) };
         let (ends, mut warnings) = steps.time("prove the fence", settle).await?;
+        fence::refuse_lost(&copied, &ends)?;
         let window = Deadline::after(self.fence_window());
         let place = proofs::place(ports, job, self.lease.version, &ends, steps);
         let (ends, more) = steps.time("place sentinels", place).await?;
         warnings.extend(more);
         let drained = steps.time("drain", drain::to_ends(ports, job, &ends, steps)).await?;
-        steps.time("check the target", drain::check_target(ports, &drained)).await?;
+        if let Err(error) = steps.time("check the target", drain::check_target(ports, &drained)).await {
+            // The tail copies what a producer writes behind the ends, too: that is to be called what it is.
+            fence::hold(ports, &proofs::offsets(&ends)).await?;
+            return Err(error);
+        }
         let mut snapshot = steps.time("read groups", self.groups()).await?;
         steps.time("describe groups on the target", groups::mark_active(ports, &mut snapshot)).await?;
         let groups = steps.time("translate offsets", translate::translate(ports.objects(), snapshot, &drained)).await?;
@@ -132,12 +156,12 @@ impl<P: Ports> Attempting<'_, P> {
         Duration::from(self.job.limits.fence_window).max(SHORTEST_FENCE)
     }
 
-    /// The partitions to fence, none of which may have stopped.
-    async fn partitions(&self) -> Result<Vec<TopicPartition>> {
+    /// The partitions to fence, none of which may have stopped, and up to which source offset each is copied.
+    async fn copied(&self) -> Result<Offsets> {
         let progress = self.ports.ledger().progress(&self.job.batches).await?;
         let progress: Vec<_> = progress.into_iter().flat_map(|(_, partitions)| partitions).collect();
         refuse_stopped(&progress)?;
-        Ok(progress.into_iter().map(|progress| progress.partition).collect())
+        Ok(progress.into_iter().map(|progress| (progress.partition, progress.source_next)).collect())
     }
 
     /// What appeared on the source since the rehearsal, as warnings.
@@ -160,6 +184,7 @@ impl<P: Ports> Attempting<'_, P> {
         if !window.left().is_zero() {
             self.steps.waits_for("cutover.fence_window to pass".to_owned());
             sleep(window.left()).await;
+            self.steps.waits_no_more();
         }
         fence::hold(self.ports, &proofs::offsets(ends)).await
     }
@@ -169,10 +194,12 @@ impl<P: Ports> Attempting<'_, P> {
         // Whoever took over meanwhile goes by what it finds itself.
         ports.ledger().check(lease).await?;
         let key = cutover_plan::key(lease.version, lease.epoch, self.attempt);
-        match documents::write_new(ports.objects(), &key, plan).await? {
+        let text = document::encode(plan)?;
+        match ports.objects().put_new(&key, text.clone()).await? {
             PutOnce::Stored => Ok(key),
-            // The name is this attempt's alone: an answer was lost.
-            PutOnce::Taken => match documents::read::<CutoverPlan>(ports.objects(), &key).await? == *plan {
+            // The name is this attempt's alone: an answer was lost. As text, since times and numbers are stored less finely than
+            // they are kept.
+            PutOnce::Taken => match ports.objects().get(&key).await?.is_some_and(|stored| stored.body == text) {
                 true => Ok(key),
                 false => Err(Error::internal(format_args!("{key} holds another plan"))),
             },

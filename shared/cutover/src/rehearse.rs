@@ -11,11 +11,9 @@ mod replicas;
 mod transactions;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use documents::rehearsal::{self, NEWEST, Rehearsal, Weight};
-use documents::{PutOnce, Settings};
-use futures::TryFutureExt as _;
-use journal::CutoverLease;
-use migration::{Error, Phase, Result};
+use documents::PutOnce;
+use documents::rehearsal::{self, DIFFERS, NEWEST, Rehearsal, Weight};
+use migration::{Error, ErrorKind, Phase, Result};
 use runtime::Run;
 use serde::Serialize;
 use serde_json::json;
@@ -74,13 +72,10 @@ pub async fn confirm(run: &Run<'_>) -> Result<Rehearsed> {
     let go = differences.is_empty() && !blocked;
     if !go {
         let lines = if differences.is_empty() { vec!["there are blockers".to_owned()] } else { differences.clone() };
-        run.journal.set_fact(DIFFERENCES, &json!({"approved": id, "rehearsal": now.id, "differences": lines})).await?;
+        run.journal.set_fact(DIFFERS, &json!({"approved": id, "rehearsal": now.id, "differences": lines})).await?;
     }
     Ok(Rehearsed { go, rehearsal: id, differences })
 }
-
-/// The journal's fact that says what was otherwise than approved, when the cutover did not begin for that.
-pub const DIFFERENCES: &str = "rehearsal_differs";
 
 fn age_limit(run: &Run<'_>) -> TimeDelta {
     TimeDelta::seconds(i64::try_from(run.config.cutover.rehearsal_max_age.as_secs()).unwrap_or(i64::MAX / 1000))
@@ -135,14 +130,14 @@ async fn find(run: &Run<'_>, signing_key: Option<String>) -> Result<Rehearsal> {
     let settings::Decision { settings, found, warnings, refusals } =
         watch.time("decide configs, quotas and ACLs", decision).await?;
     for refusal in refusals {
-        findings.block(refusal.code, refusal.subject, refusal.message, refusal.way_out);
+        findings.push(refusal.into());
     }
     for warning in warnings {
         findings.add(Weight::Warning, code::NOT_BROUGHT_OVER, "", warning, "");
     }
     let topics = state.topics();
-    if let Err(error) = lockout::refuse(run, &target, topics.iter()).map_err(refusal).await? {
-        findings.block(code::LOCKED_OUT, "target.auth", error.message, "");
+    if let Err(error) = lockout::refuse(run, &target, topics.iter()).await {
+        findings.block(code::LOCKED_OUT, "target.auth", refusal(error)?.message, "");
     }
     let made_at = run.journal.now();
     let expected = estimate::expected(run, &watch, &state, &groups, &settings);
@@ -160,4 +155,15 @@ async fn find(run: &Run<'_>, signing_key: Option<String>) -> Result<Rehearsal> {
         coordinators,
         expected,
     })
+}
+
+/// A refusal, which is a finding.
+///
+/// # Errors
+/// What is worth another try, and defects.
+fn refusal(error: Error) -> Result<Error> {
+    match error.kind {
+        ErrorKind::Blocked | ErrorKind::Unsafe | ErrorKind::Invalid => Ok(error),
+        _ => Err(error),
+    }
 }

@@ -55,6 +55,11 @@ impl Steps {
         self.state().waits_for = Some(what);
     }
 
+    /// What was waited for came.
+    pub(crate) fn waits_no_more(&self) {
+        self.state().waits_for = None;
+    }
+
     /// The step that is under way or was last.
     pub(crate) fn current(&self) -> &'static str {
         self.state().current.unwrap_or("begin")

@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 use migration::{Error, Result};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::objects::{Objects, PutOnce};
 
@@ -63,37 +62,42 @@ pub async fn read_if_there<D: Document>(objects: &impl Objects, key: &str) -> Re
 /// Internal when it is no JSON object.
 pub fn encode<D: Document>(document: &D) -> Result<Bytes> {
     let unusable = |why: &str| Error::internal(format_args!("{} cannot be stored: {why}", D::NAME));
-    let mut json = serde_json::to_value(document).map_err(|error| unusable(&error.to_string()))?;
-    let fields = json.as_object_mut().ok_or_else(|| unusable("it is no JSON object"))?;
-    fields.insert(SCHEMA.to_owned(), D::VERSION.into());
-    Ok(serde_json::to_vec(&json).map_err(|error| unusable(&error.to_string()))?.into())
+    let json = serde_json::to_vec(document).map_err(|error| unusable(&error.to_string()))?;
+    let fields = json.strip_prefix(b"{").ok_or_else(|| unusable("it is no JSON object"))?;
+    let comma = if fields == b"}" { "" } else { "," };
+    let version = format!("{{\"{SCHEMA}\":{}{comma}", D::VERSION);
+    Ok([version.as_bytes(), fields].concat().into())
 }
 
-/// Reads [`encode`]'s form.
+/// What of a document is read first.
+#[derive(Deserialize)]
+struct Version {
+    schema: Option<u64>,
+}
+
+/// Reads [`encode`]'s form. A type with some of a document's fields reads those alone, and needs no memory for the rest.
 ///
 /// # Errors
 /// Invalid for a newer version, Internal for what cannot be read.
 pub fn decode<D: Document>(bytes: &[u8]) -> Result<D> {
     let unusable = |error| Error::internal(format_args!("{} cannot be read: {error}", D::NAME));
-    let mut json: Value = serde_json::from_slice(bytes).map_err(unusable)?;
-    let version = json.as_object_mut().and_then(|fields| fields.remove(SCHEMA)).and_then(|version| version.as_u64());
+    let Version { schema } = serde_json::from_slice(bytes).map_err(unusable)?;
     // Documents from before there were versions count as the first.
-    if version.unwrap_or(1) > u64::from(D::VERSION) {
+    if let Some(newer) = schema.filter(|version| *version > u64::from(D::VERSION)) {
         return Err(Error::invalid(format_args!(
-            "{} was written by a newer version of msk-kraft (schema {}, this one knows {}): go on with that version",
+            "{} was written by a newer version of msk-kraft (schema {newer}, this one knows {}): go on with that version",
             D::NAME,
-            version.unwrap_or_default(),
             D::VERSION
         )));
     }
-    serde_json::from_value(json).map_err(unusable)
+    serde_json::from_slice(bytes).map_err(unusable)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use migration::ErrorKind;
-    use serde::Deserialize;
+    use serde_json::Value;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Note {
@@ -116,5 +120,32 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::Invalid);
         assert!(error.message.starts_with("the note was written by a newer version"), "{error}");
         assert_eq!(decode::<Note>(b"[]").unwrap_err().kind, ErrorKind::Internal);
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Nothing {}
+
+    impl Document for Nothing {
+        const NAME: &'static str = "nothing";
+        const VERSION: u32 = 1;
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct List(Vec<u8>);
+
+    impl Document for List {
+        const NAME: &'static str = "the list";
+        const VERSION: u32 = 1;
+    }
+
+    #[test]
+    fn a_document_is_an_object_with_fields_or_without() {
+        assert_eq!(&encode(&Nothing {}).unwrap()[..], br#"{"schema":1}"#);
+        assert_eq!(decode::<Nothing>(&encode(&Nothing {}).unwrap()).unwrap(), Nothing {});
+        assert_eq!(encode(&List(vec![1])).unwrap_err().message, "the list cannot be stored: it is no JSON object");
+        assert_eq!(
+            decode::<Nothing>(&encode(&Note { text: "x".to_owned() }).unwrap()).unwrap_err().kind,
+            ErrorKind::Invalid
+        );
     }
 }

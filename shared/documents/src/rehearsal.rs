@@ -17,6 +17,10 @@ use crate::settings::{Settings, SettingsFound};
 /// The journal's fact that holds the id of the newest rehearsal.
 pub const NEWEST: &str = "rehearsal";
 
+/// The journal's fact that says what was otherwise than approved, when a cutover did not begin for that: an object with
+/// `approved` and `rehearsal` (ids) and `differences` (lines).
+pub const DIFFERS: &str = "rehearsal_differs";
+
 /// The key of the rehearsal `id`.
 pub fn key(id: &str) -> String {
     format!("cutover/rehearsals/{id}.json")

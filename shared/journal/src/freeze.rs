@@ -1,4 +1,11 @@
-//! When producers were frozen and unfrozen: what bounds the cutover, and what the report shows.
+//! When producers were asked to stop, confirmed to be frozen, and let go: what bounds the cutover, and what the report shows.
+//!
+//! ```text
+//!             ask_freeze ──► ASKED ──set_frozen──► FROZEN
+//!                             │  │                   │
+//!  NOT_REACHED ◄─set_not_reached  └───set_unfrozen───┴──► UNFROZEN
+//! ```
+//! From the moment they are asked some producers may stand still, so whoever gives the cutover up lets them go in `ASKED` too.
 
 use std::time::Duration;
 
@@ -8,78 +15,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Journal, RACE_ATTEMPTS};
 
-/// One of the two clusters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// The cluster that is left.
-    Source,
-    /// The cluster that is migrated to.
-    Target,
-}
+mod period;
 
-impl Side {
-    /// The name as stored and printed.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Target => "target",
-        }
-    }
-}
-
-/// How a freeze was confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FreezeHow {
-    /// By the webhook.
-    Webhook,
-    /// By an operator at a terminal.
-    Operator,
-}
-
-/// Whether producers are frozen now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum FreezeState {
-    /// They are.
-    Frozen,
-    /// They were, and have gone on.
-    Unfrozen {
-        /// The cluster they write to since.
-        towards: Side,
-    },
-}
-
-/// One freeze from its beginning to its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FreezePeriod {
-    /// When the freeze was confirmed.
-    #[serde(with = "clock::micros")]
-    pub frozen_at: DateTime<Utc>,
-    /// How it was confirmed.
-    pub how: FreezeHow,
-    /// Who confirmed it: an operator's name or the webhook's address.
-    pub by: String,
-    /// When producers were let go; none while they are frozen.
-    #[serde(with = "clock::micros_option")]
-    pub unfrozen_at: Option<DateTime<Utc>>,
-    /// Towards which cluster they were let go.
-    pub towards: Option<Side>,
-}
-
-impl FreezePeriod {
-    /// Length of the freeze, up to `now` while it lasts.
-    pub fn length(&self, now: DateTime<Utc>) -> Duration {
-        (self.unfrozen_at.unwrap_or(now) - self.frozen_at).to_std().unwrap_or_default()
-    }
-}
+pub use period::{FreezeHow, FreezePeriod, FreezeState, Side};
 
 /// Every freeze of a run, oldest first; at least one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<FreezePeriod>", into = "Vec<FreezePeriod>")]
 pub struct Freeze {
     periods: Vec<FreezePeriod>,
+}
+
+impl TryFrom<Vec<FreezePeriod>> for Freeze {
+    type Error = &'static str;
+
+    fn try_from(periods: Vec<FreezePeriod>) -> std::result::Result<Self, Self::Error> {
+        if periods.is_empty() { Err("there is no freeze") } else { Ok(Self { periods }) }
+    }
+}
+
+impl From<Freeze> for Vec<FreezePeriod> {
+    fn from(freeze: Freeze) -> Self {
+        freeze.periods
+    }
 }
 
 impl Freeze {
@@ -90,22 +48,38 @@ impl Freeze {
 
     /// The latest freeze.
     pub fn current(&self) -> &FreezePeriod {
-        // Both ways to make a `Freeze` put a period in.
+        // Nothing makes a `Freeze` without a period.
         &self.periods[self.periods.len() - 1]
     }
 
     /// Since when producers are confirmed to be frozen; none when they are not.
     pub fn frozen_since(&self) -> Option<DateTime<Utc>> {
-        (self.state() == FreezeState::Frozen).then(|| self.current().frozen_at)
+        (self.state() == FreezeState::Frozen).then_some(self.current().frozen_at).flatten()
     }
 
-    /// Whether producers are frozen now.
+    /// Where the latest freeze stands.
     pub fn state(&self) -> FreezeState {
-        match self.current().towards {
-            Some(towards) => FreezeState::Unfrozen { towards },
-            None => FreezeState::Frozen,
-        }
+        self.current().state()
     }
+
+    /// Whether producers stand still, or may do so in part: somebody has to let them go.
+    pub fn may_hold_producers(&self) -> bool {
+        matches!(self.state(), FreezeState::Asked | FreezeState::Frozen)
+    }
+
+    /// Length of the latest freeze, from its confirmation up to `now` while it lasts.
+    pub fn length(&self, now: DateTime<Utc>) -> Duration {
+        self.current().length(now)
+    }
+}
+
+/// Outcome of [`Journal::ask_freeze`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedFreeze {
+    /// The freezes, the one that producers are asked for last.
+    pub freeze: Freeze,
+    /// Whether it began with this call. Otherwise it was under way, and somebody may have been asked before.
+    pub begun: bool,
 }
 
 /// The freezes in the table. `state` is for whoever looks at the table; `periods` decides.
@@ -121,17 +95,16 @@ impl FreezeItem {
     /// The item with its edition counted and its state named after a change of `periods`.
     fn next(mut self) -> Self {
         self.edition += 1;
-        let frozen = self.periods.last().is_some_and(|period| period.towards.is_none());
-        self.state = if frozen { "frozen" } else { "unfrozen" }.to_owned();
+        self.state = self.periods.last().map_or("", |period| period.state().name()).to_owned();
         self
     }
 }
 
 impl Journal {
-    /// The run's freezes; `None` when producers were never frozen.
+    /// The run's freezes; `None` when producers were never asked.
     pub async fn freeze_state(&self) -> Result<Option<Freeze>> {
         let item = self.freeze_item().await?;
-        Ok(item.filter(|item| !item.periods.is_empty()).map(|item| Freeze { periods: item.periods }))
+        Ok(item.and_then(|item| Freeze::try_from(item.periods).ok()))
     }
 
     async fn freeze_item(&self) -> Result<Option<FreezeItem>> {
@@ -139,84 +112,107 @@ impl Journal {
         item.map(|item| self.read(item)).transpose()
     }
 
-    /// Records that producers are frozen since `at`. While they are frozen already, the first record stands.
-    pub async fn set_frozen(&self, at: DateTime<Utc>, how: FreezeHow, by: &str) -> Result<Freeze> {
-        let period = FreezePeriod { frozen_at: at, how, by: by.to_owned(), unfrozen_at: None, towards: None };
-        for _ in 0..RACE_ATTEMPTS {
-            let stored = self.freeze_item().await?;
-            let edition = stored.as_ref().map(|item| item.edition);
-            let mut item = stored.unwrap_or_default();
-            if item.periods.last().is_none_or(|last| last.towards.is_some()) {
-                item.periods.push(period.clone());
-                item = item.next();
-                if !self.put_freeze(&item, edition).await? {
-                    continue;
-                }
+    /// Records that producers are about to be asked to stop: to be called before anybody is. A freeze that is under way
+    /// stands, with the time at which it was asked for.
+    pub async fn ask_freeze(&self, at: DateTime<Utc>, how: FreezeHow, by: &str) -> Result<AskedFreeze> {
+        let changed = self.change_freeze("record that producers are asked to stop", |periods| {
+            let under_way = periods.last().is_some_and(|last| last.state().is_under_way());
+            if !under_way {
+                periods.push(FreezePeriod::asked(at, how, by));
             }
-            return Ok(Freeze { periods: item.periods });
+            Ok(!under_way)
+        });
+        match changed.await? {
+            (Some(freeze), begun) => Ok(AskedFreeze { freeze, begun }),
+            (None, _) => Err(Error::internal("a freeze was asked for and is not on record").in_run(&self.run)),
         }
-        Err(self.lost_races("record the freeze"))
     }
 
-    /// Records that producers write to `towards` since `at`. Repeating it changes nothing, and `None` says that they were
-    /// never frozen, so that unfreezing to be safe is always allowed.
+    /// Records that producers are confirmed to be frozen, by `by`. While they are frozen already, the first record stands. A
+    /// freeze that nobody was asked for, as far as the journal knows, was asked for at the same moment.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Blocked`](migration::ErrorKind::Blocked) when producers were let go since they were asked.
+    pub async fn set_frozen(&self, at: DateTime<Utc>, how: FreezeHow, by: &str) -> Result<Freeze> {
+        let changed = self.change_freeze("record the freeze", |periods| {
+            match periods.last_mut() {
+                Some(last) if last.state() == FreezeState::Frozen => return Ok(false),
+                Some(last) if last.state() == FreezeState::Asked => last.confirm(at, by),
+                Some(FreezePeriod { towards: Some(towards), .. }) => {
+                    return Err(Error::blocked(format_args!(
+                        "producers were let go and write to the {}: a freeze has to be asked for anew",
+                        towards.name()
+                    )));
+                }
+                _ => {
+                    let mut period = FreezePeriod::asked(at, how, by);
+                    period.confirm(at, by);
+                    periods.push(period);
+                }
+            }
+            Ok(true)
+        });
+        let (freeze, _) = changed.await?;
+        freeze.ok_or_else(|| Error::internal("a freeze was recorded and is not on record").in_run(&self.run))
+    }
+
+    /// Records that nobody was asked for the freeze that began at `asked_at` after all: the call certainly did not get
+    /// there. Nothing changes when it was confirmed by somebody else, or when another freeze began.
+    pub async fn set_not_reached(&self, asked_at: DateTime<Utc>) -> Result<()> {
+        let changed = self.change_freeze("record that nobody was asked to stop", |periods| {
+            let last = periods.last_mut();
+            let last = last.filter(|last| last.state() == FreezeState::Asked && last.asked_at == asked_at);
+            Ok(last.map(|last| last.reached = false).is_some())
+        });
+        changed.await.map(|_| ())
+    }
+
+    /// Records that producers write to `towards` since `at`. Repeating it changes nothing. `None` says that they were never
+    /// asked to stop, so that unfreezing to be safe is always allowed.
     ///
     /// # Errors
     /// [`ErrorKind::Blocked`](migration::ErrorKind::Blocked) when they were let go towards the other cluster: they have to
     /// be frozen again before they change sides.
     pub async fn set_unfrozen(&self, towards: Side, at: DateTime<Utc>) -> Result<Option<Freeze>> {
-        for _ in 0..RACE_ATTEMPTS {
-            let Some(mut item) = self.freeze_item().await? else { return Ok(None) };
-            let Some(last) = item.periods.last_mut() else { return Ok(None) };
-            match last.towards {
-                Some(side) if side == towards => return Ok(Some(Freeze { periods: item.periods })),
-                Some(side) => {
-                    return Err(Error::blocked(format_args!(
-                        "producers write to the {} again, they cannot be let go towards the {} without another freeze",
-                        side.name(),
-                        towards.name()
-                    ))
-                    .in_run(&self.run));
+        let changed = self.change_freeze("record the end of the freeze", |periods| {
+            let Some(last) = periods.last_mut() else { return Ok(false) };
+            match last.state() {
+                FreezeState::Unfrozen { towards: side } if side != towards => Err(Error::blocked(format_args!(
+                    "producers write to the {} again, they cannot be let go towards the {} without another freeze",
+                    side.name(),
+                    towards.name()
+                ))),
+                FreezeState::Unfrozen { .. } | FreezeState::NotReached => Ok(false),
+                FreezeState::Asked | FreezeState::Frozen => {
+                    last.let_go(towards, at);
+                    Ok(true)
                 }
-                None => (last.towards, last.unfrozen_at) = (Some(towards), Some(at)),
             }
-            let edition = item.edition;
+        });
+        Ok(changed.await?.0)
+    }
+
+    /// Changes the freezes until no other writer came in between. Returns them as they stand, and whether `change` said that
+    /// it changed something.
+    async fn change_freeze(
+        &self,
+        action: &str,
+        change: impl Fn(&mut Vec<FreezePeriod>) -> Result<bool>,
+    ) -> Result<(Option<Freeze>, bool)> {
+        for _ in 0..RACE_ATTEMPTS {
+            let stored = self.freeze_item().await?;
+            let edition = stored.as_ref().map(|item| item.edition);
+            let mut item = stored.unwrap_or_default();
+            if !change(&mut item.periods).map_err(|error| error.in_run(&self.run))? {
+                return Ok((Freeze::try_from(item.periods).ok(), false));
+            }
             let item = item.next();
-            if self.put_freeze(&item, Some(edition)).await? {
-                return Ok(Some(Freeze { periods: item.periods }));
+            let expected = edition.map(|edition| ("edition", edition));
+            if self.put(action, self.key("freeze"), &item, expected).await? {
+                tracing::info!(run = %self.run, state = item.state, "freeze changed");
+                return Ok((Freeze::try_from(item.periods).ok(), true));
             }
         }
-        Err(self.lost_races("record the end of the freeze"))
-    }
-
-    async fn put_freeze(&self, item: &FreezeItem, edition: Option<u64>) -> Result<bool> {
-        self.put("record the freeze", self.key("freeze"), item, edition.map(|edition| ("edition", edition))).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_freeze_lasts_until_producers_are_let_go() {
-        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
-        let mut period = FreezePeriod {
-            frozen_at: at(100),
-            how: FreezeHow::Operator,
-            by: "ada".into(),
-            unfrozen_at: None,
-            towards: None,
-        };
-        assert_eq!(period.length(at(142)), Duration::from_secs(42));
-        assert_eq!(period.length(at(90)), Duration::ZERO, "a clock that went back");
-        (period.unfrozen_at, period.towards) = (Some(at(130)), Some(Side::Target));
-        assert_eq!(period.length(at(999)), Duration::from_secs(30));
-        let freeze = Freeze { periods: vec![period] };
-        assert_eq!(freeze.state(), FreezeState::Unfrozen { towards: Side::Target });
-        assert_eq!(
-            serde_json::to_value(freeze.state()).unwrap(),
-            serde_json::json!({"state": "unfrozen", "towards": "target"})
-        );
+        Err(self.lost_races(action))
     }
 }

@@ -130,22 +130,25 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Why; may be empty.
     pub reason: String,
+    /// The rehearsal that was approved (gate [`GateName::Cutover`] only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<String>,
 }
 
 impl Decision {
     /// Go on.
     pub fn approve(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Approve, reason: reason.into() }
+        Self { verdict: Verdict::Approve, reason: reason.into(), rehearsal: None }
     }
 
     /// Do not go on.
     pub fn reject(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Reject, reason: reason.into() }
+        Self { verdict: Verdict::Reject, reason: reason.into(), rehearsal: None }
     }
 }
 
 /// A gate as it stands, without its token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gate {
     /// Which one.
     pub name: GateName,

@@ -10,7 +10,9 @@
 //! | `run#<id>` | `meta` | phase, version, configuration, producer id, claims of the cutover, point of no return and its plan |
 //! | `run#<id>` | `event#<number>` | one transition, append only |
 //! | `run#<id>` | `gate#<name>` | task token and decision of a gate |
-//! | `run#<id>` | `freeze` | when producers were frozen and unfrozen |
+//! | `run#<id>` | `freeze` | when producers were asked to stop, confirmed to be frozen, and let go |
+//! | `run#<id>` | `webhooks` | the last calls of webhooks, and what became of each |
+//! | `run#<id>` | `acceptances` | differences that were accepted for the evidence, by whom and why |
 //! | `run#<id>` | `tail` | whether the tail should go on, and for which manifest |
 //! | `run#<id>` | `restarted` | that a run of this id was removed to begin again, and what the next one goes by |
 //! | `run#<id>#batch#<n>` | `batch` | epoch and owner of a batch of partitions, how far each of them is, the tail's next object |
@@ -26,6 +28,7 @@
 //! throttles, fails or cannot be reached, and [`Blocked`](migration::ErrorKind::Blocked) when the table is missing or
 //! access to it is denied. All errors name the run.
 
+mod acceptance;
 mod batch;
 mod cutover;
 mod event;
@@ -40,13 +43,15 @@ mod table;
 mod tail;
 mod token;
 mod transition;
+mod webhooks;
 mod write;
 
+pub use acceptance::Acceptance;
 pub use batch::{Claimed, Lease, Position};
 pub use clock::{Clock, timestamp};
 pub use cutover::CutoverLease;
 pub use event::Event;
-pub use freeze::{Freeze, FreezeHow, FreezePeriod, FreezeState, Side};
+pub use freeze::{AskedFreeze, Freeze, FreezeHow, FreezePeriod, FreezeState, Side};
 pub use gate::{Decided, Decision, Gate, GateName, GateState, Verdict};
 pub use heartbeat::{Beat, CopyWork, Health, Heartbeat, LastError, Refused, TailTrouble, Tails, Trouble};
 pub use restart::{Remains, Removed, RestartLease, Restarted};
@@ -54,6 +59,7 @@ pub use run::{Created, Meta, NewRun, ProducerId};
 pub use tail::{CopyControl, TailWanted};
 pub use token::Token;
 pub use transition::Transition;
+pub use webhooks::{WebhookCall, WebhookCalls};
 
 use std::fmt;
 use std::sync::Arc;

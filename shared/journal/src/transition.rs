@@ -49,6 +49,11 @@ fn go(meta: &Meta, to: Phase, reason: &str) -> Result<Option<Step>> {
     Ok(Some(Step { to, reason: reason.to_owned() }))
 }
 
+fn abort(meta: &Meta, reason: &str) -> Result<Option<Step>> {
+    let can_end = meta.phase == Phase::Cutover && !meta.committed;
+    if can_end { go(meta, Phase::Failed, reason) } else { Ok(None) }
+}
+
 fn resume(meta: &Meta) -> Result<Option<Step>> {
     let Some(to) = meta.resumes_at() else { return Ok(None) };
     let failed_in = meta.failed_in.map_or("", Phase::name);
@@ -72,6 +77,15 @@ impl Journal {
     /// [`ErrorKind::Invalid`](migration::ErrorKind::Invalid) when it does not exist.
     pub async fn fail(&self, reason: &str) -> Result<Transition> {
         self.transition(Phase::Failed, reason).await
+    }
+
+    /// Takes a run that is in `cutover`, and has not passed the point of no return, to `failed`: from then on it cannot pass
+    /// it. Any other run stays as it is. This and the mark exclude each other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](migration::ErrorKind::Invalid) when the run does not exist.
+    pub async fn abort_cutover(&self, reason: &str) -> Result<Transition> {
+        self.advance(|meta| abort(meta, reason)).await
     }
 
     /// Takes a failed run back to where it goes on, see [`Phase::resumes_at`]. A run that is not failed stays where it
@@ -185,6 +199,17 @@ mod tests {
         assert_eq!(resume(&committed).unwrap().unwrap().to, Phase::Cutover);
         assert_eq!(resume(&meta(Phase::Tail, None, false)).unwrap(), None);
         assert!(go(&meta(Phase::Failed, Some(Phase::Seed), false), Phase::Tail, "").is_err());
+    }
+
+    #[test]
+    fn only_a_cutover_before_the_point_of_no_return_is_aborted() {
+        let cutover = meta(Phase::Cutover, None, false);
+        assert_eq!(abort(&cutover, "x").unwrap().unwrap(), Step { to: Phase::Failed, reason: "x".into() });
+        assert_eq!(abort(&meta(Phase::Cutover, None, true), "x").unwrap(), None);
+        for phase in Phase::ALL.into_iter().filter(|phase| *phase != Phase::Cutover) {
+            let failed_in = (phase == Phase::Failed).then_some(Phase::Cutover);
+            assert_eq!(abort(&meta(phase, failed_in, false), "x").unwrap(), None, "{phase}");
+        }
     }
 
     #[test]

@@ -5,8 +5,12 @@
 #[path = "journal/support.rs"]
 mod support;
 
+#[path = "journal/acceptances.rs"]
+mod acceptances;
 #[path = "journal/batches.rs"]
 mod batches;
+#[path = "journal/freezes.rs"]
+mod freezes;
 #[path = "journal/gates.rs"]
 mod gates;
 #[path = "journal/heartbeats.rs"]

@@ -1,14 +1,17 @@
 //! Whether this client may write to partitions, asked of their leaders without writing anything.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use migration::TopicPartition;
 use serde::{Deserialize, Serialize};
 
+use crate::admin::AclOperation;
 use crate::batch::unappendable;
 use crate::cluster::Cluster;
 use crate::error::{Each, Error, Place, Result};
+use crate::produce::Produced;
 use crate::{Api, Code};
 
 /// How long a leader may take. It has nothing to wait for.
@@ -33,7 +36,9 @@ impl Cluster {
     /// A broker counts a refused batch in `InvalidMessageCrcRecordsPerSec` and `FailedProduceRequestsPerSec`.
     ///
     /// # Errors
-    /// What leaders say that tells neither. Of the kind [`Unsafe`](migration::ErrorKind::Unsafe) if one claims to have appended
+    /// [`TopicAuthorizationFailed`](Code::TopicAuthorizationFailed) of [`Api::Metadata`] for a topic that this client may not
+    /// describe: nobody tells it who the leaders are. Mind that the first rule on a topic takes every operation from everybody
+    /// who has none that allows it, where `allow.everyone.if.no.acl.found` is on. What leaders say that tells neither. Of the kind [`Unsafe`](migration::ErrorKind::Unsafe) if one claims to have appended
     /// the batch.
     pub async fn probe_write(&self, partitions: &[TopicPartition]) -> Each<TopicPartition, WriteProbe> {
         let batch = unappendable();
@@ -46,11 +51,32 @@ impl Cluster {
 
     async fn probe_once(&self, partitions: Vec<TopicPartition>, batch: Bytes) -> Each<TopicPartition, WriteProbe> {
         let batches: Vec<_> = partitions.into_iter().map(|partition| (partition, batch.clone().into())).collect();
-        let answers = self.produce(&batches, TIMEOUT).await;
+        let mut answers = self.produce(&batches, TIMEOUT).await;
+        self.name_hidden(&mut answers).await;
         answers
             .into_iter()
             .map(|(partition, answer)| (partition.clone(), verdict(partition, answer.map(drop))))
             .collect()
+    }
+}
+
+impl Cluster {
+    /// Tells partitions whose leader is hidden from those that have none.
+    async fn name_hidden(&self, answers: &mut Each<TopicPartition, Produced>) {
+        let leaderless = answers.iter().filter(|(_, answer)| matches!(answer, Err(Error::NoLeader { .. })));
+        let topics: BTreeSet<_> = leaderless.map(|(partition, _)| partition.topic.clone()).collect();
+        if topics.is_empty() {
+            return;
+        }
+        // Without an answer they stay as they are.
+        let operations = self.topic_operations(&Vec::from_iter(topics)).await.unwrap_or_default();
+        for (partition, answer) in answers {
+            let hidden = operations.get(&partition.topic).is_some_and(|may| !may.contain(AclOperation::Describe));
+            if hidden && matches!(answer, Err(Error::NoLeader { .. })) {
+                let (code, place) = (Code::TopicAuthorizationFailed, Place::Topic(partition.topic.clone()));
+                *answer = Err(Error::Broker { api: Api::Metadata, code, place, message: None });
+            }
+        }
     }
 }
 
@@ -64,6 +90,7 @@ fn verdict(partition: TopicPartition, answer: Result<()>) -> Result<WriteProbe> 
         }
     };
     match error.code() {
+        _ if matches!(error, Error::Broker { api: Api::Metadata, .. }) => Err(error),
         Some(Code::TopicAuthorizationFailed) => Ok(WriteProbe::Denied),
         // All of these come after the authorizer; too few in-sync replicas are noticed before the checksum.
         Some(Code::CorruptMessage | Code::InvalidRecord | Code::NotEnoughReplicas) => Ok(WriteProbe::Allowed),

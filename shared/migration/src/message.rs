@@ -26,7 +26,45 @@ pub enum PrecheckInput {
     },
 }
 
-/// Input of the functions that work on a phase as a whole: `topology-copy`, `cutover`, `evidence`.
+/// Input of `cutover`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum CutoverInput {
+    /// Rehearses the cutover, unfrozen.
+    Rehearse {
+        /// The migration.
+        migration_id: MigrationId,
+        /// Whether an operator has approved a rehearsal: then it is compared with what is found now.
+        #[serde(default)]
+        approved: bool,
+        /// What is wrong with the key that signs the evidence, as far as whoever asks knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signing_key: Option<String>,
+    },
+    /// Cuts over, or completes what was begun.
+    CutOver {
+        /// The migration.
+        migration_id: MigrationId,
+    },
+    /// Looks once for what reached the source behind the fence.
+    Watch {
+        /// The migration.
+        migration_id: MigrationId,
+    },
+}
+
+impl CutoverInput {
+    /// The migration it is about.
+    pub const fn migration_id(&self) -> &MigrationId {
+        match self {
+            Self::Rehearse { migration_id, .. } | Self::CutOver { migration_id } | Self::Watch { migration_id } => {
+                migration_id
+            }
+        }
+    }
+}
+
+/// Input of the functions that work on a phase as a whole: `topology-copy`, `evidence`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PhaseInput {
     /// The migration.
@@ -60,6 +98,11 @@ pub enum BatchInput {
         /// The migration.
         migration_id: MigrationId,
     },
+    /// Asks the source how far the copy is behind now (`tail-batch` only). Answers with `copy::measure::Measured`.
+    Measure {
+        /// The migration.
+        migration_id: MigrationId,
+    },
 }
 
 /// What a batch's function returns.
@@ -85,6 +128,29 @@ pub struct Drained {
     pub ready: bool,
 }
 
+/// What the state machine takes of the rehearsal that a `rehearse` returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsed {
+    /// Whether the cutover may go on to freeze producers.
+    pub go: bool,
+}
+
+/// What `expire` returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expired {
+    /// Whether the cutover was still before its mark, and has failed now.
+    pub expired: bool,
+}
+
+/// What one look at the fence returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// Whether there is something left to watch.
+    pub again: bool,
+    /// How long to wait before the next look, in seconds.
+    pub wait_seconds: u64,
+}
+
 /// What `enter` returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entered {
@@ -98,8 +164,10 @@ pub struct Entered {
     pub manifest: String,
     /// Copy functions at the same time.
     pub copy_functions: u32,
-    /// Bound of the freeze gate, in seconds.
-    pub freeze_timeout_seconds: u64,
+    /// How long people or the webhook may take to freeze producers, in seconds: bound of the freeze gate.
+    pub freeze_reaction_seconds: u64,
+    /// How long producers may stay frozen before the point of no return, in seconds.
+    pub freeze_limit_seconds: u64,
 }
 
 /// An error as a `Catch` sees it.

@@ -1,10 +1,16 @@
-//! What precheck and plan tell an operator.
+//! What precheck, plan and validation report to an operator.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::phase::Phase;
+
+pub mod acceptance;
+pub mod validation;
+
+pub use acceptance::Acceptable;
+pub use validation::{CheckName, Outcome, Overall, ValidationReport};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

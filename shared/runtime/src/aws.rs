@@ -36,7 +36,7 @@ impl Aws {
 
     /// Clients of `config`. A custom endpoint (`AWS_ENDPOINT_URL`) is addressed by path in S3, since a stand-in has no host
     /// name per bucket.
-    pub(crate) fn new(config: SdkConfig) -> Self {
+    pub fn new(config: SdkConfig) -> Self {
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(config.endpoint_url().is_some()).build();
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3),

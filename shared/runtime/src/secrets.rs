@@ -19,6 +19,8 @@ use crate::aws::{Aws, sdk_error};
 
 /// Most bytes in a secret (Secrets Manager quota).
 const MAX_SECRET: usize = 65_536;
+/// Fewest bytes of a key that webhooks' calls are signed with.
+const SHORTEST_KEY: usize = 16;
 /// Tag of a run's secrets, with the migration's id.
 const TAG: &str = "msk-kraft:migration";
 
@@ -47,7 +49,7 @@ impl Debug for RunSecret {
 }
 
 /// Moves everything that `config` refers to on this machine (environment variables, files) into secrets of `owner`, one for
-/// each side that needs one, and the URL of its webhook into another. Sealing a sealed configuration changes nothing; sealing again under the same owner replaces.
+/// each side that needs one, and the URL of each webhook into another. Sealing a sealed configuration changes nothing; sealing again under the same owner replaces.
 ///
 /// `created` hears the ARN of each secret that was not there before, as soon as it is: whoever calls has to [`delete`] those
 /// when this fails, or when nothing comes of the configuration. One that was there may be in use.
@@ -79,9 +81,16 @@ pub async fn seal(aws: &Aws, config: &Config, owner: &str, created: impl Fn(&str
     if let Ok(Some(content)) = target {
         sealed.target.auth = sealed.target.auth.sealed(keep("target", &content).await?);
     }
-    if let Some(url) = config.cutover.open_webhook() {
-        sealed.cutover = config.cutover.sealed(Some(keep("webhook", url).await?));
+    let cutover = &config.cutover;
+    let mut webhooks = [cutover.run_webhook_arn.clone(), cutover.run_client_switch_webhook_arn.clone()];
+    let open = [("webhook", cutover.open_webhook()), ("client-switch-webhook", cutover.open_client_switch_webhook())];
+    for ((part, url), arn) in open.into_iter().zip(&mut webhooks) {
+        if let Some(url) = url {
+            *arn = Some(keep(part, url).await?);
+        }
     }
+    let [webhook, client_switch] = webhooks;
+    sealed.cutover = cutover.sealed(webhook, client_switch);
     Ok(sealed)
 }
 
@@ -121,13 +130,42 @@ pub async fn forget_at_end(aws: &Aws, config: &Config) {
     }
 }
 
-/// The whole URL of the freeze webhook, if there is one.
+/// Which of the operator's webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookName {
+    /// The one that freezes producers and lets them go.
+    Freeze,
+    /// The one that switches clients to the target.
+    ClientSwitch,
+}
+
+/// The whole URL of a webhook, if there is one.
 ///
 /// # Errors
 /// Blocked when the secret is gone, may not be read, or is no webhook; otherwise those of Secrets Manager.
-pub async fn webhook(aws: &Aws, cutover: &Cutover) -> Result<Option<String>> {
-    let Some(arn) = &cutover.run_webhook_arn else { return Ok(cutover.producer_freeze_webhook.clone()) };
+pub async fn webhook(aws: &Aws, cutover: &Cutover, which: WebhookName) -> Result<Option<String>> {
+    let (url, arn) = match which {
+        WebhookName::Freeze => (&cutover.producer_freeze_webhook, &cutover.run_webhook_arn),
+        WebhookName::ClientSwitch => (&cutover.client_switch_webhook, &cutover.run_client_switch_webhook_arn),
+    };
+    let Some(arn) = arn else { return Ok(url.clone()) };
     String::from_utf8(read(aws, arn, Version::Current).await?).map(Some).map_err(|_| not_ours(arn))
+}
+
+/// The key that calls of webhooks are signed with, if they are: the value of the operator's secret as it is.
+///
+/// # Errors
+/// Blocked when the secret is gone, may not be read, or is too short for a key; otherwise those of Secrets Manager.
+pub async fn webhook_key(aws: &Aws, cutover: &Cutover) -> Result<Option<Vec<u8>>> {
+    let Some(arn) = &cutover.webhook_secret_arn else { return Ok(None) };
+    let key = read(aws, arn, Version::Current).await?;
+    if key.len() < SHORTEST_KEY {
+        return Err(Error::blocked(format_args!(
+            "cutover.webhook_secret_arn: the secret {arn} holds {} bytes, a key has to have at least {SHORTEST_KEY}",
+            key.len()
+        )));
+    }
+    Ok(Some(key))
 }
 
 /// Which content of a secret is meant, by Secrets Manager's labels.

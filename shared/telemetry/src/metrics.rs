@@ -39,6 +39,8 @@ metrics! {
     MAX_PARTITION_LAG = "MaxPartitionLag", "Count", "Largest lag of a partition behind the source's last stable offset.";
     PARTITIONS_STOPPED = "PartitionsStopped", "Count", "Partitions that stopped and need a person.";
     FREEZE_MILLIS = "FreezeMillis", "Milliseconds", "Time from the freeze of producers to READY_FOR_CLIENT_SWITCH.";
+    LATE_RECORDS = "LateRecords", "Count", "Records written to the source behind the cutover's fence, not on the target.";
+    LATE_COMMITS = "LateCommits", "Count", "Offsets that groups committed on the source behind the cutover's snapshot.";
     VALIDATION_MISMATCHES = "ValidationMismatches", "Count", "Differences that validation found.";
 }
 

@@ -4,9 +4,13 @@
 //! copied, or refuse it. So a topic is copied under configs that take every batch as it is, and gets its own in one step
 //! before clients switch.
 
+mod value;
+
 use std::collections::BTreeMap;
 
 use kafka::ConfigOp;
+
+pub use value::same_value;
 
 /// Configs by name.
 pub type TopicConfigs = BTreeMap<String, String>;
@@ -42,13 +46,24 @@ pub fn copying(max_message_bytes: i64) -> TopicConfigs {
 /// Whether these are copy-time configs, which nobody wants to keep: a topic has them from an attempt that was rolled back.
 pub fn is_copying(configs: &TopicConfigs) -> bool {
     let expected = copying(0);
-    expected.keys().eq(configs.keys()) && COPYING.iter().all(|(name, value)| configs[*name] == *value)
+    expected.keys().eq(configs.keys()) && left_from_copy(&TopicConfigs::new(), configs).len() == COPYING.len()
 }
 
-/// The changes that turn `now`, what is set on the target's topic, into `wanted`: nothing else stays set. Empty when there
-/// is nothing to change.
+/// Copy-time configs that are set in `found` although `wanted` does not want them, by name. Whoever has them may keep records
+/// for ever, or not compact them.
+pub fn left_from_copy(wanted: &TopicConfigs, found: &TopicConfigs) -> Vec<&'static str> {
+    let is_set = |configs: &TopicConfigs, name: &str, value: &str| {
+        configs.get(name).is_some_and(|found| same_value(name, value, found))
+    };
+    let left = COPYING.into_iter().filter(|(name, value)| is_set(found, name, value) && !is_set(wanted, name, value));
+    left.map(|(name, _)| name).collect()
+}
+
+/// The changes that turn `now`, what is set on the target's topic, into `wanted`: nothing else stays set, and what means the
+/// same is left as it is. Empty when there is nothing to change.
 pub fn restore(wanted: &TopicConfigs, now: &TopicConfigs) -> Vec<ConfigOp> {
-    let set = wanted.iter().filter(|(name, value)| now.get(*name) != Some(value));
+    let is_there = |name: &str, value: &str| now.get(name).is_some_and(|found| same_value(name, value, found));
+    let set = wanted.iter().filter(|(name, value)| !is_there(name, value));
     let mut ops: Vec<_> = set.map(|(name, value)| ConfigOp::Set { name: name.clone(), value: value.clone() }).collect();
     let superfluous = now.keys().filter(|name| !wanted.contains_key(*name));
     ops.extend(superfluous.map(|name| ConfigOp::Delete { name: name.clone() }));
@@ -58,6 +73,7 @@ pub fn restore(wanted: &TopicConfigs, now: &TopicConfigs) -> Vec<ConfigOp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn configs(pairs: &[(&str, &str)]) -> TopicConfigs {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -78,6 +94,39 @@ mod tests {
         let source = configs(&[("cleanup.policy", "compact"), ("retention.ms", "86400000")]);
         assert_eq!(apply(copying(1_048_588), restore(&source, &copying(1_048_588))), source);
         assert!(restore(&source, &source).is_empty());
+    }
+
+    #[test]
+    fn what_means_the_same_is_not_touched() {
+        let wanted = configs(&[("cleanup.policy", "delete,delete"), ("retention.ms", "+5"), ("segment.ms", "7")]);
+        let now = configs(&[("cleanup.policy", "delete"), ("retention.ms", "5"), ("segment.ms", "8")]);
+        let ops = restore(&wanted, &now);
+        assert_eq!(ops, [ConfigOp::Set { name: "segment.ms".to_owned(), value: "7".to_owned() }]);
+    }
+
+    #[test]
+    fn what_is_left_of_the_copy_is_named_unless_it_is_wanted() {
+        let wanted = configs(&[("retention.ms", "-1"), ("cleanup.policy", "compact")]);
+        let found = configs(&[("retention.ms", "-1"), ("cleanup.policy", "delete"), ("retention.bytes", "-1")]);
+        assert_eq!(left_from_copy(&wanted, &found), ["cleanup.policy", "retention.bytes"]);
+        assert!(left_from_copy(&wanted, &wanted).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn restoring_ends_with_what_is_wanted_and_twice_changes_nothing(wanted in some(), now in some()) {
+            let restored = apply(now.clone(), restore(&wanted, &now));
+            prop_assert!(restored.keys().eq(wanted.keys()));
+            prop_assert!(wanted.iter().all(|(name, value)| same_value(name, value, &restored[name])));
+            prop_assert!(restore(&wanted, &restored).is_empty());
+            prop_assert!(restore(&now, &now).is_empty());
+        }
+    }
+
+    fn some() -> impl Strategy<Value = TopicConfigs> {
+        let names = prop::sample::select(vec!["cleanup.policy", "retention.ms", "preallocate", "x"]);
+        let values = prop::sample::select(vec!["delete", "delete,delete", "compact", "1", "+1", "2", "true", "TRUE"]);
+        prop::collection::btree_map(names.prop_map(str::to_owned), values.prop_map(str::to_owned), 0..4)
     }
 
     #[test]

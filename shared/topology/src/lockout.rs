@@ -4,6 +4,8 @@
 //! doing so for a resource with the first ACL about it (`org.apache.kafka.metadata.authorizer.StandardAuthorizerData`). So
 //! ACLs that are copied can lock out whoever copies them. Brokers tell (KIP-430), before anything depends on it.
 
+mod prediction;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,11 +14,16 @@ use migration::config::AuthMode;
 use migration::{Error, Result};
 use runtime::Run;
 
+pub use prediction::{CLUSTER, Use, closing, is_limited, is_super_user};
+
 /// Names that an error tells for one operation.
 const NAMED: usize = 3;
 
+/// What lets a principal do all that the migration needs on the target.
+pub(crate) const ON_EVERYTHING: &str = "Describe on the Cluster, All on Topic * and All on Group *";
+
 /// On every topic (`kafka.server.KafkaApis`).
-const ON_TOPICS: [AclOperation; 5] = [
+pub(crate) const ON_TOPICS: [AclOperation; 5] = [
     AclOperation::Describe,
     AclOperation::Read,
     AclOperation::Write,
@@ -25,7 +32,31 @@ const ON_TOPICS: [AclOperation; 5] = [
 ];
 
 /// On the cluster: ACLs are read back.
-const ON_CLUSTER: [AclOperation; 1] = [AclOperation::Describe];
+pub(crate) const ON_CLUSTER: [AclOperation; 1] = [AclOperation::Describe];
+
+/// What a principal is told that it may do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Permitted {
+    /// To the cluster, where brokers tell.
+    pub(crate) cluster: Option<Operations>,
+    /// To each topic of which brokers tell.
+    pub(crate) topics: BTreeMap<Arc<str>, Operations>,
+}
+
+impl Permitted {
+    /// Asks `target` what this principal may do to it and to `topics`, whether it has them or not.
+    pub(crate) async fn ask(target: &Cluster, topics: &[Arc<str>]) -> Result<Self> {
+        let (cluster, topics) = tokio::try_join!(target.cluster_operations(), target.topic_operations(topics))?;
+        Ok(Self { cluster, topics })
+    }
+
+    /// What of that which is needed on the cluster and on topics is denied, in words; `besides` is needed on the cluster too.
+    pub(crate) fn denied(&self, besides: &[AclOperation]) -> Vec<String> {
+        let needed = ON_CLUSTER.iter().chain(besides);
+        let lacking = needed.filter(|needed| self.cluster.is_some_and(|cluster| !cluster.contain(**needed)));
+        lacking.map(|operation| format!("{operation:?} on the cluster")).chain(denied_on_topics(&self.topics)).collect()
+    }
+}
 
 /// Refuses to go on when `target` denies what is needed on it or on `topics`, whether it has them or not. Clients that sign in with
 /// IAM have no ACLs.
@@ -37,17 +68,10 @@ pub async fn refuse(run: &Run<'_>, target: &Cluster, topics: impl Iterator<Item 
         return Ok(());
     }
     let names: Vec<_> = topics.cloned().collect();
-    let (cluster, topics) = tokio::try_join!(target.cluster_operations(), target.topic_operations(&names))?;
-    let mut denied: Vec<_> = ON_CLUSTER
-        .into_iter()
-        .filter(|operation| cluster.is_some_and(|cluster| !cluster.contain(*operation)))
-        .map(|operation| format!("{operation:?} on the cluster"))
-        .collect();
-    denied.extend(denied_on_topics(&topics));
-    if denied.is_empty() {
-        return Ok(());
+    match Permitted::ask(target, &names).await?.denied(&[]) {
+        denied if denied.is_empty() => Ok(()),
+        denied => Err(refusal(&denied, ON_EVERYTHING)),
     }
-    Err(refusal(&denied, "Describe on the Cluster, All on Topic * and All on Group *"))
 }
 
 /// Refuses to go on when offsets of groups that are `described` may not be committed on the target. Clients that sign in with
@@ -84,12 +108,26 @@ fn on_some(operation: AclOperation, noun: &str, names: &[&str]) -> String {
 }
 
 fn refusal(denied: &[String], wanted: &str) -> Error {
-    Error::blocked(format_args!(
+    Error::blocked(format_args!("{}. {}, then resume", problem(denied), capitalized(&way_out(wanted))))
+}
+
+/// What is `denied`, and why that may be.
+pub(crate) fn problem(denied: &[String]) -> String {
+    format!(
         "the target does not let the principal of target.auth do what the migration needs there: {}. The first ACL about a \
-         resource, one copied from the source too, denies it to everybody else. Add ACLs on the target that allow this \
-         principal {wanted}, or make it one of super.users, then resume",
+         resource, one copied from the source too, denies it to everybody else",
         denied.join("; ")
-    ))
+    )
+}
+
+/// What to do about it, where `wanted` is needed.
+pub(crate) fn way_out(wanted: &str) -> String {
+    format!("add ACLs on the target that allow this principal {wanted}, or make it one of super.users")
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! Client quotas of the source on the target. They are put in place together with the topics' own configs: before, they
+//! Client quotas of the source on the target. They are put in place together with the topics' final configs: before, they
 //! could slow the copy.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use kafka::{ClientQuota, Cluster, Each, QuotaChange, QuotaEntity};
 use migration::config::ConfigDrift;
@@ -11,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::refusal::{is_refusal, unless_refused};
 
-/// How often the target is looked at until it shows quotas that were set, and the pause in between.
-const LOOKS: u32 = 40;
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Limits that differ by less are the same: a KRaft controller takes so much for an error of computing
+/// (`org.apache.kafka.controller.ClientQuotaControlManager`).
+const EPSILON: f64 = 1e-6;
 
 /// A limit that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,13 +43,13 @@ pub struct Quotas {
     pub refused: Vec<String>,
 }
 
-/// What became of the limits that were to be set.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct QuotasSet {
-    /// Limits that are set.
-    pub limits: usize,
-    /// Why the others are not, one line for each entity, or one for all.
-    pub refused: Vec<String>,
+/// What a cluster said to limits that it was given.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum QuotaRefusal {
+    /// It takes none, for this reason.
+    All(kafka::Error),
+    /// It does not take those of one entity.
+    Of(QuotaEntity, kafka::Error),
 }
 
 impl Quotas {
@@ -60,16 +59,25 @@ impl Quotas {
     /// When a cluster cannot be asked. One that does not tell its quotas is no error.
     pub async fn compare(source: &Cluster, target: &Cluster, drift: ConfigDrift) -> Result<Self> {
         let (from, to) = tokio::join!(source.client_quotas(), target.client_quotas());
-        let skipped = |side: &str, reason: String| {
-            let skipped = Some(format!("the {side} does not tell its client quotas: {reason}"));
-            Ok(Self { skipped, ..Self::default() })
+        Ok(Self::of(unless_refused(from)?.as_deref(), unless_refused(to)?.as_deref(), drift))
+    }
+
+    /// The same from what each cluster said, or why it says nothing.
+    pub(crate) fn of(
+        from: std::result::Result<&[ClientQuota], &String>,
+        to: std::result::Result<&[ClientQuota], &String>,
+        drift: ConfigDrift,
+    ) -> Self {
+        let skipped = |side: &str, reason: &str| Self {
+            skipped: Some(format!("the {side} does not tell its client quotas: {reason}")),
+            ..Self::default()
         };
-        match (unless_refused(from)?, unless_refused(to)?) {
+        match (from, to) {
             (Err(reason), _) => skipped("source", reason),
             // A source without quotas leaves nothing to compare.
-            (Ok(from), _) if from.is_empty() => Ok(Self::default()),
+            (Ok([]), _) => Self::default(),
             (_, Err(reason)) => skipped("target", reason),
-            (Ok(from), Ok(to)) => Ok(Self::between(&from, &to, drift)),
+            (Ok(from), Ok(to)) => Self::between(from, to, drift),
         }
     }
 
@@ -103,58 +111,18 @@ impl Quotas {
     /// # Errors
     /// When the target cannot be asked.
     pub async fn check(&mut self, target: &Cluster) -> Result<()> {
-        self.refused = self.outcome(target.check_client_quotas(&changes(&self.to_set)).await)?.refused;
+        let refused = refusals(target.check_client_quotas(&changes(&self.to_set)).await)?;
+        self.refused = refused.iter().map(|refusal| refusal.line(self.to_set.len())).collect();
         Ok(())
     }
 
-    /// Sets what is to be set. What the target refuses is no error: it must not hold a cutover up which nobody can give up any
-    /// more.
-    ///
-    /// # Errors
-    /// When the target cannot be asked, naming the entity.
-    pub async fn put_in_place(&self, target: &Cluster) -> Result<QuotasSet> {
-        let set = self.outcome(target.alter_client_quotas(&changes(&self.to_set)).await)?;
-        self.shown(target, set.limits).await?;
-        Ok(set)
-    }
-
-    /// Waits for a while until brokers show `limits` of those that were set: they get to know them behind the controller's
-    /// answer. Nothing depends on it but what is told of the target.
-    async fn shown(&self, target: &Cluster, limits: usize) -> Result<()> {
-        for _ in 0..LOOKS {
-            let Ok(quotas) = unless_refused(target.client_quotas().await)? else { break };
-            let there = by_limit(&quotas);
-            let is_shown =
-                |quota: &&AlteredQuota| there.get(&(&quota.entity, quota.limit.as_str())).copied() == quota.is;
-            if self.to_set.iter().filter(is_shown).count() >= limits {
-                break;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
+    /// The limits to set, by entity.
+    pub(crate) fn wanted(&self) -> Vec<ClientQuota> {
+        let mut wanted: BTreeMap<&QuotaEntity, BTreeMap<String, f64>> = BTreeMap::new();
+        for AlteredQuota { entity, limit, is, .. } in &self.to_set {
+            wanted.entry(entity).or_default().extend(is.map(|value| (limit.clone(), value)));
         }
-        Ok(())
-    }
-
-    fn outcome(&self, each: Each<QuotaEntity, ()>) -> Result<QuotasSet> {
-        let mut set = QuotasSet::default();
-        for (entity, outcome) in each {
-            match outcome {
-                Ok(()) => set.limits += self.to_set.iter().filter(|quota| quota.entity == entity).count(),
-                Err(error) if is_refusal(&error) => {
-                    let count = self.to_set.len();
-                    let refused = vec![format!("{count} client quotas cannot be set: the target refuses: {error}")];
-                    return Ok(QuotasSet { limits: 0, refused });
-                }
-                Err(error) if error.is_retryable() => {
-                    let mut error = Error::from(error);
-                    error.message = format!("client quota of {entity}: {}", error.message);
-                    return Err(error);
-                }
-                Err(error) => {
-                    set.refused.push(format!("client quota of {entity}: the target does not take it: {error}"))
-                }
-            }
-        }
-        Ok(set)
+        wanted.into_iter().map(|(entity, limits)| ClientQuota { entity: entity.clone(), limits }).collect()
     }
 
     /// Lines for an operator about what is not copied.
@@ -166,6 +134,37 @@ impl Quotas {
             .map(|quota| format!("client quota of {}, which stays", quota.line("the source", "the target")));
         skipped.chain(kept).chain(self.refused.iter().cloned()).collect()
     }
+}
+
+impl QuotaRefusal {
+    /// One line for an operator, where `all` limits were to be set.
+    fn line(&self, all: usize) -> String {
+        match self {
+            Self::All(error) => format!("{all} client quotas cannot be set: the target refuses: {error}"),
+            Self::Of(entity, error) => format!("client quota of {entity}: the target does not take it: {error}"),
+        }
+    }
+}
+
+/// What of `each` outcome was refused.
+///
+/// # Errors
+/// A passing failure, naming the entity.
+pub(crate) fn refusals(each: Each<QuotaEntity, ()>) -> Result<Vec<QuotaRefusal>> {
+    let mut refusals = Vec::new();
+    for (entity, outcome) in each {
+        match outcome {
+            Ok(()) => {}
+            Err(error) if is_refusal(&error) => return Ok(vec![QuotaRefusal::All(error)]),
+            Err(error) if error.is_retryable() => {
+                let mut error = Error::from(error);
+                error.message = format!("client quota of {entity}: {}", error.message);
+                return Err(error);
+            }
+            Err(error) => refusals.push(QuotaRefusal::Of(entity, error)),
+        }
+    }
+    Ok(refusals)
 }
 
 impl AlteredQuota {
@@ -181,7 +180,7 @@ impl AlteredQuota {
 pub(crate) fn altered(were: &[ClientQuota], are: &[ClientQuota]) -> Vec<AlteredQuota> {
     let (were, are) = (by_limit(were), by_limit(are));
     let keys: BTreeSet<_> = were.keys().chain(are.keys()).collect();
-    let differing = keys.into_iter().filter(|key| were.get(*key) != are.get(*key));
+    let differing = keys.into_iter().filter(|key| !is_same(were.get(*key).copied(), are.get(*key).copied()));
     let altered = |key: &(&QuotaEntity, &str)| AlteredQuota {
         entity: key.0.clone(),
         limit: key.1.to_owned(),
@@ -191,13 +190,22 @@ pub(crate) fn altered(were: &[ClientQuota], are: &[ClientQuota]) -> Vec<AlteredQ
     differing.map(altered).collect()
 }
 
-fn by_limit(quotas: &[ClientQuota]) -> BTreeMap<(&QuotaEntity, &str), f64> {
+/// Whether both are the same limit, or none.
+pub(crate) fn is_same(one: Option<f64>, other: Option<f64>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one == other || (one - other).abs() <= EPSILON,
+        (one, other) => one == other,
+    }
+}
+
+/// The limits by entity and name.
+pub(crate) fn by_limit(quotas: &[ClientQuota]) -> BTreeMap<(&QuotaEntity, &str), f64> {
     let limits = quotas.iter().flat_map(|quota| quota.limits.iter().map(|limit| (&quota.entity, limit)));
     limits.map(|(entity, (name, limit))| ((entity, name.as_str()), *limit)).collect()
 }
 
 /// One change for each entity: its limits are changed all or none.
-fn changes(to_set: &[AlteredQuota]) -> Vec<QuotaChange> {
+pub(crate) fn changes(to_set: &[AlteredQuota]) -> Vec<QuotaChange> {
     let mut changes: BTreeMap<&QuotaEntity, BTreeMap<String, Option<f64>>> = BTreeMap::new();
     for quota in to_set {
         changes.entry(&quota.entity).or_default().insert(quota.limit.clone(), quota.is);
@@ -245,14 +253,6 @@ mod tests {
 
     #[test]
     fn what_the_target_does_not_take_is_named_and_holds_nothing_up() {
-        let quotas = Quotas::between(
-            &[
-                quota(Some("alice"), &[("producer_byte_rate", 5.0), ("consumer_byte_rate", 6.0)]),
-                quota(Some("bob"), &[("producer_byte_rate", 0.0)]),
-            ],
-            &[],
-            ConfigDrift::default(),
-        );
         let entity = |user: &str| quota(Some(user), &[]).entity;
         let error = |code| kafka::Error::Broker {
             api: kafka::Api::AlterClientQuotas,
@@ -260,12 +260,13 @@ mod tests {
             place: kafka::Place::Cluster,
             message: None,
         };
-        let outcome = |code| quotas.outcome(vec![(entity("alice"), Ok(())), (entity("bob"), Err(error(code)))]);
-        let set = outcome(kafka::Code::InvalidRequest).unwrap();
-        assert_eq!((set.limits, set.refused.len()), (2, 1));
-        assert!(set.refused[0].starts_with("client quota of user bob: the target does not take it"), "{set:?}");
-        let refused = outcome(kafka::Code::ClusterAuthorizationFailed).unwrap();
-        assert!(refused.limits == 0 && refused.refused[0].starts_with("3 client quotas cannot be set"), "{refused:?}");
+        let outcome = |code| refusals(vec![(entity("alice"), Ok(())), (entity("bob"), Err(error(code)))]);
+        let lines = |code| -> Vec<_> { outcome(code).unwrap().iter().map(|refusal| refusal.line(3)).collect() };
+        let refused = lines(kafka::Code::InvalidRequest);
+        assert_eq!(refused.len(), 1);
+        assert!(refused[0].starts_with("client quota of user bob: the target does not take it"), "{refused:?}");
+        let refused = lines(kafka::Code::ClusterAuthorizationFailed);
+        assert!(refused.len() == 1 && refused[0].starts_with("3 client quotas cannot be set"), "{refused:?}");
         assert!(outcome(kafka::Code::NotController).is_err(), "a passing fault is repeated");
     }
 
@@ -274,5 +275,15 @@ mod tests {
         let changes = changes(&between(ConfigDrift::OverwriteWithSource).to_set);
         assert_eq!((changes.len(), changes[0].limits.len()), (1, 2));
         assert_eq!(changes[0].limits["producer_byte_rate"], Some(5.0));
+        let wanted = between(ConfigDrift::OverwriteWithSource).wanted();
+        assert_eq!(wanted, [quota(Some("alice"), &[("producer_byte_rate", 5.0), ("consumer_byte_rate", 6.0)])]);
+    }
+
+    #[test]
+    fn what_a_controller_takes_for_the_same_limit_is_the_same() {
+        let limits = |limit| [quota(None, &[("producer_byte_rate", limit)])];
+        assert!(altered(&limits(1024.0), &limits(1_024.000_000_5)).is_empty());
+        assert_eq!(altered(&limits(1024.0), &limits(1_024.5)).len(), 1);
+        assert_eq!(altered(&limits(0.0), &[]).len(), 1);
     }
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use copy::writer::OUTLIVES;
 use documents::settings::TopicConfigs;
 use documents::{Restart as Document, restart as document};
-use journal::{FreezeState, Journal, ProducerId, Remains, RestartLease};
+use journal::{Journal, ProducerId, Remains, RestartLease};
 use kafka::Cluster;
 use migration::restart::{Removal, RestartAnswer};
 use migration::{Config, Error, MigrationId, Phase, Result};
@@ -88,10 +88,10 @@ impl<'a> Restart<'a> {
             )));
         }
         let freeze = self.journal.freeze_state().await?;
-        if freeze.is_some_and(|freeze| freeze.state() == FreezeState::Frozen) {
+        if freeze.is_some_and(|freeze| freeze.may_hold_producers()) {
             return Err(Error::blocked(format_args!(
-                "producers are FROZEN: let them go on against the source first. `msk-kraft rollback --migration-id {}` does that, \
-                 and a migration that is rolled back can begin again",
+                "producers are FROZEN, or were asked to stop: let them go on against the source first. `msk-kraft rollback \
+                 --migration-id {}` does that, and a migration that is rolled back can begin again",
                 self.id
             )));
         }

@@ -10,6 +10,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 pub const STORE_PASSWORD: &str = "stack-store";
 /// Common name of the client's certificate; brokers know it as `User:CN=migrator`.
 pub(crate) const CLIENT: &str = "migrator";
+/// Common name of another client's certificate, which brokers know as `User:CN=application`: rules count for it.
+const APPLICATION: &str = "application";
 
 /// The files of a stack's certificates.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ impl Certificates {
         let client = Signed::by(&authority, CLIENT)?;
         std::fs::write(certificates.client(), client.pem())?;
         std::fs::write(certificates.client_p12(), client.pkcs12()?)?;
+        std::fs::write(certificates.application(), Signed::by(&authority, APPLICATION)?.pem())?;
         std::fs::write(certificates.authority_p12(), trusting(&authority)?)?;
         let stranger = self::authority("another authority")?;
         std::fs::write(certificates.stranger(), Signed::by(&stranger, CLIENT)?.pem())?;
@@ -60,6 +63,11 @@ impl Certificates {
     /// The same as a PKCS#12 key store.
     pub fn client_p12(&self) -> PathBuf {
         self.dir.join("client.p12")
+    }
+
+    /// Key and chain of a client that is no super user of the clusters, in PEM.
+    pub fn application(&self) -> PathBuf {
+        self.dir.join("application.pem")
     }
 
     /// Key and chain of a client whose authority nobody trusts, in PEM.

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// # Errors
 /// When moto refuses.
-pub(crate) async fn create_table(endpoint: &str) -> anyhow::Result<()> {
+pub async fn create_table(endpoint: &str) -> anyhow::Result<()> {
     let key = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
     let attribute = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
     let body = json!({
@@ -31,7 +31,7 @@ pub(crate) async fn create_table(endpoint: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When moto refuses.
-pub(crate) async fn create_buckets(endpoint: &str) -> anyhow::Result<()> {
+pub async fn create_buckets(endpoint: &str) -> anyhow::Result<()> {
     let s3 = aws::s3(endpoint);
     s3.create_bucket().bucket(SEGMENTS_BUCKET).send().await.context("creating the bucket for segments")?;
     s3.create_bucket()
@@ -47,7 +47,7 @@ pub(crate) async fn create_buckets(endpoint: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When a placeholder is unknown or moto refuses the definition.
-pub(crate) async fn create_state_machine(
+pub async fn create_state_machine(
     endpoint: &str,
     name: &str,
     asl: &str,
@@ -65,7 +65,7 @@ pub(crate) async fn create_state_machine(
 ///
 /// # Errors
 /// When it is there and cannot be read.
-pub(crate) fn read_asl(path: &Path) -> anyhow::Result<Option<String>> {
+pub fn read_asl(path: &Path) -> anyhow::Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(None),

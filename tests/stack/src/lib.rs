@@ -6,16 +6,16 @@
 
 mod aws;
 mod certificates;
-mod deploy;
+pub mod deploy;
 mod front;
 mod http;
 mod interrupt;
 pub mod java;
 mod kafka;
 pub mod layout;
-mod moto;
+pub mod moto;
 mod options;
-mod ports;
+pub mod ports;
 pub mod process;
 pub mod progress;
 pub mod setup;

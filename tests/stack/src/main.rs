@@ -122,6 +122,7 @@ fn print_auth(out: &mut impl Write, stack: &Stack) -> anyhow::Result<()> {
     writeln!(out, "export STACK_AUTHORITY={}", certificates.authority().display())?;
     writeln!(out, "export STACK_CLIENT={}", certificates.client().display())?;
     writeln!(out, "export STACK_CLIENT_P12={}", certificates.client_p12().display())?;
+    writeln!(out, "export STACK_APPLICATION={}", certificates.application().display())?;
     writeln!(out, "export STACK_STRANGER={}", certificates.stranger().display())?;
     Ok(())
 }

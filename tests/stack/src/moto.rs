@@ -15,7 +15,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When it ends early, is not ready in time, or refuses the switch.
-pub(crate) async fn start(
+pub async fn start(
     venv: &Path,
     layout: &Layout,
     port: u16,

@@ -3,6 +3,9 @@
 //! - `POST /` with `{"action": "freeze"}` or `{"action": "unfreeze", "towards": "source" | "target"}` changes the state
 //!   and answers 200 once every registered producer acknowledged, or 504 naming those that did not. A request whose
 //!   `asked_at` is older than that of the same migration's last change is refused with 409: it was overtaken on its way.
+//! - `POST /` with `{"action": "switch"}` is remembered, and answered with 200.
+//! - With a key ([`Webhook::sign_with`]) a call has to be signed (401), and one that is to be acknowledged later
+//!   ([`Webhook::acknowledge_later`]) is answered with 202 at once, unless it lets producers go.
 //! - `GET /` answers the current state and the history.
 //!
 //! The state is the file `freeze-state`: the number of the change, then `running source`, `frozen` or `running target`.
@@ -17,19 +20,24 @@ use std::{
 use anyhow::Context;
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::get,
 };
 use chrono::{DateTime, Utc};
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::kafka::Side;
 
 const POLL: Duration = Duration::from_millis(10);
+/// How old a signed call may be, in seconds.
+const TOLERANCE: u64 = 300;
 
 /// A running webhook; clones share it.
 #[derive(Debug, Clone)]
@@ -42,6 +50,16 @@ struct Inner {
     dir: PathBuf,
     ack_limit: Duration,
     history: Mutex<Vec<Change>>,
+    manner: Mutex<Manner>,
+}
+
+/// How calls are answered.
+#[derive(Debug, Default, Clone)]
+struct Manner {
+    /// The key that calls have to be signed with.
+    key: Option<Vec<u8>>,
+    /// Whether a freeze and a switch are acknowledged later.
+    later: bool,
 }
 
 /// One change of state.
@@ -61,6 +79,7 @@ pub struct Change {
 #[serde(rename_all = "lowercase", tag = "action")]
 enum Action {
     Freeze,
+    Switch,
     Unfreeze {
         #[serde(default, alias = "target")]
         towards: Towards,
@@ -76,11 +95,13 @@ enum Towards {
 }
 
 impl Action {
-    fn state(&self) -> String {
+    /// What producers are to do; nothing new when clients are switched.
+    fn state(&self) -> Option<String> {
         match self {
-            Self::Freeze => "frozen".to_owned(),
-            Self::Unfreeze { towards: Towards::Source } => format!("running {}", Side::Source.name()),
-            Self::Unfreeze { towards: Towards::Target } => format!("running {}", Side::Target.name()),
+            Self::Freeze => Some("frozen".to_owned()),
+            Self::Switch => None,
+            Self::Unfreeze { towards: Towards::Source } => Some(format!("running {}", Side::Source.name())),
+            Self::Unfreeze { towards: Towards::Target } => Some(format!("running {}", Side::Target.name())),
         }
     }
 }
@@ -101,7 +122,18 @@ impl Webhook {
         let first = Change { sequence, state, at: Utc::now(), request: Value::Null };
         write_state(dir, &first)?;
         let history = Mutex::new(vec![first]);
-        Ok(Self { inner: Arc::new(Inner { dir: dir.to_owned(), ack_limit, history }) })
+        let manner = Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { dir: dir.to_owned(), ack_limit, history, manner }) })
+    }
+
+    /// From now on calls have to be signed with `key`; without one signatures are not looked at.
+    pub fn sign_with(&self, key: Option<Vec<u8>>) {
+        self.manner().key = key;
+    }
+
+    /// Whether a freeze and a switch are answered with 202 from now on.
+    pub fn acknowledge_later(&self, later: bool) {
+        self.manner().later = later;
     }
 
     /// The folder shared with the producers.
@@ -140,8 +172,10 @@ impl Webhook {
         if asked_at(&request).is_some_and(|asked| Some(asked) < newest) {
             return Ok(None);
         }
-        let sequence = history.last().map_or(0, |change| change.sequence) + 1;
-        let change = Change { sequence, state: action.state(), at: Utc::now(), request };
+        let last = history.last();
+        let sequence = last.map_or(0, |change| change.sequence) + 1;
+        let state = action.state().or_else(|| last.map(|change| change.state.clone())).unwrap_or_default();
+        let change = Change { sequence, state, at: Utc::now(), request };
         write_state(&self.inner.dir, &change)?;
         history.push(change.clone());
         Ok(Some(change))
@@ -169,6 +203,10 @@ impl Webhook {
         std::fs::read_to_string(self.inner.dir.join("acks").join(producer)).ok()?.trim().parse().ok()
     }
 
+    fn manner(&self) -> MutexGuard<'_, Manner> {
+        self.inner.manner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Change>> {
         self.inner.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,22 +223,44 @@ async fn show(State(webhook): State<Webhook>) -> Json<Value> {
     }))
 }
 
-async fn change(State(webhook): State<Webhook>, Json(request): Json<Value>) -> Response {
-    let action: Action = match serde_json::from_value(request.clone()) {
-        Ok(action) => action,
-        Err(error) => return (StatusCode::BAD_REQUEST, Json(json!({"error": error.to_string()}))).into_response(),
+async fn change(State(webhook): State<Webhook>, headers: HeaderMap, body: Bytes) -> Response {
+    let refused = |status, why: &str| (status, Json(json!({"error": why}))).into_response();
+    let Manner { key, later } = webhook.manner().clone();
+    if key.is_some_and(|key| !is_signed(&key, &headers, &body)) {
+        return refused(StatusCode::UNAUTHORIZED, "not signed");
+    }
+    let read = serde_json::from_slice(&body)
+        .and_then(|request: Value| Ok((request.clone(), serde_json::from_value(request)?)));
+    let (request, action): (Value, Action) = match read {
+        Ok(read) => read,
+        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let change = match webhook.record(&action, request) {
         Ok(Some(change)) => change,
-        Ok(None) => return (StatusCode::CONFLICT, Json(json!({"error": "overtaken"}))).into_response(),
-        Err(error) => {
-            return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": format!("{error:#}")}))).into_response();
-        }
+        Ok(None) => return refused(StatusCode::CONFLICT, "overtaken"),
+        Err(error) => return refused(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
     };
-    let silent = webhook.silent_producers(change.sequence).await;
+    let silent = match action {
+        Action::Freeze | Action::Switch if later => {
+            return (StatusCode::ACCEPTED, Json(json!({"sequence": change.sequence}))).into_response();
+        }
+        Action::Switch => Vec::new(),
+        Action::Freeze | Action::Unfreeze { .. } => webhook.silent_producers(change.sequence).await,
+    };
     let status = if silent.is_empty() { StatusCode::OK } else { StatusCode::GATEWAY_TIMEOUT };
     let body = json!({"state": change.state, "sequence": change.sequence, "not_acknowledged": silent});
     (status, Json(body)).into_response()
+}
+
+/// Whether a call is signed with `key`, and not too old, as docs/CONFIGURATION.md asks of a webhook.
+fn is_signed(key: &[u8], headers: &HeaderMap, body: &[u8]) -> bool {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let timestamp = header("x-msk-kraft-timestamp");
+    let recent = timestamp.parse::<i64>().is_ok_and(|at| Utc::now().timestamp().abs_diff(at) <= TOLERANCE);
+    let tag = header("x-msk-kraft-signature").strip_prefix("v1=").and_then(|digits| hex::decode(digits).ok());
+    let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else { return false };
+    let mac = mac.chain_update(timestamp).chain_update(".").chain_update(body);
+    recent && tag.is_some_and(|tag| mac.verify_slice(&tag).is_ok())
 }
 
 /// When a request was sent, if it says so.
@@ -277,6 +337,41 @@ mod tests {
         assert_eq!(post(&url, &unfreeze).await.0, StatusCode::OK, "a repeat is not overtaken");
         assert_eq!(post(&url, &asked("freeze", "2026-11-21T04:18:36Z")).await.0, StatusCode::CONFLICT);
         assert_eq!(webhook.history().last().unwrap().state, "running source");
+    }
+
+    #[tokio::test]
+    async fn with_a_key_only_what_is_signed_with_it_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let (webhook, url) = served(dir.path(), Duration::ZERO).await;
+        webhook.sign_with(Some(b"0123456789abcdef".to_vec()));
+        let send = async |key: &[u8], age: i64, body: &'static str| {
+            let timestamp = (Utc::now().timestamp() - age).to_string();
+            let mac = Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(format!("{timestamp}.{body}"));
+            let signature = format!("v1={}", hex::encode(mac.finalize().into_bytes()));
+            let headers =
+                [("x-msk-kraft-timestamp", timestamp.as_str()), ("x-msk-kraft-signature", signature.as_str())];
+            http::post(&url, &headers, body.into()).await.unwrap().0
+        };
+        assert_eq!(post(&url, r#"{"action":"freeze"}"#).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(send(b"0123456789abcdeg", 0, r#"{"action":"freeze"}"#).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(send(b"0123456789abcdef", 400, r#"{"action":"freeze"}"#).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(webhook.history().last().unwrap().state, "running source");
+        assert_eq!(send(b"0123456789abcdef", 0, r#"{"action":"freeze"}"#).await, StatusCode::OK);
+        assert_eq!(webhook.history().last().unwrap().state, "frozen");
+    }
+
+    #[tokio::test]
+    async fn what_is_acknowledged_later_is_promised_and_a_switch_moves_no_producer() {
+        let dir = tempfile::tempdir().unwrap();
+        let (webhook, url) = served(dir.path(), Duration::ZERO).await;
+        webhook.register("deaf").unwrap();
+        webhook.acknowledge_later(true);
+        assert_eq!(post(&url, r#"{"action":"freeze"}"#).await.0, StatusCode::ACCEPTED);
+        assert_eq!(post(&url, r#"{"action":"switch"}"#).await.0, StatusCode::ACCEPTED);
+        assert_eq!(webhook.history().last().unwrap().state, "frozen", "a switch changes nothing for producers");
+        assert_eq!(post(&url, r#"{"action":"unfreeze"}"#).await.0, StatusCode::GATEWAY_TIMEOUT, "that is never later");
+        webhook.acknowledge_later(false);
+        assert_eq!(post(&url, r#"{"action":"switch"}"#).await.0, StatusCode::OK);
     }
 
     #[tokio::test]

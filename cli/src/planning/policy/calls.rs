@@ -11,6 +11,8 @@ pub(super) enum Grant {
     WriteJournal,
     /// The end of items, when a migration begins again.
     RemoveJournal,
+    /// The one change that the operator's program makes itself: how fast to copy.
+    SetThrottle,
     /// That the backup bucket is there. Without it S3 answers a missing object with 403 instead of 404
     /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>), so whoever reads needs it.
     ReachBackup,
@@ -40,7 +42,7 @@ pub(super) enum Grant {
     ListScramSecrets,
     /// Bootstrap servers of clusters for which the configuration names none.
     FindBrokers,
-    /// The same, when there is a webhook to tell them to.
+    /// The same, when there is a webhook that is told them.
     FindBrokersForWebhook,
     /// Answers to states that wait with a task token.
     AnswerGates,
@@ -48,8 +50,12 @@ pub(super) enum Grant {
     ReadSecrets,
     /// The keys of the configuration's secrets.
     DecryptSecrets,
-    /// The webhook's URL, when it is kept in a secret.
+    /// The webhooks' URLs, when they are kept in secrets.
     ReadWebhook,
+    /// The key that calls of the webhooks are signed with, when there is one.
+    ReadWebhookKey,
+    /// The key of that secret.
+    DecryptWebhookKey,
     /// The secrets of a run, at its beginning.
     StoreSecrets,
     /// The same, at its end.
@@ -70,6 +76,7 @@ impl Grant {
             Self::ReadEvents => &["dynamodb:Query"],
             Self::WriteJournal => &["dynamodb:PutItem", "dynamodb:UpdateItem"],
             Self::RemoveJournal => &["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem"],
+            Self::SetThrottle => &["dynamodb:UpdateItem"],
             Self::ReachBackup | Self::ReachEvidence => &["s3:ListBucket"],
             Self::ReadBackup | Self::ReadEvidence => &["s3:GetObject"],
             Self::WriteBackup | Self::WriteEvidence => &["s3:PutObject"],
@@ -80,11 +87,13 @@ impl Grant {
             Self::ListScramSecrets => &["kafka:ListScramSecrets"],
             Self::LockEvidence => &["s3:PutObjectRetention"],
             Self::EncryptBackup => &["kms:GenerateDataKey", "kms:Decrypt"],
-            Self::DecryptBackup | Self::DecryptSecrets => &["kms:Decrypt"],
+            Self::DecryptBackup | Self::DecryptSecrets | Self::DecryptWebhookKey => &["kms:Decrypt"],
             Self::DescribeClusters => &["kafka:DescribeClusterV2"],
             Self::FindBrokers | Self::FindBrokersForWebhook => &["kafka:GetBootstrapBrokers"],
             Self::AnswerGates => &["states:SendTaskSuccess"],
-            Self::ReadSecrets | Self::ReadWebhook | Self::ReadQuestions => &["secretsmanager:GetSecretValue"],
+            Self::ReadSecrets | Self::ReadWebhook | Self::ReadWebhookKey | Self::ReadQuestions => {
+                &["secretsmanager:GetSecretValue"]
+            }
             // Secrets are created with a tag.
             Self::StoreSecrets | Self::StoreQuestions => {
                 &["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:TagResource"]
@@ -99,7 +108,7 @@ impl Grant {
 pub(super) enum Network {
     /// The brokers.
     Brokers,
-    /// The freeze webhook, when there is one: it may be an internal one.
+    /// The webhooks, when there are any: they may be internal ones.
     Webhook,
     /// Nothing: it calls AWS alone.
     None,
@@ -349,9 +358,15 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::ReadJournal,
             Grant::ReadEvents,
             Grant::WriteJournal,
+            // Rehearsals.
+            Grant::ReachBackup,
+            Grant::ReadBackup,
+            Grant::DecryptBackup,
             Grant::WriteEvidence,
             Grant::FindBrokersForWebhook,
             Grant::ReadWebhook,
+            Grant::ReadWebhookKey,
+            Grant::DecryptWebhookKey,
             Grant::AnswerGates,
             Grant::ForgetSecrets,
         ],
@@ -360,12 +375,12 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     },
 ];
 
-/// What this program calls itself, beside functions and state machine, and what the runbook has its operator copy.
+/// What this program calls itself, beside functions and state machine, and what the runbook has its operator copy. Gates are
+/// decided by the gate function: task tokens are nothing that an operator answers.
 pub(super) const OPERATOR: &[Grant] = &[
     Grant::ReadJournal,
     Grant::ReadEvents,
-    Grant::WriteJournal,
-    Grant::AnswerGates,
+    Grant::SetThrottle,
     Grant::ReachBackup,
     Grant::ReadBackup,
     Grant::DecryptBackup,

@@ -150,6 +150,52 @@ fn the_gate_joins_the_network_for_a_webhook_only() {
 }
 
 #[test]
+fn the_gate_joins_the_network_and_finds_the_brokers_for_either_webhook() {
+    let mut config = sample::planning().config;
+    config.cutover.producer_freeze_webhook = None;
+    config.cutover.client_switch_webhook = Some("http://deploy.internal/switch".to_owned());
+    let policies = of(&config);
+    assert!(statement(&policies, "gate", "JoinTheNetwork").is_some());
+    let read = statement(&policies, "gate", "ReadTheWebhook").unwrap();
+    let arn =
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:msk-kraft/orders-to-kraft/client-switch-webhook-??????";
+    assert_eq!(read["Resource"], json!([arn]));
+}
+
+#[test]
+fn the_gate_alone_answers_task_tokens_and_the_operator_asks_it() {
+    let policies = of(&sample::planning().config);
+    for (role, policy) in policies.as_object().unwrap() {
+        let answers = policy.to_string().contains("states:SendTask");
+        assert_eq!(answers, role == "gate", "{role}");
+    }
+    let asked = statement(&policies, OPERATOR, "AskTheFunctions").unwrap();
+    let asked = asked["Resource"].to_string();
+    assert!(asked.contains(":function:") && asked.contains("gate\""), "{asked}");
+    assert_eq!(statement(&policies, OPERATOR, "SetTheThrottle").unwrap()["Action"], json!(["dynamodb:UpdateItem"]));
+    assert_eq!(statement(&policies, OPERATOR, "WriteTheJournal"), None);
+    let read = statement(&policies, "gate", "ReadTheBackup").unwrap();
+    assert_eq!(read["Action"], json!(["s3:GetObject"]), "rehearsals");
+}
+
+#[test]
+fn the_gate_alone_reads_the_key_that_webhooks_are_signed_with() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:hook-key-AbCdEf";
+    let mut config = sample::planning().config;
+    config.cutover.webhook_secret_arn = Some(arn.to_owned());
+    let policies = of(&config);
+    let read = statement(&policies, "gate", "ReadTheWebhookKey").unwrap();
+    assert_eq!(read["Resource"], json!([arn]));
+    let decrypt = statement(&policies, "gate", "DecryptTheWebhookKey").unwrap();
+    assert_eq!(decrypt["Condition"]["StringEquals"]["kms:EncryptionContext:SecretARN"], json!([arn]));
+    for role in policies.as_object().unwrap().keys().filter(|role| *role != "gate") {
+        assert!(!policies[role].to_string().contains("hook-key"), "{role}");
+    }
+    config.cutover.webhook_secret_arn = None;
+    assert_eq!(statement(&of(&config), "gate", "ReadTheWebhookKey"), None);
+}
+
+#[test]
 fn the_operator_copies_the_evidence_as_the_runbook_says() {
     let policies = of(&sample::planning().config);
     for (purpose, action) in [("ReachTheEvidenceBucket", "s3:ListBucket"), ("ReadTheEvidence", "s3:GetObject")] {

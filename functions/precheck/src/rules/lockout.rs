@@ -1,7 +1,4 @@
 //! Whether the ACLs that topology copy brings over close the target to the migration itself.
-//!
-//! Where a cluster lets everybody use what no ACL is about (`allow.everyone.if.no.acl.found`, which MSK sets), the first ACL
-//! on a resource closes it to all whom none allows.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,37 +6,18 @@ use std::fmt;
 use kafka::{AclBinding, AclOperation, AclResource, PatternType};
 use migration::config::AuthMode;
 use migration::report::Finding;
+use topology::lockout::{CLUSTER, Use, closing, is_limited, is_super_user};
 use topology::{TargetState, acl_copy};
 
 use super::finding::{count, few, finding};
 use super::permissions::{TARGET_GROUP, TARGET_TOPIC, target_cluster};
-use crate::access::{Access, Verdict, is_about};
 use crate::facts::{Arriving, Facts};
-
-/// The name of the cluster in its ACLs (`org.apache.kafka.common.resource.Resource.CLUSTER_NAME`).
-const CLUSTER: &str = "kafka-cluster";
-
-/// Operations on a cluster that whoever may do everything may do.
-const ON_CLUSTERS: [AclOperation; 6] = [
-    AclOperation::Create,
-    AclOperation::Alter,
-    AclOperation::Describe,
-    AclOperation::ClusterAction,
-    AclOperation::DescribeConfigs,
-    AclOperation::AlterConfigs,
-];
 
 /// Names that a command lists.
 const NAMED: usize = 20;
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     lockout(facts).into_iter().collect()
-}
-
-/// Something of the target that the migration uses, and what it does there.
-struct Use<'a> {
-    resource: (AclResource, &'a str),
-    operations: Vec<AclOperation>,
 }
 
 fn uses(facts: &Facts) -> Vec<Use<'_>> {
@@ -90,46 +68,27 @@ fn lockout(facts: &Facts) -> Option<Finding> {
     let user = facts.target.reached.as_ref().ok()?.user.as_deref();
     let principal = user.map(|user| format!("User:{user}"));
     let uses = uses(facts);
-    if is_super_user(&uses, arriving, there, principal.as_deref()) {
+    if is_super_user(&uses, there, principal.as_deref(), |used| permitted(arriving, used)) {
         return None;
     }
-    let then = || there.iter().chain(copied.wanted());
-    let closed = uses.iter().filter(|used| {
-        let now = Access::new(there, principal.as_deref(), used.resource);
-        let then = Access::new(then(), principal.as_deref(), used.resource);
-        let lost = |operation| now.verdict(operation) != Verdict::Denied && then.verdict(operation) == Verdict::Denied;
-        used.operations.iter().copied().any(lost)
-    });
-    let about = |used: &Use<'_>| {
-        copied.wanted().iter().filter(|acl| is_about(acl, used.resource)).map(Pattern::from).collect::<Vec<_>>()
-    };
-    let patterns: BTreeSet<_> = closed.flat_map(about).collect();
+    let closing = closing(&uses, there, copied.wanted(), principal.as_deref());
+    let patterns: BTreeSet<_> = closing.into_iter().map(Pattern::from).collect();
     (!patterns.is_empty()).then(|| told(facts, arriving, principal.as_deref(), &patterns, &uses))
 }
 
-/// Shown by what brokers permit although the ACLs that are there now do not.
-fn is_super_user(uses: &[Use<'_>], arriving: &Arriving, there: &[AclBinding], principal: Option<&str>) -> bool {
-    let permitted = |used: &Use<'_>| match used.resource.0 {
+/// What brokers say of a use.
+fn permitted(arriving: &Arriving, used: &Use<'_>) -> Option<kafka::Operations> {
+    match used.resource.0 {
         AclResource::Cluster => *arriving.permitted.cluster.as_ref().ok()?,
         AclResource::Topic => arriving.permitted.topics.as_ref().ok()?.get(used.resource.1).copied(),
         _ => arriving.permitted.groups.known.get(used.resource.1).copied(),
-    };
-    principal.is_some()
-        && uses.iter().any(|used| {
-            let access = Access::new(there, principal, used.resource);
-            let despite = |operation: &AclOperation| {
-                access.verdict(*operation) == Verdict::Denied
-                    && permitted(used).is_some_and(|operations| operations.contain(*operation))
-            };
-            used.operations.iter().any(despite)
-        })
+    }
 }
 
 /// Shown by brokers that know no super users, or that do not permit something.
 fn is_no_super_user(arriving: &Arriving) -> bool {
     let none = arriving.brokers.as_ref().is_ok_and(|brokers| brokers.iter().all(|broker| !broker.super_users));
-    let lacks = |operations: kafka::Operations| ON_CLUSTERS.iter().any(|operation| !operations.contain(*operation));
-    none || arriving.permitted.cluster.as_ref().is_ok_and(|operations| operations.is_some_and(lacks))
+    none || arriving.permitted.cluster.as_ref().is_ok_and(|operations| operations.is_some_and(is_limited))
 }
 
 fn told(

@@ -3,104 +3,171 @@
 //! The copy is dense: `expected` records lie at `[0, expected)` of the target, and whatever follows is the clients'. The
 //! source must have ended where the copy did.
 
-use kafka::batch::{self, AbortedFilter, BatchError, DecodeLimit, Entry, OffsetRun, Record};
-use kafka::{Cluster, Code, FetchPosition, Fetched, Isolation};
+use documents::cutover_plan::PartitionEnd;
 use migration::progress::PartitionProgress;
+use migration::report::validation::Problem;
 use migration::{Result, TopicPartition};
 
-use super::{Bench, lookup};
-use crate::check::Problem;
+use super::late::{self, Late, late};
+use super::{Bench, Sides};
 use crate::policy::Policy;
+use crate::presence::Presence;
 use crate::results::Counts;
+use crate::switch::Switch;
 
-/// Late records are counted up to here: their number changes nothing.
-const LATE_COUNTED: u64 = 1000;
-/// Bytes fetched at once while counting them; one whole batch comes even if it is larger.
-const LATE_BYTES: i32 = 1024 * 1024;
-
-/// Committed records of the source behind the copy.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Late {
-    records: u64,
-    /// Source offset of the first one.
-    first: Option<i64>,
-    /// Up to where was read.
-    next: i64,
-    /// Why reading ended early.
-    unreadable: Option<String>,
-}
-
-/// Counts one partition that the target has.
+/// Counts one partition.
 ///
 /// # Errors
 /// Transient when a cluster could not be asked.
-pub(crate) async fn count(bench: &Bench<'_>, progress: &PartitionProgress, policy: &Policy) -> Result<Counts> {
+pub(crate) async fn count(
+    bench: &Bench<'_>,
+    progress: &PartitionProgress,
+    end: Option<&PartitionEnd>,
+    sides: Sides,
+) -> Result<Counts> {
     let partition = &progress.partition;
-    let (target_start, target_end) = bench.second.bounds(partition).await?;
-    let mut counts = Counts {
-        expected: progress.target_next,
-        target_start: Some(target_start),
-        target_end: Some(target_end),
-        source_next: progress.source_next,
-        ..Counts::default()
-    };
-    counts.problems = judge_target(&counts, policy, bench.config.validation.count_tolerance, partition);
-    if let Some(reason) = &progress.stopped {
-        counts.problems.push(Problem::failed(partition, format_args!("the copy of this partition stopped: {reason}")));
+    let mut counts = Counts { expected: progress.target_next, source_next: progress.source_next, ..Counts::default() };
+    counts.problems = judge_copy(progress, end);
+    match sides.target {
+        Presence::There => {
+            let (start, end) = bench.second.bounds(partition).await?;
+            (counts.target_start, counts.target_end) = (Some(start), Some(end));
+            let policy = bench.target_policy(partition);
+            let tolerance = bench.config.validation.count_tolerance;
+            counts.problems.extend(judge_target(&counts, &policy, tolerance, bench.switch, partition));
+        }
+        other => counts.problems.push(absent_on_target(other, counts.expected, bench.switch, partition)),
     }
-    let Some((end, stable)) = bench.source_ends.get(partition).copied() else {
-        let gone = "the source does not have this partition any more, so the target cannot be compared with it";
-        counts.problems.push(Problem::failed(partition, gone));
+    let found = bench.source_ends.get(partition).copied().filter(|_| sides.source == Presence::There);
+    let Some((source_end, stable)) = found else {
+        counts.problems.push(absent_on_source(sides.source, bench.switch, partition));
         return Ok(counts);
     };
-    counts.source_end = Some(end);
-    let late = if stable > progress.source_next {
-        read_late(&bench.source, partition, progress.source_next, stable).await?
-    } else {
-        Late::default()
-    };
-    counts.late_records = late.records;
-    counts.problems.extend(judge_source(partition, progress.source_next, end, stable, &late));
+    counts.source_end = Some(source_end);
+    let appended = bench.repaired.of(partition);
+    let from = appended.map_or(progress.source_next, |appended| appended.next_offset.max(progress.source_next));
+    let found = if stable > from { late::read(&bench.source, partition, from, stable).await? } else { Late::default() };
+    counts.problems.extend(judge_source(partition, progress.source_next, from, source_end, stable));
+    counts.problems.extend(late(partition, &found, appended));
+    counts.late = found;
+    counts.late_appended = appended.map_or(0, |appended| appended.records);
     Ok(counts)
 }
 
-/// What the target's log bounds say about the copied records.
-fn judge_target(counts: &Counts, policy: &Policy, tolerance: i64, partition: &TopicPartition) -> Vec<Problem> {
-    let expected = counts.expected;
+/// What the journal's progress and the cutover's plan say about each other.
+fn judge_copy(progress: &PartitionProgress, end: Option<&PartitionEnd>) -> Vec<Problem> {
+    let partition = &progress.partition;
     let mut problems = Vec::new();
-    let weigh = |difference: i64, message: String| {
-        if difference > tolerance { Problem::failed(partition, message) } else { Problem::warning(partition, message) }
-    };
-    let end = counts.target_end.unwrap_or(0);
-    let behind = expected - end;
-    if behind > 0 {
-        let message =
-            format!("the target ends at offset {end}, but {expected} records were copied: {behind} are missing");
-        problems.push(weigh(behind, message));
+    if let Some(reason) = &progress.stopped {
+        problems.push(Problem::failed(partition, format_args!("the copy of this partition stopped: {reason}")));
     }
-    let start = counts.target_start.unwrap_or(0);
-    let removed = start.min(expected);
-    if removed > 0 && policy.removes() {
-        let message = format!(
-            "the target's log starts at offset {start}: {removed} of {expected} copied records were removed there by the \
-             topic's own configuration ({})",
-            policy.because
+    let Some(end) = end else {
+        let message = "the cutover's plan has no end of this partition, so nothing shows that all of it was copied";
+        problems.push(Problem::failed(partition, message));
+        return problems;
+    };
+    if progress.source_next < end.source_end || progress.target_next < end.target_end {
+        let message = format_args!(
+            "the copy ended at source offset {} with {} records, before the end that the cutover found: source offset {} with {} \
+             records",
+            progress.source_next, progress.target_next, end.source_end, end.target_end
+        );
+        problems.push(Problem::failed(partition, message));
+    } else if progress.target_next > end.target_end {
+        let message = format_args!(
+            "{} late record(s) from source offset {} on were copied before the tail had stopped: they are on the target",
+            progress.target_next - end.target_end,
+            end.source_end
         );
         problems.push(Problem::warning(partition, message));
-    } else if removed > 0 {
-        let message = format!(
-            "the target's log starts at offset {start}: {removed} of {expected} copied records are missing, and the \
-             topic's configuration does not remove any ({})",
-            policy.because
-        );
-        problems.push(weigh(removed, message));
     }
     problems
 }
 
-/// What the source's end says: `next` is where the copy ended, `end` the high watermark, `stable` the last stable offset.
-/// `count_tolerance` is no excuse here, since a late record is one that the target does not have.
-fn judge_source(partition: &TopicPartition, next: i64, end: i64, stable: i64, late: &Late) -> Vec<Problem> {
+/// What the target's log bounds say about the copied records. The cutover has seen them whole: its start was 0 and its end where
+/// the copy's was. A client can move the start from then on, but nobody can move an end back.
+fn judge_target(
+    counts: &Counts,
+    policy: &Policy,
+    tolerance: i64,
+    switch: Switch,
+    partition: &TopicPartition,
+) -> Vec<Problem> {
+    let expected = counts.expected;
+    let mut problems = Vec::new();
+    let end = counts.target_end.unwrap_or(0);
+    let behind = expected - end;
+    if behind > 0 {
+        let message = format!(
+            "the target ends at offset {end}, but {expected} records were copied: {behind} are missing. No client moves an end \
+             back: the topic was deleted and created anew, or a replica without all records became leader"
+        );
+        problems.push(match behind > tolerance {
+            true => Problem::failed(partition, message),
+            false => Problem::warning(partition, message),
+        });
+    }
+    let start = counts.target_start.unwrap_or(0);
+    let removed = start.min(expected);
+    if removed > 0 {
+        let cause = match policy.expires {
+            true => format!("by retention, as {} allows, or by DeleteRecords", policy.because),
+            false => format!(
+                "by DeleteRecords, since its configuration removes none ({}), or by one that was changed since",
+                policy.because
+            ),
+        };
+        let message = format_args!(
+            "records were removed on the target: its log starts at offset {start}, so {removed} of {expected} copied records are \
+             not there any more, {cause}"
+        );
+        problems.push(switch.explains(partition, message));
+    }
+    problems
+}
+
+/// A partition that the target does not have as it was copied.
+fn absent_on_target(presence: Presence, expected: i64, switch: Switch, partition: &TopicPartition) -> Problem {
+    match presence {
+        Presence::Hidden => hidden("target", partition),
+        Presence::Recreated => switch.explains(
+            partition,
+            format_args!(
+                "the topic was deleted and created anew on the target: {expected} copied records are not there any more"
+            ),
+        ),
+        Presence::Deleted | Presence::There => switch.explains(
+            partition,
+            format_args!("the topic was deleted on the target: {expected} copied records are not there any more"),
+        ),
+    }
+}
+
+/// A partition that the source does not have as it was copied.
+fn absent_on_source(presence: Presence, switch: Switch, partition: &TopicPartition) -> Problem {
+    let what = match presence {
+        Presence::Hidden => return hidden("source", partition),
+        Presence::Recreated => "deleted and created anew",
+        Presence::Deleted | Presence::There => "deleted",
+    };
+    let message = format_args!(
+        "the topic was {what} on the source, so the target cannot be compared with it any more, and what might have been written \
+         there behind the copy is not known"
+    );
+    switch.explains(partition, message)
+}
+
+fn hidden(side: &str, partition: &TopicPartition) -> Problem {
+    let message = format_args!(
+        "this migration's principal may not describe the topic on the {side}, so that nothing can be compared: allow it and \
+         finalize again"
+    );
+    Problem::failed(partition, message)
+}
+
+/// What the source's end says: `next` is where the copy ended, `looked_from` where late records were looked for, `end` the high
+/// watermark, `stable` the last stable offset.
+fn judge_source(partition: &TopicPartition, next: i64, looked_from: i64, end: i64, stable: i64) -> Vec<Problem> {
     let mut problems = Vec::new();
     if end < next {
         problems.push(Problem::failed(
@@ -111,116 +178,42 @@ fn judge_source(partition: &TopicPartition, next: i64, end: i64, stable: i64, la
             ),
         ));
     }
-    if let Some(first) = late.first {
-        let count = if late.records >= LATE_COUNTED { "at least " } else { "" };
-        problems.push(Problem::failed(
-            partition,
-            format_args!(
-                "{count}{} record(s) from source offset {first} on were written after the copy had ended and are not on \
-                 the target: a producer ignored the freeze; bring them over by hand",
-                late.records
-            ),
-        ));
-    }
-    if let Some(reason) = &late.unreadable {
-        problems.push(Problem::failed(
-            partition,
-            format_args!(
-                "what follows the copied records on the source at offset {} cannot be read: {reason}",
-                late.next
-            ),
-        ));
-    }
-    if stable < end && end > next {
+    if stable < end && end > looked_from {
         problems.push(Problem::failed(
             partition,
             format_args!(
                 "an open transaction holds the source from offset {} to {end}: end it, so that its records are known to \
                  count or not, and finalize again",
-                stable.max(next)
+                stable.max(looked_from)
             ),
         ));
     }
     problems
 }
 
-/// Counts the committed records of the source in `[from, stable)`: transaction markers, aborted records and what
-/// compaction left empty are offsets without a record.
-async fn read_late(source: &Cluster, partition: &TopicPartition, from: i64, stable: i64) -> Result<Late> {
-    let mut late = Late { next: from, ..Late::default() };
-    let mut idle = 0;
-    while late.next < stable && late.records < LATE_COUNTED && late.unreadable.is_none() {
-        let position = FetchPosition { partition: partition.clone(), offset: late.next, max_bytes: LATE_BYTES };
-        let fetched = match lookup::fetch(source, &position, Isolation::ReadCommitted).await {
-            Ok(fetched) => fetched,
-            // Retention or DeleteRecords was faster: what it removed counts as records, since nothing says otherwise.
-            Err(error) if error.code() == Some(Code::OffsetOutOfRange) => {
-                late.unreadable = Some(error.to_string());
-                break;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let before = late.next;
-        late.take(fetched);
-        idle = if late.next == before { idle + 1 } else { 0 };
-        if idle == 10 {
-            return Err(migration::Error::transient("the source answers without records")
-                .at(partition)
-                .at_offset(before));
-        }
-    }
-    Ok(late)
-}
-
-impl Late {
-    fn take(&mut self, fetched: Fetched) {
-        let mut aborted = AbortedFilter::new(fetched.aborted);
-        for entry in batch::entries(fetched.records) {
-            let taken = entry.and_then(|entry| self.take_entry(&entry, &mut aborted));
-            if let Err(error) = taken {
-                self.unreadable = Some(error.to_string());
-                return;
-            }
-        }
-    }
-
-    fn take_entry(&mut self, entry: &Entry, aborted: &mut AbortedFilter) -> Result<(), BatchError> {
-        let offsets = match entry {
-            Entry::Batch(batch) if aborted.is_aborted(batch)? || batch.header().is_control() => Vec::new(),
-            Entry::Batch(batch) => batch::record_offsets(batch, DecodeLimit::default())?,
-            Entry::Old(message) => {
-                let one = |record: Record| OffsetRun { first: record.offset, count: 1 };
-                message.decode(DecodeLimit::default())?.into_iter().map(one).collect()
-            }
-        };
-        for run in offsets {
-            let first = run.first.max(self.next);
-            let count = run.end() - first;
-            if count > 0 {
-                self.first.get_or_insert(first);
-                self.records += count as u64;
-            }
-        }
-        self.next = self.next.max(entry.next_offset());
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Outcome;
     use crate::policy::tests::policy;
-    use bytes::Bytes;
-    use kafka::batch::{Codec, Stamp, encode};
+    use crate::switch::tests::SWITCHED;
+    use documents::cutover_plan::EndProof;
+    use migration::report::Outcome::{self, Failed, Warning};
 
-    fn counts(expected: i64, start: i64, end: i64) -> Counts {
-        Counts { expected, target_start: Some(start), target_end: Some(end), ..Counts::default() }
+    fn partition() -> TopicPartition {
+        TopicPartition::new("t", 0)
+    }
+
+    fn outcomes(problems: &[Problem]) -> Vec<Outcome> {
+        problems.iter().map(|problem| problem.outcome).collect()
+    }
+
+    fn judged_with(switch: Switch, expected: i64, start: i64, end: i64, policy: &Policy) -> Vec<Problem> {
+        let counts = Counts { expected, target_start: Some(start), target_end: Some(end), ..Counts::default() };
+        judge_target(&counts, policy, 1, switch, &partition())
     }
 
     fn judged(expected: i64, start: i64, end: i64, policy: &Policy) -> Vec<Outcome> {
-        let partition = TopicPartition::new("t", 0);
-        judge_target(&counts(expected, start, end), policy, 1, &partition).iter().map(|p| p.outcome).collect()
+        outcomes(&judged_with(SWITCHED, expected, start, end, policy))
     }
 
     #[test]
@@ -229,70 +222,76 @@ mod tests {
         assert!(judged(10, 0, 10, &forever).is_empty());
         assert!(judged(10, 0, 500, &forever).is_empty());
         assert!(judged(0, 0, 0, &forever).is_empty());
+        assert!(judged(0, 7, 9, &forever).is_empty(), "nothing was copied, so nothing can have been removed");
     }
 
     #[test]
-    fn missing_records_fail_beyond_the_tolerance_and_never_pass() {
+    fn an_end_that_went_back_fails_beyond_the_tolerance_whatever_the_policy() {
+        for policy in [policy(&[("retention.ms", "-1")]), policy(&[("retention.ms", "5")])] {
+            assert_eq!(judged(10, 0, 9, &policy), [Warning]);
+            assert_eq!(judged(10, 0, 8, &policy), [Failed]);
+            assert_eq!(judged(10, 0, 0, &policy), [Failed]);
+        }
+    }
+
+    #[test]
+    fn what_was_removed_at_the_start_after_the_switch_is_a_warning_with_its_number() {
         let forever = policy(&[("retention.ms", "-1")]);
-        assert_eq!(judged(10, 0, 9, &forever), [Outcome::Warning]);
-        assert_eq!(judged(10, 0, 8, &forever), [Outcome::Failed]);
-        assert_eq!(judged(10, 1, 10, &forever), [Outcome::Warning]);
-        assert_eq!(judged(10, 2, 12, &forever), [Outcome::Failed]);
+        let week = policy(&[("cleanup.policy", "delete"), ("retention.ms", "604800000")]);
+        // What Kafka Streams does every 30 s with a repartition topic (report 05): retention -1, and DeleteRecords up to the end.
+        let streams = judged_with(SWITCHED, 51, 51, 51, &forever);
+        assert_eq!(outcomes(&streams), [Warning]);
+        for part in ["51 of 51 copied records", "DeleteRecords", "after the clients could be switched"] {
+            assert!(streams[0].message.contains(part), "{part}: {}", streams[0].message);
+        }
+        assert!(judged_with(SWITCHED, 10, 7, 10, &week)[0].message.contains("retention.ms=604800000"));
+        assert_eq!(judged(10, 3, 12, &forever), [Warning]);
+        assert_eq!(judged(10, 500, 700, &week), [Warning], "no more than was copied");
+        let nobody = Switch::of(&[]);
+        assert_eq!(outcomes(&judged_with(nobody, 10, 3, 12, &forever)), [Failed], "nobody was there to remove them");
+        assert_eq!(outcomes(&judged_with(nobody, 10, 3, 12, &week)), [Failed], "the cutover had seen them");
     }
 
     #[test]
-    fn what_the_topics_configuration_removed_is_a_warning_only_at_the_start() {
-        let week = policy(&[("cleanup.policy", "delete"), ("retention.ms", "604800000")]);
-        assert_eq!(judged(10, 7, 10, &week), [Outcome::Warning]);
-        assert_eq!(judged(10, 0, 5, &week), [Outcome::Failed], "retention never removes the end");
-        let compact = policy(&[("cleanup.policy", "compact")]);
-        assert_eq!(judged(10, 7, 10, &compact), [Outcome::Warning]);
-    }
-
-    fn at_source(next: i64, end: i64, stable: i64, late: &Late) -> Vec<Outcome> {
-        judge_source(&TopicPartition::new("t", 0), next, end, stable, late).iter().map(|p| p.outcome).collect()
+    fn topics_that_their_owners_deleted_are_warnings_on_either_side() {
+        for presence in [Presence::Deleted, Presence::Recreated] {
+            assert_eq!(absent_on_target(presence, 10, SWITCHED, &partition()).outcome, Warning);
+            assert_eq!(absent_on_source(presence, SWITCHED, &partition()).outcome, Warning);
+            assert_eq!(absent_on_target(presence, 10, Switch::of(&[]), &partition()).outcome, Failed);
+        }
+        assert!(absent_on_target(Presence::Deleted, 10, SWITCHED, &partition()).message.contains("10 copied records"));
+        assert_eq!(absent_on_target(Presence::Hidden, 10, SWITCHED, &partition()).outcome, Failed);
+        assert_eq!(absent_on_source(Presence::Hidden, SWITCHED, &partition()).outcome, Failed);
     }
 
     #[test]
     fn the_source_has_to_end_where_the_copy_did() {
-        let none = Late::default();
-        assert!(at_source(10, 10, 10, &none).is_empty());
-        assert!(at_source(10, 12, 12, &none).is_empty(), "two markers");
-        assert_eq!(at_source(10, 9, 9, &none), [Outcome::Failed]);
-        assert_eq!(at_source(10, 12, 10, &none), [Outcome::Failed], "an open transaction");
-        let late = Late { records: 1, first: Some(11), next: 12, unreadable: None };
-        assert_eq!(at_source(10, 12, 12, &late), [Outcome::Failed], "one late record is lost, whatever the tolerance");
+        let at = |next, end, stable| outcomes(&judge_source(&partition(), next, next, end, stable));
+        assert!(at(10, 10, 10).is_empty());
+        assert!(at(10, 12, 12).is_empty(), "what lies behind is for `late` to judge");
+        assert_eq!(at(10, 9, 9), [Failed]);
+        assert_eq!(at(10, 12, 10), [Failed], "an open transaction");
+        assert!(judge_source(&partition(), 10, 15, 15, 12).is_empty(), "it was open below what was appended");
     }
 
     #[test]
-    fn only_records_behind_the_copy_count_as_late() {
-        let records = |count: usize| vec![Record { value: Some(Bytes::from_static(b"v")), ..Record::default() }; count];
-        let log = encode(&records(4), Codec::None, Stamp::NONE, 8).unwrap().into_bytes();
-        let fetched = |records| Fetched {
-            high_watermark: 20,
-            last_stable_offset: 20,
-            log_start: 0,
-            aborted: Vec::new(),
-            records,
+    fn the_journal_and_the_plan_have_to_agree() {
+        let end = PartitionEnd { partition: partition(), source_end: 20, target_end: 10, proof: EndProof::End };
+        let copied = |source_next, target_next| {
+            let mut progress = PartitionProgress::new(partition(), 0, 0);
+            (progress.source_next, progress.target_next) = (source_next, target_next);
+            progress
         };
-        let mut late = Late { next: 10, ..Late::default() };
-        late.take(fetched(log.clone()));
-        assert_eq!(late, Late { records: 2, first: Some(10), next: 12, unreadable: None });
-        let mut late = Late { next: 12, ..Late::default() };
-        late.take(fetched(log));
-        assert_eq!(late, Late { next: 12, ..Late::default() });
-    }
-
-    #[test]
-    fn damaged_late_records_are_told_and_not_taken_for_none() {
-        let mut late = Late { next: 0, ..Late::default() };
-        late.take(Fetched {
-            high_watermark: 1,
-            last_stable_offset: 1,
-            log_start: 0,
-            aborted: Vec::new(),
-            records: Bytes::from(vec![0xff; 80]),
-        });
-        assert!(late.unreadable.is_some());
+        assert!(judge_copy(&copied(20, 10), Some(&end)).is_empty());
+        assert!(judge_copy(&copied(22, 10), Some(&end)).is_empty(), "markers behind the end");
+        let later = judge_copy(&copied(23, 12), Some(&end));
+        assert_eq!(outcomes(&later), [Warning]);
+        assert!(later[0].message.contains("2 late record(s) from source offset 20"), "{}", later[0].message);
+        for (source_next, target_next) in [(19, 10), (20, 9)] {
+            assert_eq!(outcomes(&judge_copy(&copied(source_next, target_next), Some(&end))), [Failed]);
+        }
+        assert_eq!(outcomes(&judge_copy(&copied(20, 10), None)), [Failed]);
+        let stopped = PartitionProgress { stopped: Some("why".to_owned()), ..copied(20, 10) };
+        assert_eq!(outcomes(&judge_copy(&stopped, Some(&end))), [Failed]);
     }
 }

@@ -1,10 +1,10 @@
-//! One record by its offset, through the client that keeps every byte of it.
+//! One place of a log, through the client that keeps every byte of it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use kafka::batch::{self, DecodeLimit, Entry, Record};
-use kafka::{Cluster, Code, FetchOptions, FetchPosition, Isolation};
+use kafka::{Cluster, Code, FetchOptions, FetchPosition, Isolation, OffsetSpec};
 use migration::{Error, Result, TopicPartition};
 
 /// A broker returns at least the whole first batch (KIP-74), which is all that is wanted.
@@ -13,41 +13,81 @@ const ONE_BATCH: i32 = 1;
 const EMPTY_ANSWERS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Outcome of [`record_at`].
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// The record.
-    Record(Record),
-    /// The log reaches over the offset, and there is no record at it (any more).
-    Gone,
+/// What is at an offset.
+#[derive(Debug)]
+pub(crate) enum At {
+    /// A batch that holds the offset.
+    Batch(Entry),
+    /// The log reaches over the offset, and there is a hole in it: compaction alone makes one.
+    Hole,
+    /// The log starts behind the offset, at this one.
+    Removed(i64),
+    /// The log ends before the offset.
+    Beyond,
     /// What is there is damaged, or of a format this cannot read.
     Unreadable(String),
 }
 
-/// The record at `offset` of `partition`. Reads uncommitted: whoever asks knows the record to be committed.
+/// The record at an offset.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The record.
+    Record(Record),
+    /// See [`At::Hole`].
+    Hole,
+    /// See [`At::Removed`].
+    Removed(i64),
+    /// See [`At::Beyond`].
+    Beyond,
+    /// See [`At::Unreadable`].
+    Unreadable(String),
+}
+
+/// What is at `offset` of `partition`. Reads uncommitted: whoever asks knows that it is committed.
 ///
 /// # Errors
 /// Transient when the partition's leader does not answer.
-pub(crate) async fn record_at(cluster: &Cluster, partition: &TopicPartition, offset: i64) -> Result<Found> {
+pub(crate) async fn at(cluster: &Cluster, partition: &TopicPartition, offset: i64) -> Result<At> {
     let position = FetchPosition { partition: partition.clone(), offset, max_bytes: ONE_BATCH };
     for _ in 0..EMPTY_ANSWERS {
         let fetched = match fetch(cluster, &position, Isolation::ReadUncommitted).await {
             Ok(fetched) => fetched,
-            Err(error) if error.code() == Some(Code::OffsetOutOfRange) => return Ok(Found::Gone),
+            Err(error) if error.code() == Some(Code::OffsetOutOfRange) => {
+                let start = log_start(cluster, partition).await?;
+                return Ok(if offset < start { At::Removed(start) } else { At::Beyond });
+            }
             Err(error) if error.code() == Some(Code::CorruptMessage) => {
-                return Ok(Found::Unreadable(error.to_string()));
+                return Ok(At::Unreadable(error.to_string()));
             }
             Err(error) => return Err(error.into()),
         };
         if !fetched.records.is_empty() {
-            return Ok(pick(fetched.records, offset));
+            return Ok(first(fetched.records, offset));
         }
         if offset >= fetched.high_watermark {
-            return Ok(Found::Gone);
+            return Ok(At::Beyond);
         }
         tokio::time::sleep(PAUSE).await;
     }
     Err(Error::transient("the broker answers without records").at(partition).at_offset(offset))
+}
+
+/// The record at `offset` of `partition`.
+///
+/// # Errors
+/// As [`at`].
+pub(crate) async fn record_at(cluster: &Cluster, partition: &TopicPartition, offset: i64) -> Result<Found> {
+    Ok(record(at(cluster, partition, offset).await?, offset))
+}
+
+/// Where the log of `partition` starts.
+///
+/// # Errors
+/// Transient when the partition's leader does not answer.
+pub(crate) async fn log_start(cluster: &Cluster, partition: &TopicPartition) -> Result<i64> {
+    let starts = kafka::all_ok(cluster.list_offsets(std::slice::from_ref(partition), OffsetSpec::Earliest).await)?;
+    let start = starts.get(partition).copied();
+    start.ok_or_else(|| Error::transient("a broker left the partition's log start out").at(partition))
 }
 
 /// Fetches at one position, again while it fails for a passing reason.
@@ -71,29 +111,41 @@ pub(crate) async fn fetch(
         .await
 }
 
-/// The record at `offset` out of a record set.
-fn pick(records: Bytes, offset: i64) -> Found {
+/// The batch of a fetched record set that holds `offset`.
+pub(crate) fn first(records: Bytes, offset: i64) -> At {
     for entry in batch::entries(records) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => return Found::Unreadable(error.to_string()),
-        };
-        if entry.next_offset() <= offset {
-            continue;
-        }
-        let decoded = entry.verify_crc().and_then(|()| match &entry {
-            Entry::Batch(batch) if batch.header().is_control() => Ok(Vec::new()),
-            Entry::Batch(batch) => batch.decode(DecodeLimit::default()),
-            Entry::Old(message) => message.decode(DecodeLimit::default()),
-        });
-        return match decoded {
-            Ok(records) => {
-                records.into_iter().find(|record| record.offset == offset).map_or(Found::Gone, Found::Record)
+        match entry {
+            Err(error) => return At::Unreadable(error.to_string()),
+            Ok(entry) if entry.next_offset() <= offset => {}
+            Ok(Entry::Batch(batch)) if batch.header().base_offset > offset => return At::Hole,
+            Ok(entry) => {
+                return match entry.verify_crc() {
+                    Ok(()) => At::Batch(entry),
+                    Err(error) => At::Unreadable(error.to_string()),
+                };
             }
-            Err(error) => Found::Unreadable(error.to_string()),
-        };
+        }
     }
-    Found::Gone
+    At::Hole
+}
+
+fn record(at: At, offset: i64) -> Found {
+    let entry = match at {
+        At::Batch(entry) => entry,
+        At::Hole => return Found::Hole,
+        At::Removed(start) => return Found::Removed(start),
+        At::Beyond => return Found::Beyond,
+        At::Unreadable(error) => return Found::Unreadable(error),
+    };
+    let decoded = match &entry {
+        Entry::Batch(batch) if batch.header().is_control() => Ok(Vec::new()),
+        Entry::Batch(batch) => batch.decode(DecodeLimit::default()),
+        Entry::Old(message) => message.decode(DecodeLimit::default()),
+    };
+    match decoded {
+        Ok(records) => records.into_iter().find(|record| record.offset == offset).map_or(Found::Hole, Found::Record),
+        Err(error) => Found::Unreadable(error.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +156,10 @@ mod tests {
     fn batch(base: i64, values: &[&'static str]) -> kafka::batch::RawBatch {
         let record = |value: &&'static str| Record { value: Some(Bytes::from(*value)), ..Record::default() };
         encode(&values.iter().map(record).collect::<Vec<_>>(), Codec::Zstd, Stamp::NONE, base).unwrap()
+    }
+
+    fn pick(log: Bytes, offset: i64) -> Found {
+        record(first(log, offset), offset)
     }
 
     fn value(found: &Found) -> Option<&[u8]> {
@@ -120,13 +176,13 @@ mod tests {
         let log = Bytes::from(log);
         assert_eq!(value(&pick(log.clone(), 6)), Some(&b"six"[..]));
         assert_eq!(value(&pick(log.clone(), 9)), Some(&b"nine"[..]));
-        for gone in [4, 7, 8, 10] {
-            assert_eq!(pick(log.clone(), gone), Found::Gone, "{gone}");
+        for hole in [4, 7, 8, 10] {
+            assert_eq!(pick(log.clone(), hole), Found::Hole, "{hole}");
         }
     }
 
     #[test]
-    fn a_damaged_batch_is_unreadable_and_not_gone() {
+    fn a_damaged_batch_is_unreadable_and_no_hole() {
         let mut bytes = batch(0, &["a"]).into_bytes().to_vec();
         *bytes.last_mut().unwrap() ^= 1;
         assert!(matches!(pick(bytes.into(), 0), Found::Unreadable(_)));
@@ -136,7 +192,7 @@ mod tests {
     fn a_compacted_batch_has_holes() {
         let kept = reencode(&batch(0, &["a", "b", "c"]), 2.., Stamp::NONE, DecodeLimit::default()).unwrap().unwrap();
         let log = kept.batch.into_bytes();
-        assert_eq!(pick(log.clone(), 1), Found::Gone);
+        assert_eq!(pick(log.clone(), 1), Found::Hole);
         assert_eq!(value(&pick(log, 2)), Some(&b"c"[..]));
     }
 }

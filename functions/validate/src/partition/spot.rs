@@ -7,45 +7,48 @@ use std::collections::BTreeSet;
 
 use kafka::batch::Record;
 use migration::progress::PartitionProgress;
+use migration::report::validation::Problem;
 use migration::{MigrationId, Result, TopicPartition};
-use offsets::OffsetRuns;
+use offsets::OffsetMap;
+use runtime::Store;
 use sha2::{Digest, Sha256};
 
+use super::Bench;
 use super::lookup::{Found, record_at};
-use super::{Bench, lookup};
-use crate::check::Problem;
 use crate::policy::Policy;
 use crate::results::Spot;
+use crate::switch::Switch;
 
 /// Why records were not compared, as the report counts them.
 const GONE_ON_SOURCE: &str = "removed on the source by retention or compaction";
-const GONE_ON_TARGET: &str = "removed on the target by its own configuration";
+const GONE_ON_TARGET: &str = "removed on the target after the switch";
 
-/// Compares the sampled records of a partition that both sides have.
+/// Compares the sampled records of a partition that both sides have; `map` has its offset runs.
 ///
 /// # Errors
-/// Transient when a cluster could not be asked.
+/// Transient when a cluster could not be asked; otherwise those of the store about the runs.
 pub(crate) async fn compare(
     bench: &Bench<'_>,
     progress: &PartitionProgress,
-    runs: &OffsetRuns,
-    policy: &Policy,
+    map: &mut OffsetMap<'_, Store>,
 ) -> Result<Spot> {
     let partition = &progress.partition;
+    let policy = bench.target_policy(partition);
     let wanted = bench.config.validation.spot_check_records_per_partition;
     let mut spot = Spot::default();
+    // In ascending order, so that each part of the runs is read once.
     for target_offset in sample(bench.id, partition, progress.target_next, u64::from(wanted)) {
-        let Some(source_offset) = runs.source_of(target_offset) else {
+        let Some(source_offset) = map.source_of(target_offset).await? else {
             let message = format!("no source offset is known for the record at target offset {target_offset}");
             spot.mismatch(Problem::failed(partition, message));
             continue;
         };
         let source = record_at(&bench.source, partition, source_offset).await?;
         let target = match &source {
-            Found::Record(_) => lookup::record_at(&bench.target, partition, target_offset).await?,
-            Found::Gone | Found::Unreadable(_) => Found::Gone,
+            Found::Record(_) => record_at(&bench.target, partition, target_offset).await?,
+            _ => Found::Hole,
         };
-        spot.take(partition, source_offset, source, target_offset, target, policy);
+        spot.take(&Sampled { partition, source_offset, target_offset }, source, target, &policy, bench.switch);
     }
     if spot.compared == 0 && !spot.skipped.is_empty() && spot.problems.is_empty() {
         let message = "no sampled record could be compared, since the source does not have them any more";
@@ -54,37 +57,29 @@ pub(crate) async fn compare(
     Ok(spot)
 }
 
+/// One sampled record.
+struct Sampled<'a> {
+    partition: &'a TopicPartition,
+    source_offset: i64,
+    target_offset: i64,
+}
+
 impl Spot {
-    fn take(
-        &mut self,
-        partition: &TopicPartition,
-        source_offset: i64,
-        source: Found,
-        target_offset: i64,
-        target: Found,
-        policy: &Policy,
-    ) {
+    fn take(&mut self, sampled: &Sampled<'_>, source: Found, target: Found, policy: &Policy, switch: Switch) {
+        let Sampled { partition, source_offset, target_offset } = *sampled;
         let place = format!("source offset {source_offset}, target offset {target_offset}");
-        match (source, target) {
-            (Found::Gone, _) => self.skip(GONE_ON_SOURCE),
-            (Found::Unreadable(error), _) => {
+        let source = match source {
+            Found::Record(source) => source,
+            Found::Hole | Found::Removed(_) => return self.skip(GONE_ON_SOURCE),
+            // The counts say what became of the source.
+            Found::Beyond => return self.skip("the source ends before"),
+            Found::Unreadable(error) => {
                 let message = format!("the source's record cannot be read: {error} ({place})");
-                self.mismatch(Problem::failed(partition, message));
+                return self.mismatch(Problem::failed(partition, message));
             }
-            (_, Found::Unreadable(error)) => {
-                let message = format!("the target's record cannot be read: {error} ({place})");
-                self.mismatch(Problem::failed(partition, message));
-            }
-            (Found::Record(_), Found::Gone) if policy.removes() => {
-                self.skip(GONE_ON_TARGET);
-                let message =
-                    format!("the record is not on the target any more, as {} allows ({place})", policy.because);
-                self.problems.push(Problem::warning(partition, message));
-            }
-            (Found::Record(_), Found::Gone) => {
-                self.mismatch(Problem::failed(partition, format!("the record is missing on the target ({place})")));
-            }
-            (Found::Record(source), Found::Record(target)) => match differences(&source, &target) {
+        };
+        match target {
+            Found::Record(target) => match differences(&source, &target) {
                 fields if fields.is_empty() => {
                     self.compared += 1;
                     self.matched += 1;
@@ -94,12 +89,39 @@ impl Spot {
                     self.mismatch(Problem::failed(partition, message));
                 }
             },
+            Found::Removed(start) => {
+                let message =
+                    format_args!("the record was removed on the target, whose log starts at offset {start} ({place})");
+                self.gone(switch.explains(partition, message));
+            }
+            Found::Hole if policy.compacts => {
+                let message =
+                    format_args!("the record was compacted away on the target, as {} allows ({place})", policy.because);
+                self.gone(switch.explains(partition, message));
+            }
+            Found::Hole | Found::Beyond => {
+                let message = format!(
+                    "the record is missing on the target, and nothing there removes records in their midst ({place}; {})",
+                    policy.because
+                );
+                self.mismatch(Problem::failed(partition, message));
+            }
+            Found::Unreadable(error) => {
+                let message = format!("the target's record cannot be read: {error} ({place})");
+                self.mismatch(Problem::failed(partition, message));
+            }
         }
     }
 
     fn mismatch(&mut self, problem: Problem) {
         self.compared += 1;
         self.mismatched += 1;
+        self.problems.push(problem);
+    }
+
+    /// A record that somebody has removed on the target.
+    fn gone(&mut self, problem: Problem) {
+        self.skip(GONE_ON_TARGET);
         self.problems.push(problem);
     }
 
@@ -163,9 +185,10 @@ fn draw(id: &MigrationId, partition: &TopicPartition, number: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Outcome;
     use crate::policy::tests::policy;
+    use crate::switch::tests::SWITCHED;
     use bytes::Bytes;
+    use migration::report::Outcome;
     use proptest::prelude::*;
 
     fn record(offset: i64) -> Record {
@@ -215,28 +238,46 @@ mod tests {
         assert!(!differences(&record(0), &changed).join(" ").contains("hunter2"));
     }
 
-    fn taken(source: Found, target: Found, policy: &Policy) -> (Spot, Option<Outcome>) {
+    fn taken_with(switch: Switch, source: Found, target: Found, policy: &Policy) -> (Spot, Option<Outcome>) {
         let mut spot = Spot::default();
-        spot.take(&TopicPartition::new("t", 0), 70, source, 3, target, policy);
+        let sampled = Sampled { partition: &TopicPartition::new("t", 0), source_offset: 70, target_offset: 3 };
+        spot.take(&sampled, source, target, policy, switch);
         let outcome = spot.problems.iter().map(|problem| problem.outcome).max();
         (spot, outcome)
     }
 
-    #[test]
-    fn a_missing_record_fails_unless_the_topic_removes_records() {
-        let forever = policy(&[("retention.ms", "-1")]);
-        let compact = policy(&[("cleanup.policy", "compact")]);
-        let (spot, outcome) = taken(Found::Record(record(70)), Found::Gone, &forever);
-        assert_eq!((spot.mismatched, outcome), (1, Some(Outcome::Failed)));
-        let (spot, outcome) = taken(Found::Record(record(70)), Found::Gone, &compact);
-        assert_eq!((spot.mismatched, spot.compared, outcome), (0, 0, Some(Outcome::Warning)));
-        let (spot, outcome) = taken(Found::Gone, Found::Gone, &forever);
-        assert_eq!((spot.skipped.len(), spot.compared, outcome), (1, 0, None));
+    fn taken(source: Found, target: Found, policy: &Policy) -> (Spot, Option<Outcome>) {
+        taken_with(SWITCHED, source, target, policy)
     }
 
     #[test]
-    fn compaction_does_not_excuse_a_record_that_differs() {
+    fn what_clients_removed_is_a_warning_and_a_record_that_is_nowhere_fails() {
+        let forever = policy(&[("retention.ms", "-1")]);
         let compact = policy(&[("cleanup.policy", "compact")]);
+        let there = || Found::Record(record(70));
+        for (target, policy, expected) in [
+            (Found::Removed(51), &forever, Outcome::Warning),
+            (Found::Removed(51), &compact, Outcome::Warning),
+            (Found::Hole, &compact, Outcome::Warning),
+            (Found::Hole, &forever, Outcome::Failed),
+            (Found::Beyond, &forever, Outcome::Failed),
+            (Found::Beyond, &compact, Outcome::Failed),
+        ] {
+            let (spot, outcome) = taken(there(), target, policy);
+            assert_eq!(outcome, Some(expected), "{spot:?}");
+            let failed = u64::from(expected == Outcome::Failed);
+            assert_eq!((spot.mismatched, spot.compared, spot.skipped.len() as u64), (failed, failed, 1 - failed));
+        }
+        let (_, outcome) = taken_with(Switch::of(&[]), there(), Found::Removed(51), &forever);
+        assert_eq!(outcome, Some(Outcome::Failed), "nobody was there to remove it");
+        let (spot, outcome) = taken(Found::Hole, Found::Hole, &forever);
+        assert_eq!((spot.skipped.len(), spot.compared, outcome), (1, 0, None));
+        assert_eq!(taken(Found::Removed(90), Found::Hole, &forever).1, None);
+    }
+
+    #[test]
+    fn nothing_excuses_a_record_that_is_there_and_differs() {
+        let compact = policy(&[("cleanup.policy", "compact"), ("retention.ms", "5")]);
         let other = Record { key: None, ..record(3) };
         let (_, outcome) = taken(Found::Record(record(70)), Found::Record(other), &compact);
         assert_eq!(outcome, Some(Outcome::Failed));

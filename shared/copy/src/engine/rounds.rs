@@ -14,6 +14,7 @@ use super::stopped::Stopped;
 use super::{Job, Outcome, Work};
 use crate::pace::{self, Pace};
 use crate::ports::{Brokers, Ledger, Ports};
+use crate::pulse::Pulse;
 use crate::reader::Reader;
 use crate::slice::Slice;
 
@@ -83,6 +84,8 @@ pub(super) struct Rounds<'a, P: Ports> {
     /// Source offsets where their seeds end.
     pub(super) goals: BTreeMap<TopicPartition, i64>,
     pub(super) stopped: Stopped,
+    /// How the work goes.
+    pub(super) pulse: Pulse,
 }
 
 impl<P: Ports> Rounds<'_, P> {
@@ -179,7 +182,9 @@ impl<P: Ports> Rounds<'_, P> {
             return Ok(false);
         }
         let mut moved = false;
-        for slice in self.reader.read(&allowed, max_bytes.min(pace.portion())).await? {
+        let slices = self.reader.read(&allowed, max_bytes.min(pace.portion())).await?;
+        self.pulse.read(self.reader.take_trouble());
+        for slice in slices {
             if slice.to == slice.from && slice.fault.is_none() {
                 continue;
             }

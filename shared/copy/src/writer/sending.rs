@@ -97,8 +97,14 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    pub(super) fn met_passing_fault(&self) -> bool {
-        matches!(&self.fault, Some(Fault::Kafka(error)) if error.is_retryable())
+    /// The passing fault that it met, for people.
+    pub(super) fn passing_fault(&self) -> Option<Error> {
+        match &self.fault {
+            Some(Fault::Kafka(error)) if error.is_retryable() => {
+                Some(Error::from(error.clone()).at(&self.slice.partition))
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn is_done(&self) -> bool {

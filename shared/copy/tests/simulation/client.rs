@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use copy::ports::{Bucket, Ledger, Ports};
 use documents::{Object, Objects, PutOnce};
-use journal::{Claimed, CopyControl, Lease};
+use journal::{Beat, Claimed, CopyControl, Health, Lease};
 use migration::config::Throttle;
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, Phase, Result};
@@ -188,6 +188,28 @@ impl Ledger for Cloud {
     async fn check_lease(&self, lease: &Lease) -> Result<()> {
         let lease = lease.clone();
         self.repeat(move |world| world.item.check_lease(&lease)).await?
+    }
+
+    async fn beat(&self, lease: &Lease, beat: &Beat) -> Result<bool> {
+        let (number, lease, beat) = (self.number, lease.clone(), beat.clone());
+        let beat = move |world: &mut World| {
+            if world.dice.chance(world.faults.refused) {
+                return Err(Error::transient("throttled"));
+            }
+            let taken = world.item.beat(&lease, &beat);
+            world.saw(match &beat.health {
+                _ if !taken => "beat of an overtaken claim",
+                Health::Failing(_) => "beat with an error",
+                Health::Well | Health::Unproven => "beat",
+            });
+            world.note(|| format!("{number} beats, epoch {}: {:?}", lease.epoch, beat.health));
+            Ok(taken)
+        };
+        let told = self.repeat(beat).await.and_then(|told| told);
+        if told.is_err() {
+            self.world.lock().saw("beat lost");
+        }
+        told
     }
 }
 

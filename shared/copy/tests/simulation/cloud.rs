@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use documents::{Object, PutOnce};
-use journal::{Claimed, Lease, TailWanted};
+use journal::{Beat, Claimed, Health, Lease, TailWanted};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, Phase, Result};
 
@@ -36,14 +36,17 @@ pub(crate) struct Item {
     pub(crate) phase: Phase,
     pub(crate) wanted: TailWanted,
     pub(crate) partitions: Vec<PartitionProgress>,
-    epoch: u64,
+    /// Epoch of the claim that beat last, and what it said.
+    pub(crate) heartbeat: Option<(u64, Health)>,
+    pub(crate) epoch: u64,
     checkpoints: u64,
     tail_next: u64,
 }
 
 impl Item {
     pub(crate) const fn new(partitions: Vec<PartitionProgress>) -> Self {
-        Self { phase: Phase::Seed, wanted: TailWanted::Run, partitions, epoch: 0, checkpoints: 0, tail_next: 0 }
+        let (phase, wanted) = (Phase::Seed, TailWanted::Run);
+        Self { phase, wanted, partitions, heartbeat: None, epoch: 0, checkpoints: 0, tail_next: 0 }
     }
 
     pub(crate) fn claim(&mut self, batch: BatchId, owner: &str) -> Claimed {
@@ -69,6 +72,15 @@ impl Item {
         let same =
             self.checkpoints == lease.checkpoints + 1 && self.tail_next == tail_next && self.partitions == partitions;
         if same { Ok(()) } else { Err(Error::data_unsafe("checkpointed by somebody else under the same claim")) }
+    }
+
+    /// A sign of life; whether it was taken: not behind that of a newer claim.
+    pub(crate) fn beat(&mut self, lease: &Lease, beat: &Beat) -> bool {
+        let holds = self.heartbeat.as_ref().is_none_or(|(epoch, _)| *epoch <= lease.epoch);
+        if holds {
+            self.heartbeat = Some((lease.epoch, beat.health.clone()));
+        }
+        holds
     }
 
     pub(crate) fn check_lease(&self, lease: &Lease) -> Result<()> {

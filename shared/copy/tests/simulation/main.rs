@@ -34,11 +34,15 @@ const SEEDS: u64 = 500;
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What has to happen in a normal run of the tests, so that a world in which nothing goes wrong any more is noticed.
-const MUST_HAPPEN: [&str; 22] = [
+const MUST_HAPPEN: [&str; 26] = [
     "batch appended",
     "batch out of order",
     "batch refused",
     "batch repeated",
+    "beat",
+    "beat lost",
+    "beat of an overtaken claim",
+    "beat with an error",
     "budget spent",
     "compacted",
     "invocation done",

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use journal::Health;
 use kafka::batch::Record;
 use migration::progress::PartitionProgress;
 use offsets::{OffsetRuns, store as runs_store};
 
 use crate::client::Invocation;
+use crate::cloud::Item;
 use crate::source::SourceLog;
 use crate::target::TargetLog;
 use crate::world::{PRODUCER, Shared, World, name};
@@ -22,6 +24,7 @@ pub(crate) async fn judge(world: &Shared) -> Verdict {
     if let Some(misdeed) = world.lock().knowledge.misdeed.take() {
         return Err(misdeed);
     }
+    check_heartbeat(&world.lock().item)?;
     let partitions = world.lock().item.partitions.clone();
     for (index, progress) in partitions.iter().enumerate() {
         let runs = runs_store::load(copy::ports::Ports::bucket(&Invocation::new(world, 0)), progress).await;
@@ -33,6 +36,14 @@ pub(crate) async fn judge(world: &Shared) -> Verdict {
         seen.into_iter().for_each(|kind| world.saw(kind));
     }
     Ok(())
+}
+
+/// The last invocation, which nothing disturbed, is the one that was heard of last.
+fn check_heartbeat(item: &Item) -> Verdict {
+    match &item.heartbeat {
+        Some((epoch, health)) if *epoch == item.epoch && !matches!(health, Health::Failing(_)) => Ok(()),
+        other => Err(format!("claim {} was the last one, but what is known of it is {other:?}", item.epoch)),
+    }
 }
 
 /// One partition at the end.

@@ -18,7 +18,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Produces a sentinel to every partition and returns where they are. A repeat after a lost answer may leave two on a
 /// partition.
-pub(super) async fn append(run: &Run<'_>, source: &Cluster, partitions: &[TopicPartition]) -> Each<TopicPartition, i64> {
+pub(super) async fn append(
+    run: &Run<'_>,
+    source: &Cluster,
+    partitions: &[TopicPartition],
+) -> Each<TopicPartition, i64> {
     let now = run.journal.now().timestamp_millis();
     let without_headers = match without_headers(source, partitions).await {
         Ok(topics) => topics,

@@ -19,17 +19,19 @@ const LOOKED_AT: usize = 100;
 pub(crate) struct LiveSource<'a> {
     run: &'a Run<'a>,
     cluster: Cluster,
-    rehearsal: Rehearsal,
+    rehearsal: Option<Rehearsal>,
 }
 
 impl<'a> LiveSource<'a> {
-    pub(super) const fn new(run: &'a Run<'a>, cluster: Cluster, rehearsal: Rehearsal) -> Self {
+    pub(super) const fn new(run: &'a Run<'a>, cluster: Cluster, rehearsal: Option<Rehearsal>) -> Self {
         Self { run, cluster, rehearsal }
     }
 
     /// Partitions on which no marker can be placed now, and why.
     async fn unmarkable(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, String>> {
-        let Rehearsal { no_markers, min_insync_replicas, .. } = &self.rehearsal;
+        let Some(Rehearsal { no_markers, min_insync_replicas, .. }) = &self.rehearsal else {
+            return Ok(BTreeMap::new());
+        };
         let mut unmarkable: BTreeMap<_, _> = partitions
             .iter()
             .filter_map(|partition| Some((partition.clone(), no_markers.get(&partition.topic)?.clone())))
@@ -159,11 +161,7 @@ pub(crate) async fn pending_offsets(cluster: &Cluster) -> Result<Vec<PendingOffs
     let mut pending = BTreeSet::new();
     for transaction in &open {
         for (group, partition) in cluster.pending_offsets(transaction).await? {
-            pending.insert(PendingOffset {
-                group,
-                partition: Some(partition),
-                producer_id: transaction.producer_id,
-            });
+            pending.insert(PendingOffset { group, partition: Some(partition), producer_id: transaction.producer_id });
         }
     }
     Ok(pending.into_iter().collect())

@@ -5,12 +5,19 @@ use std::fmt::Debug;
 
 use documents::rehearsal::{Finding, Rehearsal, Weight};
 
+use super::findings::code;
+
 /// One line for each difference: findings that are new, groups that changed sides, and settings that the target would get
 /// otherwise. Offsets, lags and times differ always, and do not count.
 pub fn differences(before: &Rehearsal, now: &Rehearsal) -> Vec<String> {
     let mut lines = Vec::new();
     let known: BTreeSet<_> = before.findings.iter().map(identity).collect();
-    let new = now.findings.iter().filter(|finding| finding.weight != Weight::Info && !known.contains(&identity(finding)));
+    let counts = |finding: &&Finding| match finding.weight {
+        Weight::Blocker => true,
+        Weight::Warning => !code::PASSING.contains(&finding.code.as_str()),
+        Weight::Info => false,
+    };
+    let new = now.findings.iter().filter(|finding| counts(finding) && !known.contains(&identity(finding)));
     lines.extend(new.map(|finding| {
         let weight = if finding.weight == Weight::Blocker { "blocker" } else { "warning" };
         format!("new {weight} {} {}: {}", finding.code, finding.subject, finding.message)
@@ -90,7 +97,11 @@ mod tests {
             message: "m".to_owned(),
             way_out: String::new(),
         };
-        now.findings = vec![finding(Weight::Blocker, "cutover.x"), finding(Weight::Info, "cutover.y")];
+        now.findings = vec![
+            finding(Weight::Blocker, "cutover.x"),
+            finding(Weight::Info, "cutover.y"),
+            finding(Weight::Warning, code::OPEN_TRANSACTION),
+        ];
         assert_eq!(
             differences(&before, &now),
             [

@@ -45,6 +45,9 @@ pub(crate) mod code {
     /// The key of the evidence cannot be used.
     pub(crate) const SIGNING_KEY: &str = "cutover.signing_key";
 
+    /// What comes and goes while producers work: that it is there now does not make a rehearsal another one.
+    pub(crate) const PASSING: [&str; 3] = [LAG, OPEN_TRANSACTION, PENDING_COMMIT];
+
     /// All of them, with what each means.
     pub(super) const ALL: [(&str, &str); 20] = [
         (TAIL_NOT_RUNNING, "No running function copies a batch of partitions: the drain would wait for it in vain."),
@@ -59,7 +62,10 @@ pub(crate) mod code {
         (PENDING_UNSEEN, "The source does not let this principal see commits that open transactions hold."),
         (NO_MARKER, "A topic takes no marker; the end of its logs is the proof there."),
         (TRANSACTIONAL_ID, "The source does not let this principal use the transactional id of the markers."),
-        (TARGET_REPLICAS, "The target takes no records or commits: fewer replicas than min.insync.replicas are in sync."),
+        (
+            TARGET_REPLICAS,
+            "The target takes no records or commits: fewer replicas than min.insync.replicas are in sync.",
+        ),
         (GROUP_REFUSED, "The target's coordinators would refuse an offset of a group."),
         (GROUP_ACTIVE, "A group has members on the target already: its offsets are not committed."),
         (GROUP_TYPE, "The target has a group of this name whose type keeps no such offsets."),
@@ -102,6 +108,11 @@ impl Findings {
     ) {
         let (code, subject) = (code.into(), subject.into());
         self.0.push(Finding { weight, code, subject, message: message.into(), way_out: way_out.into() });
+    }
+
+    /// Adds a finding of another crate.
+    pub(crate) fn push(&mut self, finding: Finding) {
+        self.0.push(finding);
     }
 
     /// All of them, what stands in the way first.

@@ -28,6 +28,8 @@ struct GateItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    rehearsal: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     decided_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "clock::micros_option")]
     decided_at: Option<DateTime<Utc>>,
@@ -52,6 +54,7 @@ impl GateItem {
             former_digests,
             decision: None,
             reason: None,
+            rehearsal: None,
             decided_by: None,
             decided_at: None,
             opened_at,
@@ -64,9 +67,11 @@ impl GateItem {
             name,
             attempt: self.attempt,
             state: self.state,
-            decision: self
-                .decision
-                .map(|verdict| Decision { verdict, reason: self.reason.clone().unwrap_or_default() }),
+            decision: self.decision.map(|verdict| Decision {
+                verdict,
+                reason: self.reason.clone().unwrap_or_default(),
+                rehearsal: self.rehearsal.clone(),
+            }),
             decided_by: self.decided_by.clone(),
             decided_at: self.decided_at,
             opened_at: self.opened_at,
@@ -178,6 +183,10 @@ impl Journal {
             .set("decided_at", self.now())
             .if_equal("state", GateState::Open.name())
             .if_equal("attempt", attempt);
+        let write = match &decision.rehearsal {
+            Some(rehearsal) => write.set("rehearsal", rehearsal.as_str()),
+            None => write,
+        };
         if self.update("decide a gate", write).await?.is_some() {
             tracing::info!(run = %self.run, gate = %name, attempt, %verdict, by, "gate decided");
         }

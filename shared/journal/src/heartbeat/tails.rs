@@ -9,6 +9,9 @@ use super::{CopyWork, Heartbeat, LastError, Refused};
 /// Batches that words name.
 const NAMED: usize = 5;
 
+/// Batches of which is kept what is known.
+const KEPT: usize = 200;
+
 /// Why a batch does not count as followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,29 +40,54 @@ pub struct TailTrouble {
     pub refused: Option<Refused>,
 }
 
-/// The tails of a migration at one moment.
+/// The functions that copy a migration's batches, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tails {
     /// Batches.
     pub batches: usize,
-    /// Of these, the ones that a function follows, with or without trouble.
+    /// Of these, the ones that a function follows, with or without trouble. Nobody asks that in a seed, whose functions take
+    /// one batch after the other: there it is all of them.
     pub live: usize,
-    /// Batches that do not count as followed.
+    /// Batches whose function cannot go on at the moment.
+    pub failing: usize,
+    /// Batches with partitions of which the target takes nothing.
+    pub refused: usize,
+    /// What is known of the batches with trouble: of the first 200.
     pub troubled: Vec<TailTrouble>,
 }
 
 impl Tails {
-    /// What `heartbeats` say at `now`.
+    /// What `heartbeats` say at `now` of the tail.
     pub fn of(heartbeats: &[(BatchId, Option<Heartbeat>)], now: DateTime<Utc>) -> Self {
-        let troubled: Vec<_> =
-            heartbeats.iter().filter_map(|(batch, beat)| trouble(*batch, beat.as_ref(), now)).collect();
-        let absent = troubled.iter().filter(|one| one.trouble == Trouble::NoTail).count();
-        Self { batches: heartbeats.len(), live: heartbeats.len() - absent, troubled }
+        Self::count(heartbeats.len(), heartbeats.iter().filter_map(|(batch, beat)| trouble(*batch, beat.as_ref(), now)))
+    }
+
+    /// What `heartbeats` say of the seed: what keeps its functions from going on.
+    pub fn seeding(heartbeats: &[(BatchId, Option<Heartbeat>)]) -> Self {
+        Self::count(
+            heartbeats.len(),
+            heartbeats.iter().filter_map(|(batch, beat)| seed_trouble(*batch, beat.as_ref()?)),
+        )
+    }
+
+    fn count(batches: usize, troubled: impl Iterator<Item = TailTrouble>) -> Self {
+        let mut tails = Self { batches, live: batches, failing: 0, refused: 0, troubled: Vec::new() };
+        for one in troubled {
+            match one.trouble {
+                Trouble::NoTail => tails.live -= 1,
+                Trouble::Failing => tails.failing += 1,
+                Trouble::Refused => tails.refused += 1,
+            }
+            if tails.troubled.len() < KEPT {
+                tails.troubled.push(one);
+            }
+        }
+        tails
     }
 
     /// Whether each batch is followed by a function that gets on with it.
     pub const fn all_work(&self) -> bool {
-        self.troubled.is_empty()
+        self.live == self.batches && self.failing == 0 && self.refused == 0
     }
 
     /// One line for each kind of trouble, with the first batches of it; `now` is the moment these are the tails of.
@@ -71,19 +99,23 @@ impl Tails {
     }
 
     fn line(&self, kind: Trouble, now: DateTime<Utc>) -> Option<String> {
-        let of_kind: Vec<_> = self.troubled.iter().filter(|one| one.trouble == kind).collect();
-        let count = of_kind.len();
+        let count = match kind {
+            Trouble::NoTail => self.batches - self.live,
+            Trouble::Failing => self.failing,
+            Trouble::Refused => self.refused,
+        };
         if count == 0 {
             return None;
         }
-        let mut named: Vec<_> = of_kind.iter().take(NAMED).map(|one| one.words(now)).collect();
+        let of_kind = self.troubled.iter().filter(|one| one.trouble == kind);
+        let mut named: Vec<_> = of_kind.take(NAMED).map(|one| one.words(now)).collect();
         if count > NAMED {
             named.push(format!("and {} more", count - NAMED));
         }
         let of_batches = format!("{count} of {} {}", self.batches, if self.batches == 1 { "batch" } else { "batches" });
         let what = match kind {
             Trouble::NoTail => format!("no function follows {of_batches}"),
-            Trouble::Failing => format!("the tail of {of_batches} cannot go on at the moment"),
+            Trouble::Failing => format!("the copy of {of_batches} cannot go on at the moment"),
             Trouble::Refused => format!("the target takes nothing of some partitions in {of_batches}"),
         };
         Some(format!("{what}: {}", named.join("; ")))
@@ -134,6 +166,14 @@ fn trouble(batch: BatchId, beat: Option<&Heartbeat>, now: DateTime<Utc>) -> Opti
     Some(TailTrouble { batch, trouble, last_beat: tail.and_then(|beat| beat.at), error, refused })
 }
 
+/// What keeps the seed of a batch from going on. That no function is at it says nothing.
+fn seed_trouble(batch: BatchId, beat: &Heartbeat) -> Option<TailTrouble> {
+    let Heartbeat { at, error, refused, .. } = beat.clone();
+    let trouble = if refused.is_some() { Trouble::Refused } else { Trouble::Failing };
+    let troubled = error.is_some() || refused.is_some();
+    troubled.then_some(TailTrouble { batch, trouble, last_beat: at, error, refused })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,7 +218,7 @@ mod tests {
         let expected = [
             "no function follows 4 of 7 batches: 0001 (none ever did); 0002 (none ever did); 0003 (last heard of 75 s ago); \
              0006 (none ever did, Transient at 2026-04-25T06:15:03Z: no broker can be reached)",
-            "the tail of 1 of 7 batches cannot go on at the moment: 0004 (Transient at 2026-04-25T06:15:03Z: no broker can be \
+            "the copy of 1 of 7 batches cannot go on at the moment: 0004 (Transient at 2026-04-25T06:15:03Z: no broker can be \
              reached)",
             "the target takes nothing of some partitions in 1 of 7 batches: 0005 (a/0, and 2 more, Transient at \
              2026-04-25T06:15:03Z: no broker can be reached)",
@@ -187,6 +227,22 @@ mod tests {
         let json = serde_json::to_value(&tails).unwrap();
         assert_eq!(serde_json::from_value::<Tails>(json).unwrap(), tails);
         assert!(Tails::of(&beats[..1], now()).all_work());
+    }
+
+    #[test]
+    fn a_seed_has_trouble_only_where_there_is_an_error() {
+        let failing = Heartbeat { error: failed(), ..beat(2, CopyWork::Seed) };
+        let beats = [(BatchId(0), None), (BatchId(1), Some(beat(900, CopyWork::Seed))), (BatchId(2), Some(failing))];
+        let tails = Tails::seeding(&beats);
+        assert_eq!((tails.batches, tails.live, tails.failing, tails.troubled.len()), (3, 3, 1, 1));
+    }
+
+    #[test]
+    fn of_many_batches_the_first_are_kept_and_all_counted() {
+        let beats: Vec<_> = (0..1000).map(|number| (BatchId(number), None)).collect();
+        let tails = Tails::of(&beats, now());
+        assert_eq!((tails.batches, tails.live, tails.troubled.len()), (1000, 0, KEPT));
+        assert!(tails.lines(now())[0].ends_with("and 995 more"));
     }
 
     #[test]

@@ -32,7 +32,12 @@ async fn a_decision_is_stored_then_sent_and_can_be_repeated_until_it_is() {
     bench.wait(9);
     assert_eq!(journal.open(GATE, &token("one"), None).await.unwrap(), armed, "the same token is a replay");
 
-    let (first, gate) = sent_with(journal.decide(GATE, &Decision::approve("lag is 0"), "ada").await.unwrap());
+    let (first, gate) = sent_with(
+        journal
+            .decide(GATE, &Decision { rehearsal: Some("r7".to_owned()), ..Decision::approve("lag is 0") }, "ada")
+            .await
+            .unwrap(),
+    );
     assert_eq!(first.expose(), "secret-one");
     assert_eq!((gate.state, gate.decided_at), (GateState::Decided, Some(journal.now())));
     bench.wait(9);
@@ -46,6 +51,7 @@ async fn a_decision_is_stored_then_sent_and_can_be_repeated_until_it_is() {
     journal.mark_sent(GATE, 1).await.unwrap();
     let sent = journal.gate(GATE).await.unwrap().unwrap();
     assert_eq!(sent, journal::Gate { state: GateState::Sent, ..gate });
+    assert_eq!(sent.decision.clone().unwrap().rehearsal.as_deref(), Some("r7"), "what was approved is on record");
     assert_eq!(journal.decide(GATE, &Decision::reject("no"), "bob").await.unwrap(), Decided::AlreadySent(sent.clone()));
     assert_eq!(journal.open(GATE, &token("one"), None).await.unwrap(), sent, "still a replay");
     assert!(!format!("{:?}", bench.raw("gate#cutover").await).contains("secret"), "the token is forgotten");

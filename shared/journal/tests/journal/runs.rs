@@ -5,7 +5,6 @@ use std::num::NonZeroU64;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use journal::{Created, Event, Journal, NewRun, ProducerId, TailWanted, Transition};
-use journal::{FreezeHow, FreezeState, Side};
 use migration::config::Throttle;
 use migration::{ErrorKind, Phase};
 use serde_json::json;
@@ -288,32 +287,4 @@ async fn the_tail_runs_until_it_is_told_to_stop() {
     bench.journal.set_tail_generation(3).await.unwrap();
     let control = bench.journal.copy_control().await.unwrap();
     assert_eq!((control.wanted, control.generation), (bench.journal.tail_wanted().await.unwrap(), 3));
-}
-
-#[tokio::test]
-async fn every_freeze_is_remembered_with_its_length() {
-    let Some(bench) = Bench::empty().await else { return };
-    let journal = &bench.journal;
-    assert_eq!(journal.set_unfrozen(Side::Source, journal.now()).await.unwrap(), None);
-    assert_eq!(journal.freeze_state().await.unwrap(), None);
-    let first = journal.set_frozen(journal.now(), FreezeHow::Webhook, "https://fence.test").await.unwrap();
-    bench.wait(40);
-    let again = journal.set_frozen(journal.now(), FreezeHow::Operator, "ada").await.unwrap();
-    assert_eq!(again, first, "the first record stands");
-    assert_eq!(again.state(), FreezeState::Frozen);
-    for _ in 0..2 {
-        let freeze = journal.set_unfrozen(Side::Source, journal.now()).await.unwrap().unwrap();
-        assert_eq!(freeze.state(), FreezeState::Unfrozen { towards: Side::Source });
-        bench.wait(10);
-        assert_eq!(freeze.current().length(journal.now()).as_secs(), 40);
-    }
-    let error = journal.set_unfrozen(Side::Target, journal.now()).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Blocked);
-    journal.set_frozen(journal.now(), FreezeHow::Operator, "ada").await.unwrap();
-    bench.wait(7);
-    journal.set_unfrozen(Side::Target, journal.now()).await.unwrap();
-    let freeze = journal.freeze_state().await.unwrap().unwrap();
-    let lengths: Vec<_> = freeze.periods().iter().map(|period| period.length(journal.now()).as_secs()).collect();
-    assert_eq!(lengths, [40, 7]);
-    assert_eq!(bench.raw("freeze").await["state"], AttributeValue::S("unfrozen".into()));
 }

@@ -9,7 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 use migration::TopicPartition;
 use serde::{Deserialize, Serialize};
 
-use super::CommitLimits;
+use super::{CommitLimits, OFFSETS};
 use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::error::{Each, Error, Place, Result, check};
@@ -22,8 +22,8 @@ const NO_EPOCH: i32 = -1;
 const NO_GENERATION: i32 = -1;
 /// Partitions in one commit.
 const PARTITIONS_PER_COMMIT: usize = 1000;
-/// Bytes of a batch that every coordinator takes. A larger one may be what a server means that only says that it failed.
-const SMALL_BATCH: usize = 16 << 10;
+/// Bytes of a batch that no coordinator minds. A larger one may be what a server means that only says that it failed.
+const SMALL_BATCH: usize = 4 << 10;
 
 /// An offset to commit for a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,18 +95,17 @@ impl Cluster {
         while let Some(part) = open.pop() {
             let partitions = part.iter().map(|offset| offset.partition.clone()).collect();
             let outcomes = complete(partitions, commit_part(&connection, group, part.clone()).await);
-            let (too_large, settled): (Vec<_>, Vec<_>) =
-                outcomes.into_iter().zip(part).partition(|((_, outcome), _)| was_too_large(outcome));
-            let weight: usize = too_large.iter().map(|(_, offset)| CommitLimits::weight(group, offset)).sum();
-            let halve =
-                too_large.len() > 1 && (weight > SMALL_BATCH || too_large.iter().all(|(found, _)| is_size(&found.1)));
+            let (failed, settled): (Vec<_>, Vec<_>) =
+                outcomes.into_iter().zip(part).partition(|((_, outcome), _)| is_about_size(outcome));
             each.extend(settled.into_iter().map(|(outcome, _)| outcome));
-            if !halve {
-                each.extend(too_large.into_iter().map(|(outcome, _)| outcome));
+            let weight: usize = failed.iter().map(|(_, offset)| CommitLimits::weight(group, offset)).sum();
+            if failed.len() < 2 || (weight <= SMALL_BATCH && failed.iter().any(|((_, found), _)| !is_size(found))) {
+                let outcomes = failed.into_iter();
+                each.extend(outcomes.map(|((key, outcome), offset)| (key, told_size(outcome, group, &offset, limits))));
                 continue;
             }
-            tracing::debug!(group, offsets = too_large.len(), weight, "the commit is too large and is sent in halves");
-            let mut first: Vec<_> = too_large.into_iter().map(|(_, offset)| offset).collect();
+            tracing::debug!(group, offsets = failed.len(), weight, "the commit is too large and is sent in halves");
+            let mut first: Vec<_> = failed.into_iter().map(|(_, offset)| offset).collect();
             open.push(first.split_off(first.len() / 2));
             open.push(first);
         }
@@ -114,14 +113,32 @@ impl Cluster {
     }
 }
 
-/// Whether a coordinator means that the batch is too large. The first of those that write their own batches say that something
-/// failed (`CoordinatorOperationExceptionHelper`, Kafka 3.7 to 4.0).
-fn was_too_large(outcome: &Result<()>) -> bool {
-    is_size(outcome) || outcome.as_ref().is_err_and(|error| error.code() == Some(Code::UnknownServerError))
+/// Whether a coordinator may mean that the batch is too large. Those that write their own batches only say that something failed
+/// (`CoordinatorOperationExceptionHelper`, Kafka 3.7 to 4.3).
+fn is_about_size(outcome: &Result<()>) -> bool {
+    is_size(outcome) || is_unknown(outcome)
+}
+
+fn is_unknown(outcome: &Result<()>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.code() == Some(Code::UnknownServerError))
 }
 
 fn is_size(outcome: &Result<()>) -> bool {
     outcome.as_ref().is_err_and(|error| error.code() == Some(Code::InvalidCommitOffsetSize))
+}
+
+/// The outcome of an offset that was sent alone, or among few: what fails for an unknown reason and is above the limit by itself
+/// fails for that one, and will fail again.
+fn told_size(outcome: Result<()>, group: &str, offset: &NewOffset, limits: &CommitLimits) -> Result<()> {
+    if !is_unknown(&outcome) || limits.allow(group, offset) {
+        return outcome;
+    }
+    let bytes = CommitLimits::BATCH_OVERHEAD + CommitLimits::weight(group, offset);
+    let message = format!(
+        "it takes {bytes} bytes as a batch of its own, max.message.bytes of {OFFSETS} is {}",
+        limits.batch_bytes
+    );
+    Err(refusal(Code::InvalidCommitOffsetSize, group, offset, message))
 }
 
 /// The error of an offset that is not sent.
@@ -129,12 +146,12 @@ fn too_long(group: &str, offset: &NewOffset, limits: &CommitLimits) -> Error {
     let units = offset.metadata.encode_utf16().count();
     let message =
         format!("its metadata has {units} characters, offset.metadata.max.bytes is {}", limits.metadata_bytes);
-    Error::Broker {
-        api: Api::OffsetCommit,
-        code: Code::OffsetMetadataTooLarge,
-        place: Place::Offset { group: group.to_owned(), partition: offset.partition.clone() },
-        message: Some(message),
-    }
+    refusal(Code::OffsetMetadataTooLarge, group, offset, message)
+}
+
+fn refusal(code: Code, group: &str, offset: &NewOffset, message: String) -> Error {
+    let place = Place::Offset { group: group.to_owned(), partition: offset.partition.clone() };
+    Error::Broker { api: Api::OffsetCommit, code, place, message: Some(message) }
 }
 
 async fn commit_part(
@@ -250,6 +267,15 @@ mod tests {
         let each = cluster.commit_offsets("g", &offsets(8, &"m".repeat(4000))).await;
         assert!(each.iter().all(|(_, outcome)| outcome.is_ok()), "{each:?}");
         assert_eq!(sent(&broker), [8, 4, 4]);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_too_heavy_is_told_so_where_the_server_does_not() {
+        let (broker, cluster) = coordinator(|count| (count == 1).then_some(Code::UnknownServerError)).await;
+        let limits = CommitLimits { batch_bytes: 600, ..CommitLimits::default() };
+        let each = cluster.commit_offsets_within("g", &offsets(1, &"m".repeat(900)), &limits).await;
+        assert_eq!(each[0].1.as_ref().unwrap_err().code(), Some(Code::InvalidCommitOffsetSize));
+        assert_eq!(sent(&broker), [1], "it is not sent again");
     }
 
     #[tokio::test]

@@ -243,3 +243,6 @@ fn outcome(group: &str, partition: &TopicPartition, wire: Wire) -> Option<Result
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

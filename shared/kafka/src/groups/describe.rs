@@ -220,3 +220,100 @@ fn share(group: ShareGroup) -> GroupDescription {
         group_type: Some(GroupType::Share),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU16, Ordering};
+
+    use kafka_protocol::messages::find_coordinator_response::Coordinator;
+    use kafka_protocol::messages::list_groups_response::ListedGroup;
+    use kafka_protocol::messages::share_group_describe_response::Member as ShareMember;
+    use kafka_protocol::messages::{
+        ApiKey, ConsumerGroupDescribeResponse, DescribeGroupsResponse, FindCoordinatorRequest, FindCoordinatorResponse,
+        ListGroupsResponse, ShareGroupDescribeResponse,
+    };
+
+    use super::*;
+    use crate::fake::{Asked, FakeBroker, Reaction, hasty, metadata};
+
+    /// What a broker of Kafka 4 says about groups whose names are their types.
+    fn of_all_types(asked: &Asked) -> Reaction {
+        match asked.api {
+            ApiKey::FindCoordinator => {
+                let keys = asked.request::<FindCoordinatorRequest>().coordinator_keys;
+                let found = keys.into_iter().map(|key| Coordinator::default().with_key(key).with_node_id(1.into()));
+                asked.answer(&FindCoordinatorResponse::default().with_coordinators(found.collect()))
+            }
+            ApiKey::DescribeGroups => {
+                let group = |id: GroupId| {
+                    let state = if &**id == "classic" { "Empty" } else { "Dead" };
+                    ClassicGroup::default().with_group_id(id).with_group_state(text(state))
+                };
+                let groups = asked.request::<DescribeGroupsRequest>().groups.into_iter().map(group);
+                asked.answer(&DescribeGroupsResponse::default().with_groups(groups.collect()))
+            }
+            ApiKey::ConsumerGroupDescribe => {
+                let group = |id: GroupId| {
+                    let absent = &**id != "consumer";
+                    let code = if absent { Code::GroupIdNotFound.code() } else { 0 };
+                    ConsumerGroup::default().with_group_id(id).with_group_state(text("Stable")).with_error_code(code)
+                };
+                let groups = asked.request::<ConsumerGroupDescribeRequest>().group_ids.into_iter().map(group);
+                asked.answer(&ConsumerGroupDescribeResponse::default().with_groups(groups.collect()))
+            }
+            ApiKey::ShareGroupDescribe => {
+                let member = ShareMember::default().with_client_id(text("app")).with_client_host(text("/192.0.2.1"));
+                let group = |id: GroupId| {
+                    assert_eq!(&**id, "share");
+                    ShareGroup::default()
+                        .with_group_id(id)
+                        .with_group_state(text("Stable"))
+                        .with_members(vec![member.clone()])
+                };
+                let groups = asked.request::<ShareGroupDescribeRequest>().group_ids.into_iter().map(group);
+                asked.answer(&ShareGroupDescribeResponse::default().with_groups(groups.collect()))
+            }
+            _ => {
+                let listed = |id: &'static str, state: &'static str| {
+                    ListedGroup::default()
+                        .with_group_id(GroupId(text(id)))
+                        .with_group_state(text(state))
+                        .with_protocol_type(text(id))
+                        .with_group_type(text(id))
+                };
+                let groups = vec![listed("share", "Stable"), listed("streams", "NotReady"), listed("classic", "Empty")];
+                asked.answer(&ListGroupsResponse::default().with_groups(groups))
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_group_of_another_type_is_not_dead() {
+        let port = Arc::new(AtomicU16::new(0));
+        let own = port.clone();
+        let broker = FakeBroker::start(move |asked| match asked.api {
+            ApiKey::ApiVersions => None,
+            ApiKey::Metadata => Some(asked.answer(&metadata(&[own.load(Ordering::SeqCst)], &[1]))),
+            _ => Some(of_all_types(asked)),
+        })
+        .await;
+        port.store(broker.port, Ordering::SeqCst);
+        let cluster = Cluster::connect(hasty(&[broker.address()])).await.unwrap();
+        let groups = ["classic", "consumer", "share", "streams", "nobody"].map(str::to_owned);
+        let described = crate::all_ok(cluster.describe_groups(&groups).await).unwrap();
+        let found = |group: &str| (described[group].group_type.clone(), described[group].state.clone());
+        assert_eq!(found("classic"), (Some(GroupType::Classic), GroupState::Empty));
+        assert_eq!(found("consumer"), (Some(GroupType::Consumer), GroupState::Stable));
+        assert_eq!(found("share"), (Some(GroupType::Share), GroupState::Stable));
+        assert_eq!(found("streams"), (Some(GroupType::Streams), GroupState::Other("NotReady".to_owned())));
+        assert_eq!(found("nobody"), (None, GroupState::Dead));
+        assert_eq!(described["share"].members[0].host, "/192.0.2.1");
+        assert_eq!(broker.asked(ApiKey::DescribeGroups).len(), 1, "one request for all of them");
+
+        // Whoever has only classic groups is not listed.
+        let before = broker.asked(ApiKey::ListGroups).len();
+        crate::all_ok(cluster.describe_groups(&groups[..2]).await).unwrap();
+        assert_eq!(broker.asked(ApiKey::ListGroups).len(), before);
+    }
+}

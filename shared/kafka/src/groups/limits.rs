@@ -47,7 +47,7 @@ impl Default for CommitLimits {
 }
 
 impl CommitLimits {
-    /// Bytes of a batch without its records. Coordinators since Kafka 4 count the header twice: they compare the size of the
+    /// Bytes of a batch without its records. Some of Kafka 4's coordinators count the header twice: they compare the size of the
     /// whole batch with what is left of the limit behind a header (`CoordinatorRuntime.append`,
     /// `MemoryRecordsBuilder.maxAllowedBytes`).
     pub const BATCH_OVERHEAD: usize = 2 * HEADER_SIZE;

@@ -26,8 +26,11 @@ use clock::Backoff;
 /// After how long the coordinator aborts a transaction of which nothing more is heard, in milliseconds. The second one is for a
 /// cluster whose `transaction.max.timeout.ms` is below the first.
 const TIMEOUTS_MS: [i32; 2] = [60_000, 5_000];
-/// Partitions in one request. The coordinator writes all that it knows of the transaction into one record each time.
-const PARTITIONS_PER_REQUEST: usize = 2_000;
+/// Partitions in one request.
+const PARTITIONS_PER_REQUEST: usize = 1_000;
+/// Bytes of the names and numbers of the partitions of one transaction. Its coordinator writes them into one record of
+/// `__transaction_state` (`TransactionLog.valueToBytes`), which has to fit into what that topic takes: 1 MB by default.
+const BYTES_PER_TRANSACTION: usize = 256 << 10;
 /// How long a topic of which the coordinator does not know is taken for one that was created a moment ago.
 const NEW_TOPIC: Duration = Duration::from_secs(2);
 
@@ -50,8 +53,14 @@ impl Cluster {
     /// Each call has an identity of its own: the producer id of `transactional_id` with an epoch that no earlier call had. Only
     /// versions are used in which the markers carry the epoch that InitProducerId gave out (EndTxn before v5, KIP-890).
     ///
-    /// A call that ends in between leaves nothing behind: the next one of the same id ends what was left open, and without a
+    /// So many partitions that their names are too much for one transaction are marked by several, one after the other, of the same
+    /// identity. A call that ends in between leaves nothing behind: the next one of the same id ends what was left open, and without a
     /// next one the coordinator aborts it within a minute. What is aborted gets abort markers, which are invisible too.
+    ///
+    /// Leave out partitions with too few replicas in sync (`min.insync.replicas`): their leader takes no marker, the coordinator
+    /// tries again without a pause until it does, and notes each attempt in its log (`TransactionMarkerRequestCompletionHandler`).
+    /// The id can begin nothing new before all markers have come: calls meanwhile end with
+    /// [`ConcurrentTransactions`](Code::ConcurrentTransactions) at the retry deadline.
     ///
     /// A cluster that has no `__transaction_state` yet creates it for this.
     ///
@@ -64,20 +73,14 @@ impl Cluster {
         let identity = self.init_transactions(transactional_id).await?;
         let transaction = Open { cluster: self, id: transactional_id, identity };
         let (mut marked, mut refused) = (Vec::with_capacity(partitions.len()), Vec::new());
-        for some in partitions.chunks(PARTITIONS_PER_REQUEST) {
-            match transaction.add(some).await {
+        for some in transactions(partitions) {
+            match transaction.mark(some).await {
                 Ok((added, others)) => {
                     marked.extend(added);
                     refused.extend(others);
                 }
                 Err(error) => return Err(transaction.give_up(error).await),
             }
-        }
-        // There is nothing to end before the first partition is added.
-        if !marked.is_empty()
-            && let Err(error) = transaction.end(true).await
-        {
-            return Err(transaction.give_up(error).await);
         }
         Ok(Markers { identity, marked, refused })
     }
@@ -129,7 +132,40 @@ struct Open<'a> {
 /// Partitions that were added, and those that were not.
 type Added = (Vec<TopicPartition>, Vec<(TopicPartition, Error)>);
 
+/// `partitions` in runs that one transaction can have.
+fn transactions(partitions: &[TopicPartition]) -> Vec<&[TopicPartition]> {
+    const NUMBERS: usize = 16;
+    let mut runs = Vec::new();
+    let (mut begin, mut bytes) = (0, 0);
+    for (at, partition) in partitions.iter().enumerate() {
+        let named = at > begin && partitions[at - 1].topic == partition.topic;
+        let more = NUMBERS + if named { 0 } else { partition.topic.len() };
+        if at > begin && bytes + more > BYTES_PER_TRANSACTION {
+            runs.push(&partitions[begin..at]);
+            (begin, bytes) = (at, partition.topic.len());
+        }
+        bytes += more;
+    }
+    runs.extend((begin < partitions.len()).then(|| &partitions[begin..]));
+    runs
+}
+
 impl Open<'_> {
+    /// One whole transaction: adds `partitions`, without those that the coordinator refuses, and commits.
+    async fn mark(&self, partitions: &[TopicPartition]) -> Result<Added> {
+        let (mut marked, mut refused) = (Vec::with_capacity(partitions.len()), Vec::new());
+        for some in partitions.chunks(PARTITIONS_PER_REQUEST) {
+            let (added, others) = self.add(some).await?;
+            marked.extend(added);
+            refused.extend(others);
+        }
+        // There is nothing to end before the first partition is added.
+        if !marked.is_empty() {
+            self.end(true).await?;
+        }
+        Ok((marked, refused))
+    }
+
     /// Adds `partitions`, without those that the coordinator refuses. It adds all of a request or none.
     async fn add(&self, partitions: &[TopicPartition]) -> Result<Added> {
         let policy = self.cluster.settings().retry;
@@ -219,3 +255,6 @@ impl Open<'_> {
         error
     }
 }
+
+#[cfg(test)]
+mod tests;

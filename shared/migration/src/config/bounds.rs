@@ -1,6 +1,6 @@
 //! What types cannot refuse: bounds, and values that only make sense together.
 
-use super::{Config, Cutover, MAX_PARTITIONS_PER_BATCH, Span, arn};
+use super::{Config, Cutover, MAX_PARTITIONS_PER_BATCH, Span, arn, is_secret_arn};
 
 /// Longest that a state of Step Functions waits, in seconds: what the freeze gate gets as its time limit
 /// (<https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html>, `TimeoutSeconds`).
@@ -93,6 +93,11 @@ impl Cutover {
             let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
             require(url.as_ref().is_none_or(is_url), format!("{field} must be an http:// or https:// URL"));
         }
+        require(
+            self.webhook_secret_arn.as_deref().is_none_or(is_secret_arn),
+            "webhook_secret_arn must be the ARN of a secret, as in arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"
+                .to_owned(),
+        );
         problems
     }
 }

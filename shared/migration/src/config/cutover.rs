@@ -104,22 +104,49 @@ impl Default for Cutover {
 }
 
 impl Cutover {
-    /// Scheme and host of the webhook, which is all of it that is shown.
+    /// Scheme and host of the freeze webhook, which is all of it that is shown.
     pub fn webhook_host(&self) -> Option<String> {
         self.producer_freeze_webhook.as_deref().map(host)
     }
 
-    /// The webhook's URL when it is more than scheme and host, and in no secret yet.
-    pub fn open_webhook(&self) -> Option<&str> {
-        let open = self.producer_freeze_webhook.as_deref().filter(|_| self.run_webhook_arn.is_none());
-        open.filter(|url| *url != host(url))
+    /// Scheme and host of the client switch webhook, which is all of it that is shown.
+    pub fn client_switch_host(&self) -> Option<String> {
+        self.client_switch_webhook.as_deref().map(host)
     }
 
-    /// The same without what only `webhook_host` does not show, which is in the secret `arn` if there is one.
-    #[must_use]
-    pub fn sealed(&self, arn: Option<String>) -> Self {
-        Self { producer_freeze_webhook: self.webhook_host(), run_webhook_arn: arn, ..self.clone() }
+    /// The freeze webhook's URL when it is more than scheme and host, and in no secret yet.
+    pub fn open_webhook(&self) -> Option<&str> {
+        open(self.producer_freeze_webhook.as_deref(), self.run_webhook_arn.as_deref())
     }
+
+    /// The client switch webhook's URL when it is more than scheme and host, and in no secret yet.
+    pub fn open_client_switch_webhook(&self) -> Option<&str> {
+        open(self.client_switch_webhook.as_deref(), self.run_client_switch_webhook_arn.as_deref())
+    }
+
+    /// The same with scheme and host of the webhooks only. Their URLs are in the secrets `webhook` and `client_switch`, if
+    /// there are any.
+    #[must_use]
+    pub fn sealed(&self, webhook: Option<String>, client_switch: Option<String>) -> Self {
+        Self {
+            producer_freeze_webhook: self.webhook_host(),
+            run_webhook_arn: webhook,
+            client_switch_webhook: self.client_switch_host(),
+            run_client_switch_webhook_arn: client_switch,
+            ..self.clone()
+        }
+    }
+
+    /// What may be shown to everybody: as [`Cutover::sealed`], with the secrets that there are.
+    #[must_use]
+    pub fn shown(&self) -> Self {
+        self.sealed(self.run_webhook_arn.clone(), self.run_client_switch_webhook_arn.clone())
+    }
+}
+
+/// `url` when it is more than scheme and host, and not in the secret `arn`.
+fn open<'a>(url: Option<&'a str>, arn: Option<&str>) -> Option<&'a str> {
+    url.filter(|url| arn.is_none() && *url != host(url))
 }
 
 /// Scheme and host of `url`.
@@ -141,10 +168,21 @@ mod tests {
             ("http://u:p@h?x=/y", "http://h"),
             ("http://[::1]:80/hooks/T0/hunter2", "http://[::1]:80"),
         ] {
-            let open = Cutover { producer_freeze_webhook: Some(url.to_owned()), ..Cutover::default() };
+            let both = || Some(url.to_owned());
+            let open = Cutover { producer_freeze_webhook: both(), client_switch_webhook: both(), ..Cutover::default() };
             assert_eq!((open.webhook_host().as_deref(), open.open_webhook()), (Some(shown), Some(url)));
-            let sealed = open.sealed(Some("arn".to_owned()));
+            assert_eq!(
+                (open.client_switch_host().as_deref(), open.open_client_switch_webhook()),
+                (Some(shown), Some(url))
+            );
+            let sealed = open.sealed(Some("arn".to_owned()), Some("arn2".to_owned()));
             assert_eq!((sealed.producer_freeze_webhook.as_deref(), sealed.open_webhook()), (Some(shown), None));
+            assert_eq!(
+                (sealed.client_switch_webhook.as_deref(), sealed.open_client_switch_webhook()),
+                (Some(shown), None)
+            );
+            assert_eq!(sealed.shown(), sealed, "with its secrets");
+            assert_eq!(open.shown().producer_freeze_webhook.as_deref(), Some(shown));
         }
         let bare = Cutover { producer_freeze_webhook: Some("http://h:80".to_owned()), ..Cutover::default() };
         assert_eq!(bare.open_webhook(), None, "there is nothing to hide");

@@ -98,16 +98,36 @@ impl<'a, S: Objects> OffsetMap<'a, S> {
         Ok((target, place))
     }
 
+    /// Source offset of the record at `target`, if it was copied. Reads one sealed object at most, and none when the one before
+    /// led to the same: ask in ascending order.
+    ///
+    /// # Errors
+    /// Those of [`OffsetMap::open`].
+    pub async fn source_of(&mut self, target: i64) -> Result<Option<i64>> {
+        if target >= self.open.target_start() {
+            return Ok(self.open.source_of(target));
+        }
+        let after = self.parts.partition_point(|part| part.target <= target);
+        let Some(index) = after.checked_sub(1) else { return Ok(None) };
+        Ok(self.part(index).await?.source_of(target))
+    }
+
     /// The stretch that decides about `source`: the last one that begins at or before it, else the first.
     async fn stretch_of(&mut self, source: i64) -> Result<&OffsetRuns> {
-        if self.open.as_slice().first().is_some_and(|first| first.source <= source) {
+        if self.parts.is_empty() || self.open.as_slice().first().is_some_and(|first| first.source <= source) {
             return Ok(&self.open);
         }
         let index = self.parts.partition_point(|part| part.source <= source).saturating_sub(1);
-        let Some(part) = self.parts.get(index) else { return Ok(&self.open) };
-        let runs = match self.recent.take() {
-            Some((recent, runs)) if recent == index => runs,
-            _ => get_part(self.store, &self.partition, part).await?,
+        self.part(index).await
+    }
+
+    /// The runs of the part at `index`. Those of another one are let go before they are read, so that one is in memory at most.
+    async fn part(&mut self, index: usize) -> Result<&OffsetRuns> {
+        let known = self.recent.take_if(|(recent, _)| *recent == index);
+        self.recent = None;
+        let runs = match known {
+            Some((_, runs)) => runs,
+            None => get_part(self.store, &self.partition, &self.parts[index]).await?,
         };
         Ok(&self.recent.insert((index, runs)).1)
     }
@@ -117,3 +137,6 @@ impl<'a, S: Objects> OffsetMap<'a, S> {
         self.parts.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,20 +139,58 @@ async fn every_secret_is_tried_when_one_cannot_be_deleted() {
 #[tokio::test]
 async fn a_webhooks_url_is_kept_whole_and_only_its_host_goes_on() {
     const URL: &str = "https://bob:hunter2@example.com/freeze?token=hunter3";
-    let fake = FakeAws::new(|operation, input| match operation {
-        "CreateSecret" => {
-            assert_eq!((&input["Name"], &input["SecretString"]), (&json!("msk-kraft/m1/webhook"), &json!(URL)));
+    const SWITCH: &str = "https://bob:hunter2@example.com/switch?token=hunter3";
+    let fake = FakeAws::new(|operation, input| match (operation, input["Name"].as_str(), input["SecretId"].as_str()) {
+        ("CreateSecret", Some("msk-kraft/m1/webhook"), _) => {
+            assert_eq!(input["SecretString"], URL);
             Ok(json!({"ARN": "arn:webhook"}))
         }
-        "GetSecretValue" => Ok(json!({"SecretString": URL})),
+        ("CreateSecret", Some("msk-kraft/m1/client-switch-webhook"), _) => {
+            assert_eq!(input["SecretString"], SWITCH);
+            Ok(json!({"ARN": "arn:switch"}))
+        }
+        ("GetSecretValue", _, Some("arn:webhook")) => Ok(json!({"SecretString": URL})),
+        ("GetSecretValue", _, Some("arn:switch")) => Ok(json!({"SecretString": SWITCH})),
         _ => panic!("{operation} was asked for"),
     });
     let mut config = config(json!({"mode": "plaintext"}), json!({"mode": "plaintext"}));
     config.cutover.producer_freeze_webhook = Some(URL.to_owned());
+    config.cutover.client_switch_webhook = Some(SWITCH.to_owned());
     let sealed = seal(&fake.aws(), &config, "m1", |_| ()).await.unwrap();
     assert!(!sealed.to_json().to_string().contains("hunter"), "{}", sealed.to_json());
-    assert_eq!(sealed.run_secrets().collect::<Vec<_>>(), ["arn:webhook"]);
+    assert_eq!(sealed.run_secrets().collect::<Vec<_>>(), ["arn:webhook", "arn:switch"]);
     assert_eq!(seal(&fake.aws(), &sealed, "m1", |_| ()).await.unwrap(), sealed);
-    assert_eq!(webhook(&fake.aws(), &sealed.cutover).await.unwrap().as_deref(), Some(URL));
-    assert_eq!(webhook(&fake.aws(), &config.cutover).await.unwrap().as_deref(), Some(URL), "started by hand");
+    for (which, url) in [(WebhookName::Freeze, URL), (WebhookName::ClientSwitch, SWITCH)] {
+        assert_eq!(webhook(&fake.aws(), &sealed.cutover, which).await.unwrap().as_deref(), Some(url));
+        let by_hand = webhook(&fake.aws(), &config.cutover, which).await.unwrap();
+        assert_eq!(by_hand.as_deref(), Some(url), "started by hand");
+    }
+}
+
+#[tokio::test]
+async fn a_bare_webhook_needs_no_secret_beside_one_that_does() {
+    let fake = FakeAws::new(|operation, input| match (operation, input["Name"].as_str()) {
+        ("CreateSecret", Some("msk-kraft/m1/client-switch-webhook")) => Ok(json!({"ARN": "arn:switch"})),
+        _ => panic!("{operation} was asked for"),
+    });
+    let mut config = config(json!({"mode": "plaintext"}), json!({"mode": "plaintext"}));
+    config.cutover.producer_freeze_webhook = Some("https://example.com".to_owned());
+    config.cutover.client_switch_webhook = Some("https://example.com/hunter2".to_owned());
+    let sealed = seal(&fake.aws(), &config, "m1", |_| ()).await.unwrap();
+    assert_eq!(sealed.cutover.producer_freeze_webhook.as_deref(), Some("https://example.com"));
+    assert_eq!(sealed.run_secrets().collect::<Vec<_>>(), ["arn:switch"]);
+}
+
+#[tokio::test]
+async fn a_key_is_the_secrets_value_and_not_too_short() {
+    let fake = FakeAws::new(|_, input| match input["SecretId"].as_str() {
+        Some("arn:key") => Ok(json!({"SecretString": "0123456789abcdef"})),
+        _ => Ok(json!({"SecretString": "hunter2"})),
+    });
+    let with = |arn: Option<&str>| Cutover { webhook_secret_arn: arn.map(str::to_owned), ..Cutover::default() };
+    assert_eq!(webhook_key(&fake.aws(), &with(None)).await.unwrap(), None);
+    assert_eq!(webhook_key(&fake.aws(), &with(Some("arn:key"))).await.unwrap().unwrap(), b"0123456789abcdef");
+    let error = webhook_key(&fake.aws(), &with(Some("arn:short"))).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Blocked && error.message.contains("7 bytes"), "{error}");
+    assert!(!error.message.contains("hunter2"), "{error}");
 }

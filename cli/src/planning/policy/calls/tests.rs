@@ -107,7 +107,7 @@ const KAFKA: [(&str, &[&str]); 57] = [
 ];
 
 /// Modules of shared crates by the functions that use them.
-const SHARED: [(&str, &[&str]); 20] = [
+const SHARED: [(&str, &[&str]); 26] = [
     ("shared/copy/src/engine.rs", &["seed-partition", "tail-batch"]),
     ("shared/copy/src/reader.rs", &["seed-partition", "tail-batch"]),
     ("shared/copy/src/writer.rs", &["seed-partition", "tail-batch"]),
@@ -118,16 +118,22 @@ const SHARED: [(&str, &[&str]); 20] = [
     ("shared/topology/src/changes.rs", &["tail-batch", "cutover"]),
     ("shared/topology/src/transactions.rs", &["tail-batch", "cutover"]),
     ("shared/topology/src/latecomers.rs", &["cutover"]),
-    ("shared/topology/src/target_state.rs", &["topology-copy"]),
+    ("shared/topology/src/target_state.rs", &["topology-copy", "cutover"]),
     ("shared/topology/src/restart/look.rs", &["topology-copy"]),
     ("shared/topology/src/restart/remove.rs", &["topology-copy"]),
-    ("shared/topology/src/quotas.rs", &["topology-copy", "cutover"]),
+    ("shared/topology/src/quotas.rs", &["topology-copy"]),
     ("shared/topology/src/lockout.rs", &["topology-copy", "cutover"]),
     ("shared/topology/src/inventory.rs", &["topology-copy", "tail-batch", "cutover", "validate"]),
-    ("shared/topology/src/known.rs", &["topology-copy"]),
+    ("shared/topology/src/known.rs", &["topology-copy", "cutover"]),
     ("shared/copy/src/ports.rs", &["seed-partition", "tail-batch"]),
-    ("shared/topology/src/acl_copy.rs", &["topology-copy", "cutover"]),
-    ("shared/topology/src/own_configs.rs", &["topology-copy", "cutover"]),
+    ("shared/topology/src/acl_copy.rs", &["topology-copy"]),
+    ("shared/topology/src/final_configs.rs", &["topology-copy"]),
+    ("shared/topology/src/settings/found.rs", &["cutover"]),
+    ("shared/topology/src/settings/decide.rs", &["cutover"]),
+    ("shared/topology/src/settings/decide/quotas.rs", &["cutover"]),
+    ("shared/topology/src/settings/decide/configs.rs", &["cutover"]),
+    ("shared/topology/src/settings/decide/acls.rs", &["cutover"]),
+    ("shared/topology/src/settings/apply/port.rs", &["cutover"]),
 ];
 
 const BOTH: &[&str] = &["source", "target"];

@@ -1,0 +1,37 @@
+//! Giving a migration up: the target keeps what was copied, the source goes on as before.
+
+use journal::{GateName, Side, TailWanted, Verdict};
+use migration::{Phase, Result};
+use runtime::{Run, secrets};
+use serde_json::Value;
+
+use crate::{ends, producers, report};
+
+/// Gives up. Repeated, it lets producers go that it could not let go before.
+///
+/// # Errors
+/// Blocked where there is no way back; those of the webhook, with what the operator has to do.
+pub(crate) async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Value> {
+    let reason = match reason {
+        Some(reason) => reason,
+        None => rejection(run).await?,
+    };
+    run.journal.transition(Phase::RolledBack, &reason).await?;
+    run.journal.set_tail_wanted(TailWanted::Stop).await?;
+    producers::unfreeze(run, Side::Source).await.map_err(|error| {
+        ends::by_hand(
+            "the migration is rolled back, but producers are still FROZEN: roll back again, or let them go by hand",
+            error,
+        )
+    })?;
+    secrets::forget_at_end(&run.host().aws, &run.config).await;
+    report::rollback(run).await
+}
+
+/// Why the operator rejected the cutover, as said there.
+async fn rejection(run: &Run<'_>) -> Result<String> {
+    let gate = run.journal.gate(GateName::Cutover).await?;
+    let said = gate.and_then(|gate| gate.decision).filter(|decision| decision.verdict == Verdict::Reject);
+    let said = said.map(|decision| decision.reason).filter(|reason| !reason.is_empty());
+    Ok(said.unwrap_or_else(|| "rolled back by the operator".to_owned()))
+}

@@ -1,0 +1,143 @@
+//! Every group of this wave, translated as of now, weighed, and judged against what the target's coordinators take.
+
+use documents::cutover_plan::GroupPlan;
+use documents::rehearsal::{RehearsedGroup, Weight};
+use kafka::{Cluster, CommitLimits, CoordinatorLimits, NewOffset};
+use migration::Result;
+use runtime::Run;
+
+use super::copy::CopyState;
+use super::estimate::Stopwatch;
+use super::findings::{Findings, code};
+use crate::drain::Drained;
+use crate::groups::{self, OnTarget};
+use crate::live::Live;
+use crate::translate;
+
+/// Looks at the groups of both clusters.
+pub(super) async fn look(
+    run: &Run<'_>,
+    source: &Cluster,
+    target: &Cluster,
+    state: &CopyState,
+    findings: &mut Findings,
+    watch: &mut Stopwatch,
+) -> Result<(Vec<RehearsedGroup>, CoordinatorLimits)> {
+    let limits = target.coordinator_limits().await?;
+    if !limits.are_told() {
+        findings.add(
+            Weight::Info,
+            code::LIMITS_UNKNOWN,
+            "target",
+            "not all limits of the target's group coordinators are known to this principal",
+            "allow it DescribeConfigs on the cluster and on the topic __consumer_offsets",
+        );
+    }
+    let ports = Live::before_rehearsal(run, source.clone(), target.clone());
+    let read = groups::read(&ports, &run.config.cutover, &run.config.topology);
+    let mut snapshot = watch.time("read groups", read).await?;
+    let ids: Vec<_> = snapshot.wanted.keys().cloned().collect();
+    let described =
+        watch.time("describe groups on the target", async { Ok(target.describe_groups(&ids).await) }).await?;
+    for (id, described) in described {
+        match groups::judge(described) {
+            Ok(OnTarget::Free) => {}
+            Ok(OnTarget::Active) => {
+                findings.add(
+                    Weight::Warning,
+                    code::GROUP_ACTIVE,
+                    id.as_str(),
+                    groups::ACTIVE,
+                    "stop its members on the target",
+                );
+                if let Some(wanted) = snapshot.wanted.get_mut(&id) {
+                    wanted.skipped = Some(groups::ACTIVE.to_owned());
+                }
+            }
+            Err(error) if error.kind.is_retryable() => return Err(error),
+            Err(error) => findings.block(
+                code::GROUP_TYPE,
+                id,
+                error.message,
+                "cure that on the target, or leave the group out by cutover.skip_groups",
+            ),
+        }
+    }
+    let progress = state.progress.iter().map(|progress| (progress.partition.clone(), progress.clone()));
+    let progress: Drained = progress.collect();
+    let plans = watch.time("translate offsets", translate::translate(&run.store, snapshot, &progress)).await?;
+    Ok((plans.iter().map(|plan| weigh(plan, &limits, findings)).collect(), limits))
+}
+
+/// Weighs a group's offsets, and names those that the coordinator would refuse.
+fn weigh(plan: &GroupPlan, limits: &CoordinatorLimits, findings: &mut Findings) -> RehearsedGroup {
+    let commits = limits.commits();
+    let mut group = RehearsedGroup { group: plan.group.clone(), skipped: plan.skipped.clone(), offsets: 0, bytes: 0 };
+    for offset in &plan.offsets {
+        let Some(target) = offset.target_offset else { continue };
+        let new = NewOffset { partition: offset.partition.clone(), offset: target, metadata: offset.metadata.clone() };
+        let bytes = CommitLimits::weight(&plan.group, &new);
+        group.offsets += 1;
+        group.bytes += bytes;
+        if plan.skipped.is_some() || commits.allow(&plan.group, &new) && commits.allow_metadata(&new) {
+            continue;
+        }
+        let (limit, value) = match commits.allow_metadata(&new) {
+            false => ("offset.metadata.max.bytes", commits.metadata_bytes),
+            true => ("max.message.bytes of __consumer_offsets", commits.batch_bytes),
+        };
+        findings.block(
+            code::GROUP_REFUSED,
+            plan.group.as_str(),
+            format!(
+                "the target would refuse its offset of {}: it has {} bytes of metadata ({bytes} in all), {limit} is {value}",
+                offset.partition,
+                offset.metadata.len()
+            ),
+            format!("raise {limit} on the target, or leave the group out by cutover.skip_groups"),
+        );
+    }
+    group
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use documents::cutover_plan::PlannedOffset;
+    use kafka::TopicPartition;
+
+    #[test]
+    fn what_a_coordinator_would_refuse_is_named_with_the_limit() {
+        let offset = |metadata: usize| PlannedOffset {
+            partition: TopicPartition::new("t", 0),
+            source_offset: 1,
+            target_offset: Some(1),
+            metadata: "x".repeat(metadata),
+            note: None,
+        };
+        let plan = |metadata| GroupPlan {
+            group: "g".to_owned(),
+            skipped: None,
+            offsets: vec![offset(metadata), offset(0)],
+            outside: 0,
+        };
+        let limits = |metadata, batch| CoordinatorLimits {
+            metadata_bytes: Some(metadata),
+            batch_bytes: Some(batch),
+            members: None,
+        };
+        let found = |plan: &GroupPlan, limits| {
+            let mut findings = Findings::default();
+            let group = weigh(plan, &limits, &mut findings);
+            (group.offsets, findings.sorted().into_iter().map(|finding| finding.message).collect::<Vec<_>>())
+        };
+        assert_eq!(found(&plan(500), limits(4096, 1 << 20)), (2, Vec::new()));
+        let (_, messages) = found(&plan(500), limits(64, 1 << 20));
+        assert!(messages[0].contains("offset.metadata.max.bytes is 64") && messages.len() == 1, "{messages:?}");
+        let (_, messages) = found(&plan(500), limits(4096, 300));
+        assert!(messages[0].contains("max.message.bytes of __consumer_offsets is 300"), "{messages:?}");
+        let mut skipped = plan(500);
+        skipped.skipped = Some("why".to_owned());
+        assert!(found(&skipped, limits(64, 1 << 20)).1.is_empty());
+    }
+}

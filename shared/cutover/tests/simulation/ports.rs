@@ -1,0 +1,38 @@
+//! The world as a cutover function sees it.
+
+mod ledger;
+mod objects;
+mod source;
+mod target;
+
+use chrono::{DateTime, Utc};
+use cutover::ports::Ports;
+
+use crate::request::Invocation;
+
+impl Ports for Invocation {
+    type Source = Self;
+    type Target = Self;
+    type Ledger = Self;
+    type Objects = Self;
+
+    fn source(&self) -> &Self {
+        self
+    }
+
+    fn target(&self) -> &Self {
+        self
+    }
+
+    fn ledger(&self) -> &Self {
+        self
+    }
+
+    fn objects(&self) -> &Self {
+        self
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Self::now(self)
+    }
+}
