@@ -66,17 +66,25 @@ Examples:
 Prechecks first, and starts nothing when there is a blocker. Blocks until drain_ready. With the id of a migration that
 exists already it does what resume does; when that one is finalized or rolled back it starts nothing (exit code 1).
 
+With --force-restart a migration begins again under its id: with other clusters, buckets or topics, or because its journal, its
+working data or the target are damaged. What it made is removed: the topics that it created on the target, with their records, its
+working data and its journal. All of it is said first by name and number, and you are asked. Refused once offsets are committed
+on the target, and when a topic there holds anything that the migration did not write.
+
 Examples:
   msk-kraft execute --config migration.yaml --journal-dir ./journal
-  msk-kraft execute --config migration.yaml --migration-id prod-to-kraft")]
+  msk-kraft execute --config migration.yaml --migration-id prod-to-kraft
+  msk-kraft execute --config other-topics.yaml --migration-id prod-to-kraft --force-restart")]
     Execute(ExecuteArgs),
     /// Follow a migration again, and start it anew where it stopped
     #[command(after_help = "\
-Exit code 10 says that the migration waits for you; stderr names the next_command.
+Exit code 10 says that the migration waits for you; stderr names the next_command. With --force-restart it begins again as
+with execute; without --config with the configuration that it has.
 
-Example:
-  msk-kraft resume --config migration.yaml --migration-id prod-to-kraft")]
-    Resume(RunArgs),
+Examples:
+  msk-kraft resume --config migration.yaml --migration-id prod-to-kraft
+  msk-kraft resume --migration-id prod-to-kraft --force-restart")]
+    Resume(ResumeArgs),
     /// Show where a migration stands: phase, lag, open gate, what comes next
     #[command(after_help = "\
 Examples:
@@ -211,6 +219,31 @@ pub(crate) struct ExecuteArgs {
     /// Form on stdout
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) output: Output,
+    /// Beginning again.
+    #[command(flatten)]
+    pub(crate) restart: RestartArgs,
+}
+
+/// Flags of the verbs that can begin a migration again.
+#[derive(Debug, Args)]
+pub(crate) struct RestartArgs {
+    /// Remove what the migration has made so far, and begin it again
+    #[arg(long, requires = "migration_id")]
+    pub(crate) force_restart: bool,
+    /// Do not ask before that
+    #[arg(long, requires = "force_restart")]
+    pub(crate) yes: bool,
+}
+
+/// Flags of `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The migration.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Beginning again.
+    #[command(flatten)]
+    pub(crate) restart: RestartArgs,
 }
 
 /// Flags of the verbs about one migration.
@@ -460,6 +493,20 @@ mod tests {
             parse(&format!("msk-kraft {verb} --migration-id a")).unwrap();
             parse(&format!("msk-kraft {verb} --config m.yaml --migration-id a --journal-dir j --output json")).unwrap();
             assert!(parse(&format!("msk-kraft {verb} --config m.yaml")).is_err(), "{verb}");
+        }
+    }
+
+    #[test]
+    fn only_a_named_migration_begins_again_and_only_then_nobody_is_asked() {
+        for (line, valid) in [
+            ("execute --config m.yaml --migration-id a --force-restart", true),
+            ("execute --config m.yaml --migration-id a --force-restart --yes", true),
+            ("resume --migration-id a --force-restart --yes", true),
+            ("execute --config m.yaml --force-restart", false),
+            ("execute --config m.yaml --migration-id a --yes", false),
+            ("resume --migration-id a --yes", false),
+        ] {
+            assert_eq!(parse(&format!("msk-kraft {line}")).is_ok(), valid, "{line}");
         }
     }
 

@@ -11,6 +11,7 @@ mod offsets;
 mod plan;
 mod precheck;
 mod rehearse;
+mod restart;
 mod resume;
 mod rollback;
 mod status;
@@ -51,7 +52,8 @@ pub(crate) async fn run(verb: Verb) -> Result<Exit> {
         Verb::Plan(args) => plan::run(&args).await,
         Verb::Precheck(args) => precheck::run(&args).await,
         Verb::Execute(args) => execute::run(&args).await,
-        Verb::Resume(args) => resume::run(&args).await,
+        Verb::Resume(args) if args.restart.force_restart => restart::resume(&args).await,
+        Verb::Resume(args) => resume::run(&args.run).await,
         Verb::Status(args) => status::run(&args).await,
         Verb::Cutover(args) => cutover::run(&args).await,
         Verb::CutoverAck(args) => cutover::acknowledge(&args).await,

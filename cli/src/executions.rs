@@ -143,12 +143,12 @@ impl Executions {
         Ok(input.is_some_and(|input| input["migration_id"] == id.as_str()))
     }
 
-    /// Stops the execution `arn`.
+    /// Stops the execution `arn`, which ends with `error` and `cause`.
     ///
     /// # Errors
     /// Transient or Blocked, as Step Functions answers.
-    pub(crate) async fn stop(&self, arn: &str, cause: &str) -> Result<()> {
-        let request = self.client.stop_execution().execution_arn(arn).error("Stopped").cause(cause);
+    pub(crate) async fn stop(&self, arn: &str, error: &str, cause: &str) -> Result<()> {
+        let request = self.client.stop_execution().execution_arn(arn).error(error).cause(cause);
         request.send().await.map_err(|error| sdk_error(&format!("stop the execution {arn}"), &error))?;
         Ok(())
     }

@@ -73,8 +73,19 @@ impl<'a> Follower<'a> {
     /// # Errors
     /// Blocked when Step Functions refuses.
     pub(crate) async fn start(session: &'a Session, before: Option<&Snapshot>) -> Result<Follower<'a>> {
+        Self::start_numbered(session, before, before.map_or(0, |before| before.meta.executions)).await
+    }
+
+    /// Starts an execution of a migration that begins again after `count` others, and follows it.
+    ///
+    /// # Errors
+    /// Blocked when Step Functions refuses.
+    pub(crate) async fn start_again(session: &'a Session, count: u32) -> Result<Follower<'a>> {
+        Self::start_numbered(session, None, count).await
+    }
+
+    async fn start_numbered(session: &'a Session, before: Option<&Snapshot>, count: u32) -> Result<Follower<'a>> {
         let executions = session.executions()?;
-        let count = before.map_or(0, |before| before.meta.executions);
         let config = session.config_to_start(before.map(|before| &before.meta)).await?;
         session.mark_under_way();
         let secrets = sealing::hand_over();

@@ -8,6 +8,7 @@ use aws_sdk_lambda::primitives::Blob;
 use journal::{Decision, GateName};
 use migration::message::{CutoverInput, PrecheckInput};
 use migration::report::{Plan, PrecheckReport};
+use migration::restart::RestartAnswer;
 use migration::{Config, Error, ErrorKind, MigrationId, Result};
 use runtime::Aws;
 use runtime::aws::sdk_error;
@@ -127,6 +128,22 @@ impl Functions {
         let input = json!({"op": "rollback", "migration_id": id, "reason": reason});
         let answer: serde_json::Value = self.invoke("gate", &input).await??;
         Ok(answer["report"].as_str().map(str::to_owned))
+    }
+
+    /// What has to be removed so that `id` can begin again with the configuration `given`, else with its own; to `apply`, removes
+    /// it.
+    ///
+    /// # Errors
+    /// The function's own.
+    pub(crate) async fn restart(&self, id: &MigrationId, given: Option<&Config>, apply: bool) -> Result<RestartAnswer> {
+        let input = |config| json!({"op": "restart", "migration_id": id, "config": config, "apply": apply});
+        let ask = async |config: Option<Config>| {
+            self.invoke("topology-copy", &input(config.map(|config| config.to_json()))).await
+        };
+        match given {
+            Some(config) => Ok(sealing::briefly(&self.aws, config, async |sealed| ask(Some(sealed)).await).await??),
+            None => Ok(ask(None).await??),
+        }
     }
 
     /// Rehearses the cutover of `id`, and has the key of the evidence looked at.

@@ -250,11 +250,12 @@ impl Session {
             return Ok(());
         }
         let path = self.line.config.as_deref().unwrap_or(Path::new("the configuration")).display().to_string();
-        Err(mismatch(meta, given, &path))
+        Err(mismatch(meta, given, &path, &self.line.command("execute")))
     }
 }
 
-fn mismatch(meta: &Meta, given: &Config, path: &str) -> Error {
+/// `execute` is the command that starts the migration with the given configuration.
+fn mismatch(meta: &Meta, given: &Config, path: &str, execute: &str) -> Error {
     let stored = Config::from_json(&meta.config).ok();
     let fields = |config: &Config| {
         [
@@ -275,7 +276,9 @@ fn mismatch(meta: &Meta, given: &Config, path: &str) -> Error {
     });
     Error::invalid(format_args!(
         "resume fingerprint mismatch: {path} is not the configuration this migration was started with{}\n\
-         Use the configuration it was started with, leave --config out, or start another migration with an id of its own",
+         Use the configuration it was started with, leave --config out, start another migration with an id of its own, or let \
+         this one begin again with what is given: `{execute} --force-restart` says first what of it is removed on the target, and \
+         asks",
         differs.unwrap_or_default()
     ))
 }
@@ -300,11 +303,12 @@ mod tests {
     fn a_mismatch_names_what_differs_and_the_way_out() {
         let mut other = config();
         other.backup.s3_bucket = "elsewhere".to_owned();
-        let error = mismatch(&meta(Phase::Seed), &other, "m.yaml");
+        let error = mismatch(&meta(Phase::Seed), &other, "m.yaml", "msk-kraft execute --migration-id m1");
         assert_eq!(error.kind, ErrorKind::Invalid);
         assert!(error.message.starts_with("resume fingerprint mismatch"), "{error}");
         assert!(error.message.contains("backup.s3_bucket: started with \"segments\", now \"elsewhere\""), "{error}");
         assert!(!error.message.contains("cluster_arn") && error.message.contains("--config"), "{error}");
+        assert!(error.message.contains("`msk-kraft execute --migration-id m1 --force-restart`"), "{error}");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 mod offsets;
 #[path = "cli/plan.rs"]
 mod plan;
+#[path = "cli/restart.rs"]
+mod restart;
 #[path = "cli/sealing.rs"]
 mod sealing;
 #[path = "cli/support.rs"]

@@ -1,9 +1,9 @@
 //! `execute`: from nothing to `drain_ready`.
 
 use chrono::Utc;
-use migration::{Config, Error, Result};
+use migration::{Config, Error, Phase, Result};
 
-use super::{Exit, resume};
+use super::{Exit, restart, resume};
 use crate::args::{ExecuteArgs, RunArgs};
 use crate::command_line::CommandLine;
 use crate::follow::Follower;
@@ -27,10 +27,14 @@ pub(super) async fn run(args: &ExecuteArgs) -> Result<Exit> {
     // Before anything else is done: without it nothing can be started.
     session.executions()?;
     session.console.say(format!("migration_id: {migration_id}"));
+    if args.restart.force_restart {
+        return restart::run(session, Some(config), args.restart.yes).await;
+    }
     let events = session.events().await?;
     if let Some(last) = events.last().filter(|last| last.to.is_terminal()) {
+        let again = if last.to == Phase::RolledBack { ", or this one begins again (--force-restart)" } else { "" };
         return Err(Error::blocked(format_args!(
-            "{migration_id} is {} since {}: nothing was started. Another migration needs an id of its own (--migration-id)",
+            "{migration_id} is {} since {}: nothing was started. Another migration needs an id of its own (--migration-id){again}",
             last.to,
             journal::timestamp(last.at)
         )));

@@ -66,7 +66,7 @@ async fn wants_the_tail(session: &Session, snapshot: &Snapshot) -> Result<bool> 
 async fn end(session: &Session, follower: &Follower<'_>) -> Result<()> {
     let executions = session.executions()?;
     let arn = &follower.execution().arn;
-    session.patiently("stop the execution", || executions.stop(arn, "msk-kraft resume")).await
+    session.patiently("stop the execution", || executions.stop(arn, "Superseded", "msk-kraft resume")).await
 }
 
 async fn look(follower: &mut Follower<'_>) -> Result<Moment> {

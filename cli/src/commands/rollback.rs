@@ -139,7 +139,9 @@ async fn reject(session: &Session, follower: &mut Follower<'_>, reason: &str) ->
 async fn stop(session: &Session, execution: &Execution) -> Result<()> {
     let executions = session.executions()?;
     session.console.say(format!("stopping {}", execution.arn));
-    session.patiently("stop the execution", || executions.stop(&execution.arn, "msk-kraft rollback")).await
+    session
+        .patiently("stop the execution", || executions.stop(&execution.arn, "RolledBack", "msk-kraft rollback"))
+        .await
 }
 
 async fn invoke(session: &Session, before: &Snapshot, reason: &str) -> Result<Option<Snapshot>> {

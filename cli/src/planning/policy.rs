@@ -125,10 +125,12 @@ impl Names<'_> {
             Grant::ReadJournal => allow("ReadTheJournal", table().into()),
             Grant::ReadEvents => allow("ReadTheJournalsEvents", table().into()),
             Grant::WriteJournal => allow("WriteTheJournal", table().into()),
+            Grant::RemoveJournal => allow("RemoveFromTheJournal", table().into()),
             Grant::SetThrottle => allow("SetTheThrottle", table().into()),
             Grant::ReachBackup => allow("ReachTheBackupBucket", bucket(&backup.s3_bucket).into()),
             Grant::ReadBackup => allow("ReadTheBackup", of_backup().into()),
             Grant::WriteBackup => allow("WriteTheBackup", of_backup().into()),
+            Grant::RemoveBackup => allow("RemoveFromTheBackup", of_backup().into()),
             Grant::ReachEvidence => allow("ReachTheEvidenceBucket", bucket(&evidence.s3_bucket).into()),
             Grant::ReadEvidence => allow("ReadTheEvidence", of_evidence().into()),
             Grant::WriteEvidence => allow("WriteTheEvidence", of_evidence().into()),
@@ -214,7 +216,7 @@ impl Names<'_> {
 
     fn operator(&self) -> Policy {
         let deployment = self.deployment;
-        let asked = ["precheck", "gate"]
+        let asked = ["precheck", "gate", "topology-copy"]
             .map(|name| deployment.arn("lambda", &format!("function:{}", deployment.function(name))));
         let mut statements = vec![
             Statement::allow("AskTheFunctions", ["lambda:InvokeFunction"], asked),

@@ -91,15 +91,7 @@ impl Bench {
             return None;
         };
         let name = format!("cli-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let dynamodb = aws_sdk_dynamodb::Client::from_conf(
-            aws_sdk_dynamodb::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("us-east-1"))
-                .endpoint_url(&endpoint)
-                .credentials_provider(credentials())
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .build(),
-        );
+        let dynamodb = dynamodb(&endpoint);
         let sfn = aws_sdk_sfn::Client::from_conf(
             aws_sdk_sfn::Config::builder()
                 .behavior_version(BehaviorVersion::latest())
@@ -134,6 +126,11 @@ impl Bench {
             bench.go(phase).await;
         }
         Some(bench)
+    }
+
+    /// A client of the journal's table.
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        dynamodb(self.endpoint())
     }
 
     /// Address of the stand-in for AWS.
@@ -331,6 +328,18 @@ pub(crate) fn finding(code: &str, severity: &str) -> Value {
     })
 }
 
+fn dynamodb(endpoint: &str) -> aws_sdk_dynamodb::Client {
+    aws_sdk_dynamodb::Client::from_conf(
+        aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(endpoint)
+            .credentials_provider(credentials())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build(),
+    )
+}
+
 /// What the stand-in takes.
 pub(crate) fn credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "test")
@@ -368,6 +377,9 @@ async fn functions(answers: Answers, journal: Journal) -> String {
 async fn invoke(State((answers, journal)): State<(Answers, Journal)>, body: Bytes) -> (HeaderMap, String) {
     let input: Value = serde_json::from_slice(&body).unwrap();
     let op = input["op"].as_str().unwrap().to_owned();
+    if op == "restart" && input["apply"] == true {
+        crate::restart::remove(&journal).await;
+    }
     let given = answers.lock().unwrap().get(&op).cloned();
     let (failed, answer) = match (given, op.as_str()) {
         (Some(given), _) => given,

@@ -2,7 +2,6 @@
 
 use journal::ProducerId;
 use kafka::{AclBinding, Cluster};
-use migration::message::PhaseInput;
 use migration::{Error, Phase, Result};
 use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
@@ -11,16 +10,23 @@ use topology::{
     existing, lockout,
 };
 
-use crate::drift;
+use crate::input::{Input, Op};
 use crate::report::{Brought, Report};
+use crate::{drift, restart};
 
 /// Answers one invocation. Running it again changes nothing that is there.
 ///
 /// # Errors
 /// Blocked when the target has something else under a topic's name; otherwise what the clusters and AWS give.
-pub(crate) async fn handle(host: &Host, input: PhaseInput, _: Budget) -> Result<Value> {
-    let id = input.migration_id;
-    copy_topology(host, &id).await.map_err(|error| error.in_run(&id).in_phase(Phase::TopologyCopy))
+pub(crate) async fn handle(host: &Host, input: Input, budget: Budget) -> Result<Value> {
+    let Input { migration_id: id, op, config, apply } = input;
+    match op {
+        Op::Copy => copy_topology(host, &id).await.map_err(|error| error.in_run(&id).in_phase(Phase::TopologyCopy)),
+        Op::Restart => {
+            let answer = restart::restart(host, &id, config.as_ref(), apply, budget).await;
+            Ok(json!(answer.map_err(|error| error.in_run(&id))?))
+        }
+    }
 }
 
 async fn copy_topology(host: &Host, id: &migration::MigrationId) -> Result<Value> {
@@ -91,7 +97,8 @@ async fn settle(
     quotas: &Quotas,
 ) -> Result<TargetState> {
     if !TargetState::is_on_record(run).await? {
-        let found = TargetState::read(target, |topic| wanted.contains_key(topic)).await?;
+        let mut found = TargetState::read(target, |topic| wanted.contains_key(topic)).await?;
+        found.remember(&topology::restart::configs_before(run).await?);
         let refused = refuse_drift(run, target, wanted, rules, quotas, &found).await;
         // Unless another invocation went ahead and changed what was there.
         if !TargetState::is_on_record(run).await? {

@@ -2,7 +2,9 @@
 
 mod drift;
 mod handler;
+mod input;
 mod report;
+mod restart;
 #[cfg(test)]
 mod sample;
 mod scram;

@@ -5,6 +5,7 @@
 //! - [`document`]: what every document has in common: it says its schema version, and one of a newer version is refused by
 //!   name;
 //! - [`rehearsal`], [`cutover_plan`], [`cutover_report`], and what they have in common, [`settings`];
+//! - [`restart`].
 //! - [`late`] and [`late_records`]: what reached the source behind the fence, and what became of it.
 
 pub mod commits;
@@ -15,6 +16,7 @@ pub mod late;
 pub mod late_records;
 pub mod objects;
 pub mod rehearsal;
+pub mod restart;
 pub mod sentinels;
 pub mod settings;
 
@@ -24,4 +26,5 @@ pub use document::{Document, read, read_if_there, write, write_new};
 pub use late_records::LateRecords;
 pub use objects::{Object, Objects, PutOnce};
 pub use rehearsal::Rehearsal;
+pub use restart::Restart;
 pub use settings::{Settings, SettingsFound};

@@ -8,7 +8,6 @@ use migration::{Error, Phase, Result};
 
 use crate::Journal;
 use crate::run::Meta;
-use crate::write::Write;
 
 /// The right to work on a cutover, until the next claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +25,7 @@ impl Journal {
     /// [`ErrorKind::Blocked`](migration::ErrorKind::Blocked) when the run is not in `cutover`,
     /// [`ErrorKind::Invalid`](migration::ErrorKind::Invalid) when it does not exist.
     pub async fn claim_cutover(&self) -> Result<(CutoverLease, Meta)> {
-        let write = Write::to(self.key("meta")).add("cutover_epoch", 1).if_equal("phase", Phase::Cutover.name());
+        let write = self.to_meta().add("cutover_epoch", 1).if_equal("phase", Phase::Cutover.name());
         let Some(item) = self.update("claim the cutover", write).await? else {
             return Err(self.not_in_cutover(&self.meta().await?));
         };
@@ -52,7 +51,8 @@ impl Journal {
     /// # Errors
     /// As [`Journal::check_cutover`]; Fenced too when another plan is marked already.
     pub async fn mark_committed(&self, lease: &CutoverLease, plan: &str) -> Result<()> {
-        let write = Write::to(self.key("meta"))
+        let write = self
+            .to_meta()
             .set("committed", true)
             .set("plan", plan)
             .if_equal("phase", Phase::Cutover.name())

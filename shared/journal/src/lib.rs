@@ -14,10 +14,14 @@
 //! | `run#<id>` | `webhooks` | the last calls of webhooks, and what became of each |
 //! | `run#<id>` | `acceptances` | differences that were accepted for the evidence, by whom and why |
 //! | `run#<id>` | `tail` | whether the tail should go on, and for which manifest |
+//! | `run#<id>` | `restarted` | that a run of this id was removed to begin again, and what the next one goes by |
 //! | `run#<id>#batch#<n>` | `batch` | epoch and owner of a batch of partitions, how far each of them is, the tail's next object |
 //! | `run#<id>#batch#<n>` | `heartbeat` | when a function that copies the batch was last heard of, and what keeps it from going on |
 //!
 //! A batch has its own partition key, so that the copy's checkpoints do not share one key's write capacity.
+//!
+//! A migration may begin again under its id ([`restart`]). A journal that was [bound](Journal::bound_to) to a run says
+//! Fenced when it finds another one there.
 //!
 //! # Errors
 //! Every operation reports, besides what it documents, [`Transient`](migration::ErrorKind::Transient) when DynamoDB
@@ -32,6 +36,7 @@ mod fault;
 mod freeze;
 mod gate;
 pub mod heartbeat;
+pub mod restart;
 mod run;
 pub mod schema;
 mod table;
@@ -49,6 +54,7 @@ pub use event::Event;
 pub use freeze::{AskedFreeze, Freeze, FreezeHow, FreezePeriod, FreezeState, Side};
 pub use gate::{Decided, Decision, Gate, GateName, GateState, Verdict};
 pub use heartbeat::{Beat, CopyWork, Health, Heartbeat, LastError, Refused, TailTrouble, Tails, Trouble};
+pub use restart::{Remains, Removed, RestartLease, Restarted};
 pub use run::{Created, Meta, NewRun, ProducerId};
 pub use tail::{CopyControl, TailWanted};
 pub use token::Token;
@@ -73,6 +79,8 @@ pub struct Journal {
     table: Arc<str>,
     run: MigrationId,
     clock: Clock,
+    /// When the run was created that this journal is about; none when it is about whichever is there.
+    created_at: Option<DateTime<Utc>>,
 }
 
 impl fmt::Debug for Journal {
@@ -85,13 +93,22 @@ impl fmt::Debug for Journal {
 impl Journal {
     /// The journal of migration `run` in DynamoDB table `table`. Reads and writes nothing yet.
     pub fn new(client: Client, table: impl Into<String>, run: MigrationId) -> Self {
-        Self { client, table: table.into().into(), run, clock: Clock::system() }
+        Self { client, table: table.into().into(), run, clock: Clock::system(), created_at: None }
     }
 
     /// Takes the time from `clock` instead of the system.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// The same journal for the run `meta` alone: when the migration has begun again meanwhile, whatever is read of the run
+    /// and whatever changes its phase, its cutover or its facts is
+    /// [`Fenced`](migration::ErrorKind::Fenced). A function that outlives its run cannot take part in the next one.
+    #[must_use]
+    pub fn bound_to(mut self, meta: &Meta) -> Self {
+        self.created_at = Some(meta.created_at);
         self
     }
 

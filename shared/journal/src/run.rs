@@ -144,6 +144,7 @@ impl Journal {
     }
 
     async fn try_create(&self, new: &NewRun) -> Result<Option<Meta>> {
+        let earlier = self.restarted().await?;
         let meta = MetaItem {
             schema: schema::VERSION,
             phase: Phase::Planned,
@@ -157,7 +158,8 @@ impl Journal {
             committed: false,
             plan: None,
             cutover_epoch: 0,
-            executions: 0,
+            // Names of executions are numbered on.
+            executions: earlier.as_ref().map_or(0, |earlier| earlier.executions),
             facts: BTreeMap::new(),
         };
         let event = Event {
@@ -172,7 +174,8 @@ impl Journal {
             .set_item(Some(self.item(self.key("meta"), &meta)?))
             .condition_expression("attribute_not_exists(pk)");
         let put = put.build().map_err(|error| self.broken_request(&error))?;
-        let parts = vec![TransactWriteItem::builder().put(put).build(), self.put_event(&event)?];
+        let mut parts = vec![TransactWriteItem::builder().put(put).build(), self.put_event(&event)?];
+        parts.extend(earlier.map(|_| self.note_begun_again()).transpose()?);
         Ok(if self.transact("create the run", parts).await? { Some(self.meta_from(meta)?) } else { None })
     }
 
@@ -197,17 +200,49 @@ impl Journal {
     }
 
     pub(crate) fn meta_item(&self, item: Item) -> Result<Meta> {
+        // What is being removed is nobody's run any more, and may be damaged.
+        self.refuse_restarting(&item)?;
         // Before anything else is read: another version may name or mean things differently.
         match number(&item, "schema") {
-            Some(version) if version == u64::from(schema::VERSION) => self.meta_from(self.read(item)?),
-            found => Err(Error::invalid(format_args!(
-                "migration {} was written with journal schema {}, this build knows {}; go on with the release that \
-                 started it",
+            Some(version) if version == u64::from(schema::VERSION) => {
+                let item: MetaItem = self.read(item)?;
+                self.check_bound(item.created_at)?;
+                self.meta_from(item)
+            }
+            found => Err(self.unknown_schema(found)),
+        }
+    }
+
+    pub(crate) fn unknown_schema(&self, found: Option<u64>) -> Error {
+        Error::invalid(format_args!(
+            "migration {} was written with journal schema {}, this build knows {}; go on with the release that started it",
+            self.run,
+            found.map_or("unknown".to_owned(), |version| version.to_string()),
+            schema::VERSION
+        ))
+        .in_run(&self.run)
+    }
+
+    /// Refuses another run of the same id than the one this journal is about.
+    fn check_bound(&self, created_at: DateTime<Utc>) -> Result<()> {
+        match self.created_at {
+            Some(bound) if bound != created_at => Err(Error::fenced(format_args!(
+                "migration {} has begun again at {}: what belongs to the run of {} stops",
                 self.run,
-                found.map_or("unknown".to_owned(), |version| version.to_string()),
-                schema::VERSION
+                clock::timestamp(created_at),
+                clock::timestamp(bound)
             ))
             .in_run(&self.run)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A write to the run's own item: of the run that this journal is about, if it is about one.
+    pub(crate) fn to_meta(&self) -> Write {
+        let write = Write::to(self.key("meta"));
+        match self.created_at {
+            Some(created_at) => write.if_equal("created_at", created_at),
+            None => write,
         }
     }
 
@@ -271,7 +306,8 @@ impl Journal {
     /// # Errors
     /// [`ErrorKind::Invalid`](migration::ErrorKind::Invalid) when the run does not exist.
     pub async fn set_producer(&self, offered: ProducerId) -> Result<ProducerId> {
-        let write = Write::to(self.key("meta"))
+        let write = self
+            .to_meta()
             .set("producer_id", offered.id)
             .set("producer_epoch", offered.epoch)
             .if_absent("producer_id")
@@ -284,7 +320,7 @@ impl Journal {
     }
 
     async fn update_meta(&self, action: &str, change: impl FnOnce(Write) -> Write) -> Result<Meta> {
-        match self.update(action, change(Write::to(self.key("meta"))).if_exists()).await? {
+        match self.update(action, change(self.to_meta()).if_exists()).await? {
             Some(item) => self.meta_item(item),
             // Either there is no run, which reading reports, or it was created this very moment.
             None => self.meta().await.and_then(|_| Err(self.lost_races(action))),

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 use migration::{Phase, Result};
 
 use crate::event::Event;
+use crate::restart;
 use crate::run::Meta;
-use crate::write::Write;
 use crate::{Journal, RACE_ATTEMPTS};
 
 /// DynamoDB's codes for a transaction that may succeed when repeated: it met another one on an item, or was throttled.
@@ -121,7 +121,7 @@ impl Journal {
 
     /// The phase and its event in one transaction; says whether the run was still as `meta` says.
     async fn write_step(&self, meta: &Meta, event: &Event) -> Result<bool> {
-        let write = Write::to(self.key("meta")).set("phase", event.to.name()).set("version", event.number);
+        let write = self.to_meta().set("phase", event.to.name()).set("version", event.number);
         let write = match event.to {
             Phase::Failed => write.set("failed_in", meta.phase.name()),
             _ => write.remove("failed_in"),
@@ -130,7 +130,8 @@ impl Journal {
         let write = write
             .if_equal("version", meta.version)
             .if_equal("phase", meta.phase.name())
-            .if_equal("committed", meta.committed);
+            .if_equal("committed", meta.committed)
+            .if_absent(restart::MARK);
         let update = write.into_part().table_name(&*self.table).build().map_err(|error| self.broken_request(&error))?;
         let parts = vec![TransactWriteItem::builder().update(update).build(), self.put_event(event)?];
         self.transact("change the phase", parts).await

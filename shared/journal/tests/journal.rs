@@ -15,5 +15,7 @@ mod freezes;
 mod gates;
 #[path = "journal/heartbeats.rs"]
 mod heartbeats;
+#[path = "journal/restarts.rs"]
+mod restarts;
 #[path = "journal/runs.rs"]
 mod runs;

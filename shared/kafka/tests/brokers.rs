@@ -116,8 +116,16 @@ async fn topics_are_created_once_and_listed_with_their_leaders() {
         assert!(listed.partitions.iter().all(|info| info.replicas.len() == 1 && info.isr == info.replicas));
         assert!(!listed.internal && topics.iter().all(|listed| listed.name != bad.name));
 
+        let shown = async || {
+            let of_brokers = cluster.topics_of_brokers().await.unwrap();
+            assert_eq!(of_brokers.len(), cluster.brokers().await.unwrap().len());
+            let ids = |topics: &Vec<kafka::TopicInfo>| topics.iter().find(|found| found.name == topic.name)?.id.clone();
+            of_brokers.values().map(ids).collect::<Vec<_>>()
+        };
+        eventually(async || shown().await.iter().all(|id| *id == listed.id && id.is_some())).await;
         all_ok(cluster.delete_topics(std::slice::from_ref(&topic.name)).await).unwrap();
-        eventually(async || cluster.topics().await.unwrap().iter().all(|listed| listed.name != topic.name)).await;
+        eventually(async || shown().await.iter().all(Option::is_none)).await;
+        assert!(cluster.topics().await.unwrap().iter().all(|listed| listed.name != topic.name));
     }
 }
 

@@ -8,6 +8,7 @@ pub mod message;
 pub mod phase;
 pub mod progress;
 pub mod report;
+pub mod restart;
 pub mod scope;
 
 pub use config::Config;

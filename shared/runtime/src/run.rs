@@ -46,6 +46,7 @@ impl Host {
     pub async fn load(&self, run: &MigrationId) -> Result<Run<'_>> {
         let journal = self.journal(run);
         let meta = journal.meta().await?;
+        let journal = journal.bound_to(&meta);
         let config = Config::from_json(&meta.config)?;
         Ok(Run { id: run.clone(), store: self.backup(&config, run), config, journal, meta, host: self })
     }
@@ -70,7 +71,7 @@ pub struct Run<'a> {
     pub id: MigrationId,
     /// Its configuration.
     pub config: Config,
-    /// Its journal.
+    /// Its journal, bound to the run as it was loaded.
     pub journal: Journal,
     /// What the journal said when the run was loaded.
     pub meta: Meta,

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::ObjectLockMode;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier, ObjectLockMode};
 use bytes::Bytes;
 use documents::{Object, Objects, PutOnce};
 use migration::{Error, Result};
@@ -14,6 +14,9 @@ use serde::de::DeserializeOwned;
 
 use crate::aws::sdk_error;
 use crate::content::Content;
+
+/// Objects in one [`Store::delete`] (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>).
+pub const DELETED_AT_ONCE: usize = 1000;
 
 /// A bucket and the prefix under which everything of one migration lies. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -134,6 +137,40 @@ impl Store {
             names.extend(keys.filter_map(|key| key.strip_prefix(&self.prefix).map(str::to_owned)));
         }
         Ok(names)
+    }
+
+    /// The first name under `prefix` in key order, if there is any.
+    ///
+    /// # Errors
+    /// See [`Store::put`].
+    pub async fn first(&self, prefix: &str) -> Result<Option<String>> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.key(prefix)).max_keys(1);
+        let page = request.send().await.map_err(|error| sdk_error(&format!("list {}", self.url(prefix)), &error))?;
+        let key = page.contents.unwrap_or_default().into_iter().find_map(|object| object.key);
+        Ok(key.and_then(|key| key.strip_prefix(&self.prefix).map(str::to_owned)))
+    }
+
+    /// Deletes the objects `names`, at most [`DELETED_AT_ONCE`]; those that are deleted already are no error. Where the bucket
+    /// keeps versions they stay, behind a delete marker
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeleteMarker.html>).
+    ///
+    /// # Errors
+    /// See [`Store::put`]; Blocked, naming an object, when S3 does not delete it.
+    pub async fn delete(&self, names: &[String]) -> Result<()> {
+        let broken = |error| Error::internal(format_args!("delete below {}: {error}", self.url("")));
+        let objects = names.iter().map(|name| ObjectIdentifier::builder().key(self.key(name)).build());
+        let objects: std::result::Result<Vec<_>, _> = objects.collect();
+        let delete = Delete::builder().set_objects(Some(objects.map_err(broken)?)).quiet(true);
+        let request = self.client.delete_objects().bucket(&self.bucket).delete(delete.build().map_err(broken)?);
+        let what = format!("delete objects below {}", self.url(""));
+        let answer = request.send().await.map_err(|error| sdk_error(&what, &error))?;
+        let Some(refused) = answer.errors.unwrap_or_default().into_iter().next() else { return Ok(()) };
+        let text = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
+        let (key, code, message) = (text(refused.key), text(refused.code), text(refused.message));
+        let message = format!("{what}: s3://{}/{key}: {code}: {message}", self.bucket);
+        // What S3 says of single objects in passing.
+        let passes = matches!(code.as_str(), "InternalError" | "SlowDown" | "ServiceUnavailable" | "OperationAborted");
+        Err(if passes { Error::transient(message) } else { Error::blocked(message) })
     }
 
     /// Stores `value` as JSON.

@@ -9,6 +9,7 @@ use runtime::Run;
 
 use crate::configs::{copying, restore};
 use crate::inventory::{Topic, Topics, listed};
+use crate::made;
 
 /// Checks that those of `wanted` that are `there` on the target can be copied into: they have the same partitions and,
 /// unless this run copied into them, no records.
@@ -54,6 +55,7 @@ fn check_partitions(wanted: &Topics, there: &Topics) -> Result<()> {
 /// Blocked, naming the topic, when somebody else created one meanwhile that cannot be used; otherwise what the target says.
 pub async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics, there: &Topics) -> Result<()> {
     let missing: Vec<_> = wanted.values().filter(|topic| !there.contains_key(&topic.info.name)).collect();
+    made::announce(&run.store, missing.iter().map(|topic| topic.info.name.clone())).await?;
     create_missing(target, &missing).await?;
     // What exists already when it is created is ours, the answer to the first request being lost, or somebody else's.
     let there = created(target, wanted).await?;

@@ -11,6 +11,7 @@ use crate::configs::copying;
 use crate::create::{create_missing, created};
 use crate::inventory::{Topic, Topics, existing, inventory};
 use crate::latecomers::uncopied;
+use crate::made;
 use crate::manifest::Manifest;
 
 /// Picks up what is `there` on the source and not among `dealt`: makes it on the target, deals it into batches of its own
@@ -38,7 +39,7 @@ pub async fn pick_up(
     newcomers.retain(|_, topic| topic.partitions().any(|partition| !known.contains(&partition)));
     let partitions: Vec<_> = newcomers.values().flat_map(Topic::partitions).filter(|p| !known.contains(p)).collect();
     if !partitions.is_empty() {
-        make_room(&run.target().await?, manifest, &newcomers, &partitions).await?;
+        make_room(run, &run.target().await?, manifest, &newcomers, &partitions).await?;
         manifest.extend(run, source, &newcomers, partitions).await?;
     }
     let batches = manifest.publish(run).await?;
@@ -50,6 +51,7 @@ pub async fn pick_up(
 
 /// Makes `partitions` of `newcomers` on the target, empty and under copy-time configs.
 async fn make_room(
+    run: &Run<'_>,
     target: &Cluster,
     manifest: &Manifest,
     newcomers: &Topics,
@@ -69,6 +71,7 @@ async fn make_room(
         let found = there.get(name).map(|topic| topic.info.partitions.len());
         growth.extend(grow(name, copied, topic.info.partitions.len(), found)?);
     }
+    made::announce(&run.store, missing.iter().map(|topic| topic.info.name.clone())).await?;
     create_missing(target, &missing).await?;
     // Somebody else may have created one at the same moment.
     let created = created(target, &missing.iter().map(|topic| (topic.info.name.clone(), ())).collect()).await?;

@@ -8,13 +8,13 @@ use migration::{Error, Result};
 use runtime::Run;
 use serde::{Deserialize, Serialize};
 
-use crate::configs::TopicConfigs;
+use crate::configs::{TopicConfigs, is_copying};
 use crate::create::created;
 use crate::inventory::{Topic, Topics, existing};
 use crate::refusal::unless_refused;
 
 /// Where the state that the migration found is in the run's store.
-const BEFORE: &str = "topology/before.json";
+pub(crate) const BEFORE: &str = "topology/before.json";
 
 /// The counterparts of the source's topics, all ACLs and all client quotas of a target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,6 +74,16 @@ impl TargetState {
         Self { topics, acls, quotas }
     }
 
+    /// Topics under copy-time configs get those that they `had` before a run of this migration that was removed: nobody set
+    /// copy-time configs on purpose.
+    pub fn remember(&mut self, had: &BTreeMap<Arc<str>, TopicConfigs>) {
+        for (name, topic) in self.topics.iter_mut().filter(|(_, topic)| is_copying(&topic.configs)) {
+            if let Some(configs) = had.get(name) {
+                topic.configs.clone_from(configs);
+            }
+        }
+    }
+
     /// What the target had before the migration touched it.
     ///
     /// # Errors
@@ -97,5 +107,23 @@ impl TargetState {
     pub async fn record(&self, run: &Run<'_>) -> Result<()> {
         let body = serde_json::to_vec(self).map_err(|error| Error::internal(format_args!("{BEFORE}: {error}")))?;
         run.store.put_once(BEFORE, body.into(), HashMap::new()).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configs::copying;
+
+    #[test]
+    fn copy_time_configs_of_a_removed_run_are_not_what_the_target_had() {
+        let topic = |configs| TopicState { partitions: 1, replication_factor: 1, configs };
+        let own = |value: &str| TopicConfigs::from([("retention.ms".to_owned(), value.to_owned())]);
+        let found = [("left", copying(1)), ("altered", own("7")), ("new", copying(1))];
+        let topics = found.map(|(name, configs)| (Arc::from(name), topic(configs)));
+        let mut state = TargetState { topics: topics.into(), ..TargetState::default() };
+        state.remember(&[("left".into(), own("5")), ("altered".into(), own("6"))].into());
+        let configs = |name: &str| state.topics[&Arc::from(name)].configs.clone();
+        assert_eq!((configs("left"), configs("altered"), configs("new")), (own("5"), own("7"), copying(1)));
     }
 }

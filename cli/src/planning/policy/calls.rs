@@ -9,6 +9,8 @@ pub(super) enum Grant {
     ReadEvents,
     /// Changes of items, and transactions of them.
     WriteJournal,
+    /// The end of items, when a migration begins again.
+    RemoveJournal,
     /// The one change that the operator's program makes itself: how fast to copy.
     SetThrottle,
     /// That the backup bucket is there. Without it S3 answers a missing object with 403 instead of 404
@@ -18,6 +20,8 @@ pub(super) enum Grant {
     ReadBackup,
     /// New objects of the backup.
     WriteBackup,
+    /// The end of objects, when a migration begins again.
+    RemoveBackup,
     /// As for the backup.
     ReachEvidence,
     /// Objects of the evidence.
@@ -71,10 +75,12 @@ impl Grant {
             Self::ReadJournal => &["dynamodb:GetItem"],
             Self::ReadEvents => &["dynamodb:Query"],
             Self::WriteJournal => &["dynamodb:PutItem", "dynamodb:UpdateItem"],
+            Self::RemoveJournal => &["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem"],
             Self::SetThrottle => &["dynamodb:UpdateItem"],
             Self::ReachBackup | Self::ReachEvidence => &["s3:ListBucket"],
             Self::ReadBackup | Self::ReadEvidence => &["s3:GetObject"],
             Self::WriteBackup | Self::WriteEvidence => &["s3:PutObject"],
+            Self::RemoveBackup => &["s3:DeleteObject"],
             Self::LookAtLock => {
                 &["s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning", "s3:GetEncryptionConfiguration"]
             }
@@ -182,16 +188,21 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     Function {
         name: "topology-copy",
         network: Network::Brokers,
+        // It also removes what a migration made that is to begin again.
         grants: &[
             Grant::ReadJournal,
+            Grant::ReadEvents,
             Grant::WriteJournal,
+            Grant::RemoveJournal,
             Grant::ReachBackup,
             Grant::ReadBackup,
             Grant::WriteBackup,
+            Grant::RemoveBackup,
             Grant::EncryptBackup,
             Grant::FindBrokers,
             Grant::ReadSecrets,
             Grant::DecryptSecrets,
+            Grant::ReadQuestions,
             Grant::ListScramSecrets,
         ],
         source: &[
@@ -210,9 +221,11 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             "kafka-cluster:AlterClusterDynamicConfiguration",
             "kafka-cluster:WriteDataIdempotently",
             "kafka-cluster:CreateTopic",
+            "kafka-cluster:DeleteTopic",
             "kafka-cluster:DescribeTopic",
             "kafka-cluster:DescribeTopicDynamicConfiguration",
             "kafka-cluster:AlterTopicDynamicConfiguration",
+            "kafka-cluster:ReadData",
         ],
     },
     Function {

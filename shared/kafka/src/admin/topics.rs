@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest};
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::Api;
 use crate::cluster::Cluster;
 use crate::error::{Each, Place, Result, check};
-use crate::metadata::TopicInfo;
+use crate::metadata::{Metadata, TopicInfo};
 use crate::pool::Purpose;
 use crate::spread::{Outcomes, complete, text, topic_name};
 
@@ -44,6 +45,20 @@ impl Cluster {
     pub async fn topics(&self) -> Result<Vec<TopicInfo>> {
         self.with_retries(|| self.refresh()).await?;
         Ok(self.metadata().await?.topics.values().cloned().collect())
+    }
+
+    /// All topics as each live broker knows them now: a broker hears of a change later than the controller made it.
+    pub async fn topics_of_brokers(&self) -> Result<BTreeMap<i32, Vec<TopicInfo>>> {
+        self.with_retries(|| async {
+            self.refresh().await?;
+            let metadata = self.metadata().await?;
+            let asked = metadata.brokers.keys().map(|broker| async {
+                let answer = self.call(*broker, Purpose::Admin, &Metadata::request(), Duration::ZERO).await?;
+                Ok((*broker, Metadata::from_response(answer)?.topics.into_values().collect()))
+            });
+            Ok(try_join_all(asked).await?.into_iter().collect())
+        })
+        .await
     }
 
     /// Creates topics. The leaders of a new topic may take a moment to appear.

@@ -8,18 +8,22 @@ use regex::Regex;
 use super::*;
 
 /// Which actions a call of an AWS SDK needs. A call that is not here fails the tests: give it its actions.
-const AWS: [(&str, &[&str]); 24] = [
+const AWS: [(&str, &[&str]); 25] = [
     ("get_item", &["dynamodb:GetItem"]),
     ("query", &["dynamodb:Query"]),
     ("put_item", &["dynamodb:PutItem"]),
     ("update_item", &["dynamodb:UpdateItem"]),
-    ("transact_write_items", &["dynamodb:PutItem", "dynamodb:UpdateItem"]),
+    (
+        "transact_write_items",
+        &["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem"],
+    ),
     // Only tests and the local stack create the table.
     ("create_table", &[]),
     ("head_bucket", &["s3:ListBucket"]),
     ("list_objects_v2", &["s3:ListBucket"]),
     ("get_object", &["s3:GetObject", "s3:ListBucket"]),
     ("put_object", &["s3:PutObject"]),
+    ("delete_objects", &["s3:DeleteObject"]),
     ("get_object_lock_configuration", &["s3:GetBucketObjectLockConfiguration"]),
     ("get_bucket_versioning", &["s3:GetBucketVersioning"]),
     ("get_bucket_encryption", &["s3:GetEncryptionConfiguration"]),
@@ -41,7 +45,7 @@ const AWS_OF_THE_CLI: [(&str, &[&str]); 2] =
     [("stop_execution", &["states:StopExecution"]), ("invoke", &["lambda:InvokeFunction"])];
 
 /// Which `kafka-cluster` actions a call of our Kafka client needs. A call that is not here fails the tests.
-const KAFKA: [(&str, &[&str]); 55] = [
+const KAFKA: [(&str, &[&str]); 57] = [
     // Metadata of brokers, which whoever is signed in gets.
     ("brokers", &[]),
     ("connect", &[]),
@@ -64,6 +68,8 @@ const KAFKA: [(&str, &[&str]); 55] = [
     ("check_topic_configs", &["AlterTopicDynamicConfiguration"]),
     ("would_create_topics", &["CreateTopic"]),
     ("create_topics", &["CreateTopic"]),
+    ("delete_topics", &["DeleteTopic"]),
+    ("topics_of_brokers", &["DescribeTopic"]),
     ("create_partitions", &["AlterTopic"]),
     ("init_producer_id", &["WriteDataIdempotently"]),
     ("fetch", &["ReadData"]),
@@ -101,7 +107,7 @@ const KAFKA: [(&str, &[&str]); 55] = [
 ];
 
 /// Modules of shared crates by the functions that use them.
-const SHARED: [(&str, &[&str]); 24] = [
+const SHARED: [(&str, &[&str]); 26] = [
     ("shared/copy/src/engine.rs", &["seed-partition", "tail-batch"]),
     ("shared/copy/src/reader.rs", &["seed-partition", "tail-batch"]),
     ("shared/copy/src/writer.rs", &["seed-partition", "tail-batch"]),
@@ -113,6 +119,8 @@ const SHARED: [(&str, &[&str]); 24] = [
     ("shared/topology/src/transactions.rs", &["tail-batch", "cutover"]),
     ("shared/topology/src/latecomers.rs", &["cutover"]),
     ("shared/topology/src/target_state.rs", &["topology-copy", "cutover"]),
+    ("shared/topology/src/restart/look.rs", &["topology-copy"]),
+    ("shared/topology/src/restart/remove.rs", &["topology-copy"]),
     ("shared/topology/src/quotas.rs", &["topology-copy"]),
     ("shared/topology/src/lockout.rs", &["topology-copy", "cutover"]),
     ("shared/topology/src/inventory.rs", &["topology-copy", "tail-batch", "cutover", "validate"]),
