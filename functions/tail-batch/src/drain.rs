@@ -1,11 +1,14 @@
 //! Waiting for a lag that stays small, and settling on the way whatever changes on the source.
 //!
-//! The lag is measured against the source itself, not against what the copy last saw of it.
+//! The lag is measured against the source itself, not against what the copy last saw of it. A small lag alone says little: of a
+//! batch to which nobody writes it is small although nobody copies it. So every batch needs a function that follows it, too.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use journal::Journal;
+use chrono::{DateTime, Utc};
+use copy::measure;
+use journal::{Journal, Tails};
 use kafka::{Cluster, OffsetSpec, TopicPartition};
 use migration::message::Drained;
 use migration::progress::PartitionProgress;
@@ -16,6 +19,9 @@ use topology::{Changes, Manifest, changes, gone, pick_up};
 
 /// Pause between two measurements.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// Pause between two lines in the log about batches that are not followed.
+const SAY_EVERY: Duration = Duration::from_secs(30);
 
 /// Changes that the journal's reason names.
 const NAMED: usize = 5;
@@ -32,12 +38,14 @@ enum Look {
     Changed,
     /// The lag is too large.
     Behind(Lag),
+    /// The lag is small, and there are batches that no function follows, or none that gets on.
+    Unfollowed(Lag, Tails),
     /// The lag is small.
     Drained(Lag, Vec<PartitionProgress>),
 }
 
-/// Holds until every partition has stayed within `drain_max_partition_lag` for `drain_stable_window`, then moves to
-/// `drain_ready`; returns not ready when the budget is spent first. Topics and partitions that appear on the source are
+/// Holds until every partition has stayed within `drain_max_partition_lag` for `drain_stable_window`, with a function that
+/// gets on with each batch, then moves to `drain_ready`; returns not ready when the budget is spent first. Topics and partitions that appear on the source are
 /// picked up on the way, and no transaction hangs in the end.
 ///
 /// # Errors
@@ -54,6 +62,7 @@ pub(crate) async fn drain(host: &Host, migration_id: &MigrationId, budget: Budge
     let stable_window = Duration::from(run.config.cutover.drain_stable_window);
     let mut stable_since = None::<Instant>;
     let mut recorded = None;
+    let mut said = None::<Instant>;
     loop {
         let mut hanging = Ok(());
         let worst = match look(&run, &source, &mut manifest).await? {
@@ -64,6 +73,14 @@ pub(crate) async fn drain(host: &Host, migration_id: &MigrationId, budget: Budge
             }
             Look::Behind(worst) => {
                 tracing::info!(partition = %worst.partition, lag = worst.records, "not drained yet");
+                stable_since = None;
+                worst
+            }
+            Look::Unfollowed(worst, tails) => {
+                if said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+                    said = Some(Instant::now());
+                    tracing::warn!("not drained yet: {}", tails.lines(run.journal.now()).join("; "));
+                }
                 stable_since = None;
                 worst
             }
@@ -80,7 +97,7 @@ pub(crate) async fn drain(host: &Host, migration_id: &MigrationId, budget: Budge
                 worst
             }
         };
-        check_timeout(&run, &began, &worst, hanging)?;
+        check_timeout(&run, &began, &worst, hanging).await?;
         if budget.is_spent() {
             return Ok(Drained { ready: false });
         }
@@ -99,9 +116,12 @@ async fn look(run: &Run<'_>, source: &Cluster, manifest: &mut Manifest) -> Resul
     }
     runtime::run::refuse_stopped(&partitions)?;
     let worst = worst_lag(source, &partitions).await?;
-    Ok(match worst.records > run.config.cutover.drain_max_partition_lag {
-        true => Look::Behind(worst),
-        false => Look::Drained(worst, partitions),
+    if worst.records > run.config.cutover.drain_max_partition_lag {
+        return Ok(Look::Behind(worst));
+    }
+    Ok(match measure::tails(run).await? {
+        Some(tails) if !tails.all_work() => Look::Unfollowed(worst, tails),
+        _ => Look::Drained(worst, partitions),
     })
 }
 
@@ -125,7 +145,7 @@ async fn survey(
 
 /// When the tail began, and how far the copy was then.
 struct Began {
-    at: chrono::DateTime<chrono::Utc>,
+    at: DateTime<Utc>,
     records: i64,
     bytes: i64,
 }
@@ -151,20 +171,41 @@ async fn worst_lag(source: &Cluster, partitions: &[PartitionProgress]) -> Result
 }
 
 /// Whether there is time left; `hanging` is what keeps a small lag from being enough.
-fn check_timeout(run: &Run<'_>, began: &Began, worst: &Lag, hanging: Result<()>) -> Result<()> {
+async fn check_timeout(run: &Run<'_>, began: &Began, worst: &Lag, hanging: Result<()>) -> Result<()> {
     let timeout = run.config.cutover.drain_timeout;
-    let waited = run.journal.now() - began.at;
-    if waited.num_seconds() <= timeout.as_secs() as i64 {
+    let now = run.journal.now();
+    if (now - began.at).num_seconds() <= timeout.as_secs() as i64 {
         return Ok(());
     }
     // The operator was told all along; what is left to say is what to do.
     hanging?;
+    // Whoever is not copied at all lags too, and no producer is to blame for that.
+    if let Some(tails) = measure::tails(run).await?.filter(|tails| !tails.all_work()) {
+        return Err(Error::deadline(unfollowed(&tails, now, &timeout.to_string())));
+    }
     let message = format!(
         "the lag did not stay within {} for {} in {timeout}; the worst partition lags {} records. Raise \
          cutover.drain_timeout or cutover.drain_max_partition_lag, or slow the producers down, then resume",
         run.config.cutover.drain_max_partition_lag, run.config.cutover.drain_stable_window, worst.records
     );
     Err(Error::deadline(message).at(&worst.partition))
+}
+
+/// What keeps the tail from being ready although `timeout` has passed, and the way out.
+fn unfollowed(tails: &Tails, now: DateTime<Utc>, timeout: &str) -> String {
+    let Tails { batches, live, .. } = tails;
+    let mut message = format!("the tail did not become ready in {timeout}: {}. ", tails.lines(now).join("; "));
+    if live < batches {
+        // The one that waits for the drain, and one that is asked for the lag.
+        let needed = batches + 2;
+        message.push_str(&format!(
+            "Lambda starts no more functions where the reserved concurrency of tail-batch or the account's limit of concurrent \
+             executions is reached: let tail-batch run {needed} times at once, or start a new migration with a larger \
+             seed.partitions_per_batch. "
+        ));
+    }
+    message.push_str("Remove the cause, then resume");
+    message
 }
 
 fn summary(worst: &Lag, partitions: &[PartitionProgress], began: &Began, changes: &Changes) -> String {
@@ -187,12 +228,45 @@ fn summary(worst: &Lag, partitions: &[PartitionProgress], began: &Began, changes
 #[cfg(test)]
 mod tests {
     use super::*;
+    use journal::{CopyWork, Heartbeat, LastError};
+    use migration::{BatchId, ErrorKind};
     use topology::changes::LeftOut;
+
+    fn tail(at: DateTime<Utc>, error: Option<LastError>) -> Option<Heartbeat> {
+        let (at, work) = (Some(at), Some(CopyWork::Tail));
+        Some(Heartbeat { at, epoch: 1, owner: String::new(), work, error, refused: None })
+    }
+
+    #[test]
+    fn batches_without_a_function_are_named_with_how_many_functions_are_needed() {
+        let now = DateTime::from_timestamp(1_777_097_707, 0).unwrap();
+        let beats: Vec<_> = (0..16).map(|number| (BatchId(number), tail(now, None).filter(|_| number < 8))).collect();
+        let said = unfollowed(&Tails::of(&beats, now), now, "30m");
+        assert_eq!(
+            said,
+            "the tail did not become ready in 30m: no function follows 8 of 16 batches: 0008 (none ever did); \
+             0009 (none ever did); 0010 (none ever did); 0011 (none ever did); 0012 (none ever did); and 3 more. Lambda starts \
+             no more functions where the reserved concurrency of tail-batch or the account's limit of concurrent executions is \
+             reached: let tail-batch run 18 times at once, or start a new migration with a larger seed.partitions_per_batch. \
+             Remove the cause, then resume"
+        );
+    }
+
+    #[test]
+    fn a_batch_whose_function_fails_is_not_blamed_on_lambda() {
+        let now = DateTime::from_timestamp(1_777_097_707, 0).unwrap();
+        let error = LastError { kind: ErrorKind::Transient, message: "no leader".to_owned(), at: now };
+        let said = unfollowed(&Tails::of(&[(BatchId(0), tail(now, Some(error)))], now), now, "30m");
+        assert_eq!(
+            said,
+            "the tail did not become ready in 30m: the copy of 1 of 1 batch cannot go on at the moment: 0000 (Transient at 2026-04-25T06:15:07Z: no leader). Remove the cause, then resume"
+        );
+    }
 
     #[test]
     fn the_reason_names_what_changed() {
         let lag = Lag { partition: TopicPartition::new("a", 0), records: 3 };
-        let began = Began { at: chrono::DateTime::UNIX_EPOCH, records: 10, bytes: 100 };
+        let began = Began { at: DateTime::UNIX_EPOCH, records: 10, bytes: 100 };
         let mut progress = PartitionProgress::new(lag.partition.clone(), 0, 0);
         (progress.target_next, progress.bytes) = (25, 300);
         let said = |changes: &Changes| summary(&lag, std::slice::from_ref(&progress), &began, changes);

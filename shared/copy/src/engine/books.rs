@@ -90,7 +90,11 @@ impl<'a, P: Ports> Books<'a, P> {
         progress.stopped = None;
         progress.source_next = progress.source_next.max(slice.to.source_next);
         progress.target_next = slice.to.target_next;
-        progress.source_end = slice.source_end;
+        progress.source_end = match slice.fault {
+            None => slice.source_end,
+            // One that could not be read knows no end.
+            Some(_) => progress.source_end.max(slice.source_end),
+        };
         progress.bytes += slice.bytes() as i64;
         progress.reencoded.add_all(&slice.reencoded);
         if !slice.runs.is_empty() {
