@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_lambda::config::StalledStreamProtectionConfig;
 use aws_sdk_lambda::primitives::Blob;
-use migration::message::PrecheckInput;
+use copy::measure::Measured;
+use migration::message::{BatchInput, PrecheckInput};
 use migration::report::{Plan, PrecheckReport};
 use migration::{Config, Error, ErrorKind, MigrationId, Result};
 use runtime::Aws;
@@ -23,6 +24,9 @@ const REPEATS: u32 = 3;
 
 /// Pause before the first repeat; each further one doubles.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long whoever wants to know the lag waits for it.
+const MEASURED_WITHIN: Duration = Duration::from_secs(20);
 
 /// The deployed functions.
 #[derive(Debug)]
@@ -76,6 +80,22 @@ impl Functions {
     ) -> Result<Result<T, NotDeployed>> {
         let ask = async |config: Config| self.invoke("precheck", &input(config.to_json())).await;
         sealing::briefly(&self.aws, config, ask).await
+    }
+
+    /// How far the copy of `id` is behind its source now.
+    ///
+    /// # Errors
+    /// The function's own; Transient when it takes too long.
+    pub(crate) async fn measure(&self, id: &MigrationId) -> Result<Measured> {
+        let input = BatchInput::Measure { migration_id: id.clone() };
+        let asked = self.invoke("tail-batch", &input);
+        match tokio::time::timeout(MEASURED_WITHIN, asked).await {
+            Ok(answer) => Ok(answer??),
+            Err(_) => Err(Error::transient(format_args!(
+                "function tail-batch did not answer within {} s",
+                MEASURED_WITHIN.as_secs()
+            ))),
+        }
     }
 
     /// Marks `id` as rolled back; answers with the address of the report.

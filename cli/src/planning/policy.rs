@@ -199,7 +199,7 @@ impl Names<'_> {
 
     fn operator(&self) -> Policy {
         let deployment = self.deployment;
-        let asked = ["precheck", "gate"]
+        let asked = ["precheck", "tail-batch", "gate"]
             .map(|name| deployment.arn("lambda", &format!("function:{}", deployment.function(name))));
         let mut statements = vec![
             Statement::allow("AskTheFunctions", ["lambda:InvokeFunction"], asked),

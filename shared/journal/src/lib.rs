@@ -37,7 +37,7 @@ mod token;
 mod transition;
 mod write;
 
-pub use batch::{Claimed, Lease, Position};
+pub use batch::{BatchProgress, Claimed, Lease, Position};
 pub use clock::{Clock, timestamp};
 pub use cutover::CutoverLease;
 pub use event::Event;
