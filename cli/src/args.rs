@@ -85,12 +85,15 @@ Examples:
   msk-kraft resume --config migration.yaml --migration-id prod-to-kraft
   msk-kraft resume --migration-id prod-to-kraft --force-restart")]
     Resume(ResumeArgs),
-    /// Show where a migration stands: phase, lag, open gate, what comes next
+    /// Show where a migration stands: phase, lag, open gate, what runs, what comes next
     #[command(after_help = "\
+While something is copied the source is asked for its lag of now; where it cannot be, the lag is the one that the copy saw last,
+and says so with its age.
+
 Examples:
   msk-kraft status --migration-id prod-to-kraft
   watch -n 10 msk-kraft status --migration-id prod-to-kraft
-  msk-kraft status --migration-id prod-to-kraft --output json | jq .totals.max_lag")]
+  msk-kraft status --migration-id prod-to-kraft --output json | jq .lag")]
     Status(StatusArgs),
     /// Freeze producers, copy the rest, translate consumer offsets (from drain_ready)
     #[command(after_help = "\
@@ -356,7 +359,7 @@ pub(crate) struct OffsetsArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
     /// Only this topic
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) topic: Option<String>,
     /// Only this partition of --topic
     #[arg(long, value_name = "NUMBER", requires = "topic", value_parser = clap::value_parser!(i32).range(0..))]
@@ -524,6 +527,7 @@ mod tests {
             " --topic t --partition 0 --source-offset 5",
             " --lookup - --format json",
             " --topic t --out-dir d --force",
+            " --topic -dash --partition 0 --source-offset 5",
         ] {
             parse(&format!("{begin}{good}")).unwrap();
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use aws_sdk_lambda::config::StalledStreamProtectionConfig;
 use aws_sdk_lambda::primitives::Blob;
+use copy::measure::Measured;
 use journal::{Decision, GateName};
-use migration::message::{CutoverInput, PrecheckInput};
+use migration::message::{BatchInput, CutoverInput, PrecheckInput};
 use migration::report::{Plan, PrecheckReport};
 use migration::restart::RestartAnswer;
 use migration::{Config, Error, ErrorKind, MigrationId, Result};
@@ -27,6 +28,9 @@ const REPEATS: u32 = 3;
 
 /// Pause before the first repeat; each further one doubles.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long whoever wants to know the lag waits for it.
+const MEASURED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a rehearsal came to.
 #[derive(Debug, Deserialize)]
@@ -118,6 +122,22 @@ impl Functions {
         let input = json!({"op": "give_up", "migration_id": id, "by": by, "reason": reason});
         let _: serde_json::Value = self.invoke("gate", &input).await??;
         Ok(())
+    }
+
+    /// How far the copy of `id` is behind its source now.
+    ///
+    /// # Errors
+    /// The function's own; Transient when it takes too long.
+    pub(crate) async fn measure(&self, id: &MigrationId) -> Result<Measured> {
+        let input = BatchInput::Measure { migration_id: id.clone() };
+        let asked = self.invoke("tail-batch", &input);
+        match tokio::time::timeout(MEASURED_WITHIN, asked).await {
+            Ok(answer) => Ok(answer??),
+            Err(_) => Err(Error::transient(format_args!(
+                "function tail-batch did not answer within {} s",
+                MEASURED_WITHIN.as_secs()
+            ))),
+        }
     }
 
     /// Marks `id` as rolled back; answers with the address of the report.

@@ -7,6 +7,7 @@ mod advice;
 mod args;
 mod command_line;
 mod commands;
+mod config_changes;
 mod console;
 mod executions;
 mod follow;
@@ -21,6 +22,7 @@ mod sealing;
 mod session;
 #[cfg(test)]
 mod test_support;
+mod words;
 
 use std::io::Write as _;
 

@@ -40,9 +40,10 @@ pub(crate) struct Totals {
 
 impl Totals {
     /// Sums over `partitions`.
-    pub(crate) fn of(partitions: &[PartitionProgress]) -> Self {
-        let mut totals = Self { partitions: partitions.len(), ..Self::default() };
+    pub(crate) fn of<'a>(partitions: impl IntoIterator<Item = &'a PartitionProgress>) -> Self {
+        let mut totals = Self::default();
         for partition in partitions {
+            totals.partitions += 1;
             totals.seeded += usize::from(partition.is_seeded());
             totals.stopped += usize::from(partition.stopped.is_some());
             totals.seed_offsets += partition.seed_end - partition.source_start;
@@ -56,7 +57,7 @@ impl Totals {
         totals
     }
 
-    /// What matters in `phase`, on one line of `key=value` pairs.
+    /// What matters in `phase`, on one line of `key=value` pairs. The lag is the one that the copy saw last.
     fn plain(&self, phase: Phase) -> String {
         let Self { partitions, seeded, records, bytes, max_lag, total_lag, .. } = self;
         let mut line = match phase {
@@ -66,7 +67,7 @@ impl Totals {
                 )
             }
             _ => format!(
-                "progress phase={phase} max_lag={max_lag} total_lag={total_lag} records={records} bytes={bytes}"
+                "progress phase={phase} max_lag_seen={max_lag} total_lag_seen={total_lag} records={records} bytes={bytes}"
             ),
         };
         if self.stopped > 0 {
@@ -81,7 +82,7 @@ impl Totals {
             format!("{} records, {}", HumanCount(self.records.unsigned_abs()), HumanBytes(self.bytes.unsigned_abs()));
         let mut line = match phase {
             Phase::Seed => format!("{}/{} partitions, {copied}", self.seeded, self.partitions),
-            _ => format!("max lag {}, {copied}", HumanCount(self.max_lag.unsigned_abs())),
+            _ => format!("max lag seen {}, {copied}", HumanCount(self.max_lag.unsigned_abs())),
         };
         if self.stopped > 0 {
             line.push_str(&format!(", {} STOPPED", self.stopped));
@@ -199,8 +200,11 @@ mod tests {
     fn lines_say_what_matters_in_the_phase() {
         let totals = Totals::of(&[partition("a", 0, 10, 10), partition("a", 1, 4, 10)]);
         assert_eq!(totals.plain(Phase::Seed), "progress phase=seed partitions_seeded=1/2 records=14 bytes=1400");
-        assert_eq!(totals.plain(Phase::Tail), "progress phase=tail max_lag=6 total_lag=6 records=14 bytes=1400");
-        assert_eq!(totals.message(Phase::Tail), "max lag 6, 14 records, 1.37 KiB");
+        assert_eq!(
+            totals.plain(Phase::Tail),
+            "progress phase=tail max_lag_seen=6 total_lag_seen=6 records=14 bytes=1400"
+        );
+        assert_eq!(totals.message(Phase::Tail), "max lag seen 6, 14 records, 1.37 KiB");
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use indicatif::{HumanBytes, HumanCount};
+use indicatif::HumanBytes;
 use migration::progress::{PartitionProgress, ReencodedCounts};
 use migration::report::{Estimate, Finding, Plan, PlannedCluster, PlannedTopic, PrecheckReport, Severity};
 
 use crate::progress::Totals;
+use crate::words;
 
 /// Topics that a plan's summary shows: the largest.
 const SAMPLE_TOPICS: usize = 10;
@@ -97,8 +99,8 @@ fn finding_lines(findings: &[Finding]) -> String {
 }
 
 /// Partitions with the largest lag first, at most `limit`.
-pub(crate) fn lags(partitions: &[PartitionProgress], limit: usize) -> String {
-    let mut sorted: Vec<&PartitionProgress> = partitions.iter().collect();
+pub(crate) fn lags<'a>(partitions: impl IntoIterator<Item = &'a PartitionProgress>, limit: usize) -> String {
+    let mut sorted: Vec<&PartitionProgress> = partitions.into_iter().collect();
     sorted.sort_by(|a, b| b.lag().cmp(&a.lag()).then_with(|| a.partition.cmp(&b.partition)));
     let mut table = table(["PARTITION", "LAG", "SOURCE NEXT", "SOURCE END", "COPIED", "BYTES", "SEEDED"]);
     for column in 1..=5 {
@@ -122,23 +124,33 @@ pub(crate) fn lags(partitions: &[PartitionProgress], limit: usize) -> String {
     format!("{}{rest}", table.trim_fmt())
 }
 
-/// Sums over all partitions, on one line.
+/// What was copied of all partitions, on one line.
 pub(crate) fn totals(totals: &Totals) -> String {
-    let Totals { partitions, seeded, records, bytes, max_lag, total_lag, .. } = totals;
+    let Totals { partitions, seeded, records, bytes, .. } = totals;
+    let records = usize::try_from(*records).unwrap_or_default();
     format!(
-        "{partitions} partitions, {seeded} seeded; max lag {}, total lag {}; {} records, {} copied",
-        HumanCount(max_lag.unsigned_abs()),
-        HumanCount(total_lag.unsigned_abs()),
-        HumanCount(records.unsigned_abs()),
+        "{}, {seeded} seeded; {}, {} copied",
+        words::count(*partitions, "partition"),
+        words::count(records, "record"),
         HumanBytes(bytes.unsigned_abs())
     )
+}
+
+/// A moment, to the second.
+pub(crate) fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// How long ago `at` was.
+pub(crate) fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    format!("{} ago", span((now - at).to_std().unwrap_or_default()))
 }
 
 /// Batches that did not pass through raw, on one line; none if all did.
 pub(crate) fn reencoded(counts: &ReencodedCounts) -> Option<String> {
     let reasons: Vec<_> = counts.iter().map(|(reason, batches)| format!("{batches} {reason}")).collect();
-    (!counts.is_empty())
-        .then(|| format!("{} batches: {}", HumanCount(counts.total().unsigned_abs()), reasons.join(", ")))
+    let total = usize::try_from(counts.total()).unwrap_or_default();
+    (!counts.is_empty()).then(|| format!("{}: {}", words::count(total, "batch"), reasons.join(", ")))
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
@@ -239,7 +251,7 @@ and 1 more: --all shows them";
     #[test]
     fn totals_are_one_line() {
         let totals = totals(&Totals::of(&[partition("a", 0, 2000, 2000), partition("a", 1, 4, 10)]));
-        assert_eq!(totals, "2 partitions, 1 seeded; max lag 6, total lag 6; 2,004 records, 195.70 KiB copied");
+        assert_eq!(totals, "2 partitions, 1 seeded; 2,004 records, 195.70 KiB copied");
     }
 
     #[test]

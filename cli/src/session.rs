@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use journal::{Event, Gate, GateName, Journal, Meta};
+use journal::{BatchProgress, Event, Gate, GateName, Heartbeat, Journal, Meta};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Config, Error, ErrorKind, MigrationId, Result};
 use runtime::{Host, Store};
@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::args::{Output, RunArgs};
 use crate::command_line::CommandLine;
+use crate::config_changes;
 use crate::console::Console;
 use crate::executions::Executions;
 use crate::lambda::Functions;
@@ -55,6 +56,8 @@ pub(crate) struct Session {
     pub(crate) line: CommandLine,
     /// The configuration that was given, when it fits the migration.
     given: Option<Config>,
+    /// Fields in which that differs from what the migration runs with.
+    changed: Vec<String>,
     journal: Journal,
     mirror: Option<Mirror>,
 }
@@ -75,7 +78,7 @@ impl Session {
         let journal = host.journal(&line.migration_id);
         let mirror = line.journal_dir.as_deref().map(|dir| Mirror::new(dir, &line.migration_id));
         let console = Console::new(output);
-        Self { host, console, line, given: None, journal, mirror }
+        Self { host, console, line, given: None, changed: Vec::new(), journal, mirror }
     }
 
     /// The same session about a migration to start with `config`.
@@ -93,9 +96,25 @@ impl Session {
         let snapshot = session.snapshot().await?;
         if let Some(given) = &given {
             session.check_fingerprint(&snapshot.meta, given)?;
+            session.note_changes(&snapshot.meta, given);
         }
         session.given = given;
         Ok((session, snapshot))
+    }
+
+    /// Says in what `given` differs from the configuration that the migration runs with, while there is something to come.
+    fn note_changes(&mut self, meta: &Meta, given: &Config) {
+        // One that cannot be read any more is refused where it is needed.
+        let stored = Config::from_json(&meta.config).ok().filter(|_| !meta.phase.is_terminal());
+        self.changed = stored.map(|stored| config_changes::differing(&stored, given)).unwrap_or_default();
+        if !self.changed.is_empty() {
+            self.console.say(config_changes::line(&self.changed));
+        }
+    }
+
+    /// Fields in which the configuration that was given differs from the one that the migration runs with.
+    pub(crate) fn config_changes(&self) -> &[String] {
+        &self.changed
     }
 
     /// The migration's id.
@@ -181,9 +200,25 @@ impl Session {
     /// # Errors
     /// Those of the journal and of S3.
     pub(crate) async fn partitions(&self, meta: &Meta) -> Result<Vec<PartitionProgress>> {
+        Ok(self.progress(meta).await?.into_iter().flat_map(|batch| batch.partitions).collect())
+    }
+
+    /// How far each batch is and since when that is known, as far as batches are known yet.
+    ///
+    /// # Errors
+    /// Those of the journal and of S3.
+    pub(crate) async fn progress(&self, meta: &Meta) -> Result<Vec<BatchProgress>> {
         let batches = self.batches(meta).await?;
-        let progress = self.patiently("read the progress", || self.journal.progress((0..batches).map(BatchId))).await?;
-        Ok(progress.into_iter().flat_map(|(_, partitions)| partitions).collect())
+        self.patiently("read the progress", || self.journal.batch_progress((0..batches).map(BatchId))).await
+    }
+
+    /// What is known of the function that copies each batch.
+    ///
+    /// # Errors
+    /// Those of the journal and of S3.
+    pub(crate) async fn heartbeats(&self, meta: &Meta) -> Result<Vec<(BatchId, Option<Heartbeat>)>> {
+        let batches = self.batches(meta).await?;
+        self.patiently("read signs of life", || self.journal.heartbeats((0..batches).map(BatchId))).await
     }
 
     /// Number of batches: a fact of the run, else the manifest's length, 0 before there is one.

@@ -11,6 +11,8 @@ mod plan;
 mod restart;
 #[path = "cli/sealing.rs"]
 mod sealing;
+#[path = "cli/status.rs"]
+mod status;
 #[path = "cli/support.rs"]
 mod support;
 
@@ -407,7 +409,7 @@ async fn status_journal_input_and_ack_need_no_state_machine() {
     run.exits(0).prints("note       the progress of partitions cannot be read").prints("NoSuchBucket");
     bench.progress().await;
     let run = bench.run(&["status", "--migration-id", "m1"]).await;
-    run.exits(0).prints("phase      drain_ready").prints("orders/1").prints("msk-kraft cutover --migration-id m1");
+    run.exits(0).prints("phase      drain_ready").prints("orders/1").prints("msk-kraft resume --migration-id m1");
     let status = bench.run(&["status", "--migration-id", "m1", "--output", "json"]).await.json();
     assert_eq!((&status["totals"]["max_lag"], &status["partitions"][1]["lag"]), (&json!(7), &json!(7)));
     bench.run(&["journal", "--migration-id", "m1"]).await.exits(0).prints("tail -> drain_ready");

@@ -1,21 +1,25 @@
-//! `status`: where a migration stands.
+//! `status`: where a migration stands. Each figure says when and where it was measured, and what runs is asked, not inferred.
+
+mod figures;
+mod running;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta, WebhookCalls};
+use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta, Tails, WebhookCalls};
 use migration::config::Throttle;
-use migration::progress::{PartitionProgress, ReencodedCounts};
 use migration::{Config, MigrationId, Phase, Result};
 use runtime::run::{CHANGES, TOPOLOGY};
 use serde::Serialize;
 
+use self::figures::{Figures, Lag, Partition};
+use self::running::Running;
 use super::{Exit, throttle};
 use crate::advice::{self, Next};
 use crate::args::StatusArgs;
 use crate::progress::Totals;
-use crate::render;
 use crate::session::{Session, Snapshot};
+use crate::{config_changes, render, words};
 
 /// Partitions shown without `--all`.
 const SHOWN: usize = 20;
@@ -38,7 +42,13 @@ struct Status {
     freezes: Option<Freeze>,
     producers_frozen: bool,
     webhooks: WebhookCalls,
+    running: Option<Running>,
     notes: Vec<String>,
+    config_changes: Vec<String>,
+    lag: Option<Lag>,
+    checkpointed_at: Option<DateTime<Utc>>,
+    tails: Option<Tails>,
+    tails_at: Option<DateTime<Utc>>,
     totals: Totals,
     partitions: Vec<Partition>,
     events: Vec<Event>,
@@ -46,65 +56,33 @@ struct Status {
     config: serde_json::Value,
 }
 
-/// A partition as `--output json` shows it. Offsets and counts are in records.
-#[derive(Debug, Serialize)]
-struct Partition {
-    topic: String,
-    partition: i32,
-    lag: i64,
-    source_start: i64,
-    source_next: i64,
-    source_end: i64,
-    seed_end: i64,
-    seeded: bool,
-    copied: i64,
-    bytes: i64,
-    reencoded: ReencodedCounts,
-    stopped: Option<String>,
-}
-
-impl From<&PartitionProgress> for Partition {
-    fn from(progress: &PartitionProgress) -> Self {
-        Self {
-            topic: progress.partition.topic.to_string(),
-            partition: progress.partition.partition,
-            lag: progress.lag(),
-            source_start: progress.source_start,
-            source_next: progress.source_next,
-            source_end: progress.source_end,
-            seed_end: progress.seed_end,
-            seeded: progress.is_seeded(),
-            copied: progress.target_next,
-            bytes: progress.bytes,
-            reencoded: progress.reencoded.clone(),
-            stopped: progress.stopped.clone(),
-        }
-    }
-}
-
 /// Runs the verb.
 pub(super) async fn run(args: &StatusArgs) -> Result<Exit> {
     let (session, snapshot) = Session::open(&args.run).await?;
     let events = session.events().await?;
     // Without access to the bucket the rest is still worth knowing.
-    let (partitions, unread) = match session.partitions(&snapshot.meta).await {
-        Ok(partitions) => (partitions, None),
-        Err(error) => (Vec::new(), Some(format!("the progress of partitions cannot be read: {error}"))),
+    let (figures, unread) = match figures::gather(&session, &snapshot.meta).await {
+        Ok(figures) => (figures, None),
+        Err(error) => (Figures::default(), Some(format!("the progress of partitions cannot be read: {error}"))),
     };
+    let running = running::find(&session, &snapshot.meta).await;
     let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
     let config = Config::from_json(&snapshot.meta.config)?;
     let next = advice::next(&snapshot, &config, &session.line);
     let now = session.journal().now();
-    let mut status = status(session.id(), snapshot, next, events, &partitions, freeze, now, &config);
+    let mut status = status(session.id(), snapshot, next, events, &figures, freeze, now, &config);
+    status.set_running(running, || session.line.command("resume"));
+    status.warn_before_cutover(&config, || session.line.command("status"));
     status.webhooks = session.patiently("read the calls of webhooks", || session.journal().webhook_calls()).await?;
     status.notes.extend(unread);
+    status.set_config_changes(session.config_changes());
     let control = session.patiently("read the throttle", || session.journal().copy_control()).await?;
     status.notes.extend(throttled(status.phase, control.throttle.unwrap_or(config.throttle)));
     if session.console.is_json() {
         session.console.json(&status)?;
     } else {
         let limit = if args.all { usize::MAX } else { SHOWN };
-        session.console.data(text(&status, &partitions, limit, now));
+        session.console.data(text(&status, &figures, limit, now));
     }
     Ok(Exit::Done)
 }
@@ -115,7 +93,7 @@ fn status(
     Snapshot { meta, gate }: Snapshot,
     next: Next,
     events: Vec<Event>,
-    partitions: &[PartitionProgress],
+    figures: &Figures,
     freezes: Option<Freeze>,
     now: DateTime<Utc>,
     config: &Config,
@@ -123,8 +101,9 @@ fn status(
     let last = events.last();
     let since = last.map_or(meta.created_at, |event| event.at);
     let frozen = freezes.as_ref().is_some_and(|freeze| freeze.state() == FreezeState::Frozen);
-    let totals = Totals::of(partitions);
+    let totals = figures.totals.clone();
     let mut notes = notes(meta.phase, meta.committed, freezes.as_ref(), &totals, now, config);
+    notes.extend(figures.notes());
     notes.extend(copy_time_configs(&meta));
     notes.extend([TOPOLOGY, CHANGES].iter().flat_map(|fact| lines(&meta, fact)));
     Status {
@@ -142,13 +121,51 @@ fn status(
         gate,
         producers_frozen: frozen,
         webhooks: WebhookCalls::default(),
+        running: None,
         notes,
+        config_changes: Vec::new(),
         freezes,
+        lag: figures.lag.clone(),
+        checkpointed_at: figures.checkpoint,
+        tails: figures.tails.clone(),
+        tails_at: figures.tails_at,
         totals,
-        partitions: partitions.iter().map(Partition::from).collect(),
+        partitions: figures.partitions.iter().map(Partition::from).collect(),
         events,
         facts: serde_json::json!(meta.facts),
         config: meta.config,
+    }
+}
+
+impl Status {
+    /// Enters what runs; where nothing does, that comes before everything else.
+    fn set_running(&mut self, running: Option<Running>, resume: impl FnOnce() -> String) {
+        if let Some(running) = &running {
+            if let Some(next) = running.next(self.phase, resume) {
+                self.next = next;
+            }
+            self.notes.splice(0..0, running.note(self.phase));
+        }
+        self.running = running;
+    }
+
+    /// Lets nobody start a cutover that would only freeze producers: while the copy is behind, or does not go on.
+    fn warn_before_cutover(&mut self, config: &Config, status: impl FnOnce() -> String) {
+        if self.phase != Phase::DrainReady || self.running == Some(Running::Nothing) {
+            return;
+        }
+        let behind = self.lag.as_ref().is_some_and(|lag| lag.max > config.cutover.drain_max_partition_lag);
+        if behind || self.totals.stopped > 0 || self.tails.as_ref().is_some_and(|tails| !tails.all_work()) {
+            let action =
+                "do not start the cutover yet: the copy is behind, or cannot go on (see the notes); look again";
+            self.next = Next { action: action.to_owned(), command: Some(status()) };
+        }
+    }
+
+    /// Enters fields in which the given configuration differs.
+    fn set_config_changes(&mut self, changes: &[String]) {
+        self.notes.extend((!changes.is_empty()).then(|| config_changes::line(changes)));
+        self.config_changes = changes.to_vec();
     }
 }
 
@@ -170,7 +187,9 @@ fn notes(
 ) -> Vec<String> {
     let mut notes = Vec::new();
     if totals.stopped > 0 {
-        notes.push(format!("{} partitions stopped and are not copied any further: see the reasons", totals.stopped));
+        let (partitions, are) =
+            (words::count(totals.stopped, "partition"), if totals.stopped == 1 { "is" } else { "are" });
+        notes.push(format!("{partitions} stopped and {are} not copied any further: see the reasons"));
     }
     let allowed = config.cutover.drain_max_partition_lag;
     if matches!(phase, Phase::Tail | Phase::DrainReady) && totals.max_lag > allowed {
@@ -209,7 +228,7 @@ fn lines(meta: &Meta, fact: &str) -> Vec<String> {
     lines.into_iter().flatten().filter_map(|line| line.as_str().map(str::to_owned)).collect()
 }
 
-fn text(status: &Status, partitions: &[PartitionProgress], limit: usize, now: DateTime<Utc>) -> String {
+fn text(status: &Status, figures: &Figures, limit: usize, now: DateTime<Utc>) -> String {
     let mut lines = vec![
         format!("migration  {}", status.migration_id),
         format!("phase      {} for {}", status.phase, render::span(Duration::from_secs(status.seconds_in_phase))),
@@ -221,19 +240,24 @@ fn text(status: &Status, partitions: &[PartitionProgress], limit: usize, now: Da
     if let Some(command) = &status.next.command {
         lines.push(format!("           {command}"));
     }
+    lines.extend(status.running.as_ref().map(|running| format!("runs       {}", running.text())));
     lines.push(format!("gate       {}", status.gate.as_ref().map_or_else(|| "none".to_owned(), gate_text)));
     lines.push(format!("producers  {}", advice::freeze(status.freezes.as_ref(), now)));
     lines.extend(status.notes.iter().map(|note| format!("note       {note}")));
-    if partitions.is_empty() {
+    let Some(lag) = &status.lag else {
         lines.push("copied     nothing known".to_owned());
         return lines.join("\n");
-    }
-    lines.push(format!("copied     {}", render::totals(&status.totals)));
+    };
+    let checkpoint = status
+        .checkpointed_at
+        .map(|at| format!("; last checkpoint at {} ({})", render::moment(at), render::ago(at, now)));
+    lines.push(format!("copied     {}{}", render::totals(&status.totals), checkpoint.unwrap_or_default()));
+    lines.push(format!("lag        {}", lag.text(now)));
     lines.extend(render::reencoded(&status.totals.reencoded).map(|counts| format!("reencoded  {counts}")));
-    let stopped = partitions.iter().filter_map(|progress| Some((&progress.partition, progress.stopped.as_ref()?)));
+    let stopped = figures.progress().filter_map(|progress| Some((&progress.partition, progress.stopped.as_ref()?)));
     lines.extend(stopped.map(|(partition, reason)| format!("STOPPED    {partition}: {reason}")));
     lines.push(String::new());
-    lines.push(render::lags(partitions, limit));
+    lines.push(render::lags(figures.progress(), limit));
     lines.join("\n")
 }
 
@@ -254,8 +278,21 @@ mod tests {
     use crate::command_line::CommandLine;
     use crate::test_support::{config, meta, partition, start, way};
     use chrono::TimeDelta;
-    use journal::GateName;
+    use journal::{BatchProgress, GateName};
+    use migration::BatchId;
+    use migration::progress::PartitionProgress;
     use serde_json::json;
+
+    fn now() -> DateTime<Utc> {
+        start() + TimeDelta::seconds(5 + 723)
+    }
+
+    /// Partitions as they were stored four seconds ago.
+    fn figures(phase: Phase, partitions: &[PartitionProgress]) -> Figures {
+        let at = Some(now() - TimeDelta::seconds(4));
+        let batch = BatchProgress { batch: BatchId(0), at, partitions: partitions.to_vec() };
+        Figures::of_journal(&meta(phase), &[batch], &[], None, now())
+    }
 
     fn at(phase: Phase, partitions: &[PartitionProgress]) -> Status {
         let gate = (phase == Phase::DrainReady).then(|| Gate {
@@ -272,8 +309,7 @@ mod tests {
         let id: MigrationId = "m1".parse().unwrap();
         let line = CommandLine { migration_id: id.clone(), config: None, journal_dir: None };
         let next = advice::next(&snapshot, &config(), &line);
-        let now = start() + TimeDelta::seconds(5 + 723);
-        status(&id, snapshot, next, way(phase), partitions, None, now, &config())
+        status(&id, snapshot, next, way(phase), &figures(phase, partitions), None, now(), &config())
     }
 
     #[test]
@@ -284,15 +320,20 @@ mod tests {
         reencoded.reencoded.add("merged", 1200);
         reencoded.reencoded.add("holes", 2);
         let partitions = [reencoded, stopped];
-        let text = text(&at(Phase::DrainReady, &partitions), &partitions, 20, start());
+        let mut status = at(Phase::DrainReady, &partitions);
+        let arn = "arn:aws:states:us-east-1:1:execution:migrations:m1-1".to_owned();
+        status.set_running(Some(Running::Running { arn, started: start() }), String::new);
+        let text = text(&status, &figures(Phase::DrainReady, &partitions), 20, now());
         let expected = "migration  m1
 phase      drain_ready for 12m 03s
 next       prepare the clients, then start the cutover
            msk-kraft cutover --migration-id m1
+runs       execution m1-1 since 2026-04-25T06:15:06Z
 gate       cutover is open since 2026-04-25T06:15:06Z
 producers  never frozen
-note       1 partitions stopped and are not copied any further: see the reasons
-copied     2 partitions, 1 seeded; max lag 6, total lag 6; 14 records, 1.37 KiB copied
+note       1 partition stopped and is not copied any further: see the reasons
+copied     2 partitions, 1 seeded; 14 records, 1.37 KiB copied; last checkpoint at 2026-04-25T06:27:10Z (4s ago)
+lag        max 6, total 6 as the copy saw it last, as of 2026-04-25T06:27:10Z (4s ago)
 reencoded  1,202 batches: 2 holes, 1200 merged
 STOPPED    b/0: foreign record
 
@@ -304,7 +345,7 @@ STOPPED    b/0: foreign record
 
     #[test]
     fn a_status_without_progress_is_short() {
-        let text = text(&at(Phase::Precheck, &[]), &[], 20, start());
+        let text = text(&at(Phase::Precheck, &[]), &figures(Phase::Precheck, &[]), 20, start());
         assert!(text.ends_with("copied     nothing known"), "{text}");
     }
 
@@ -322,6 +363,45 @@ STOPPED    b/0: foreign record
         assert_eq!(json["totals"]["reencoded"], json["partitions"][3]["reencoded"]);
         assert_eq!(json["seconds_in_phase"], 724);
         assert_eq!(json["next"]["command"], "msk-kraft resume --migration-id m1");
+        assert_eq!((&json["lag"]["max"], &json["lag"]["source"]), (&2.into(), &"journal".into()));
+        assert_eq!(
+            (&json["partitions"][3]["source"], &json["lag"]["measured_at"]),
+            (&"journal".into(), &json["checkpointed_at"])
+        );
+    }
+
+    #[test]
+    fn where_nothing_runs_that_comes_first() {
+        let mut status = at(Phase::DrainReady, &[partition("a", 0, 0, 900)]);
+        status.set_running(Some(Running::Nothing), || "msk-kraft resume".to_owned());
+        status.warn_before_cutover(&config(), || "msk-kraft status".to_owned());
+        assert!(status.notes[0].starts_with("no execution of this migration runs"), "{:?}", status.notes);
+        assert_eq!(status.next.command.as_deref(), Some("msk-kraft resume"));
+    }
+
+    #[test]
+    fn nobody_is_sent_into_a_cutover_that_cannot_end() {
+        let next = |partition: PartitionProgress, tails: Option<Tails>| {
+            let mut status = at(Phase::DrainReady, &[partition]);
+            status.tails = tails;
+            status.warn_before_cutover(&config(), || "msk-kraft status".to_owned());
+            status.next.command.unwrap()
+        };
+        let mut stopped = partition("a", 0, 10, 10);
+        stopped.stopped = Some("foreign record".to_owned());
+        let (cutover, status) = ("msk-kraft cutover --migration-id m1", "msk-kraft status");
+        assert_eq!(next(partition("a", 0, 10, 110), None), cutover);
+        assert_eq!(next(partition("a", 0, 10, 111), None), status);
+        assert_eq!(next(stopped, None), status);
+        assert_eq!(next(partition("a", 0, 10, 10), Some(Tails::of(&[(BatchId(0), None)], now()))), status);
+    }
+
+    #[test]
+    fn another_configuration_is_noted_with_its_fields() {
+        let mut status = at(Phase::DrainReady, &[]);
+        status.set_config_changes(&["cutover.fence_window".to_owned()]);
+        assert!(status.notes.last().unwrap().contains("cutover.fence_window differs"), "{:?}", status.notes);
+        assert_eq!(status.config_changes, ["cutover.fence_window"]);
     }
 
     #[test]

@@ -216,7 +216,7 @@ impl Names<'_> {
 
     fn operator(&self) -> Policy {
         let deployment = self.deployment;
-        let asked = ["precheck", "gate", "topology-copy"]
+        let asked = ["precheck", "tail-batch", "gate", "topology-copy", "cutover", "evidence", "validate"]
             .map(|name| deployment.arn("lambda", &format!("function:{}", deployment.function(name))));
         let mut statements = vec![
             Statement::allow("AskTheFunctions", ["lambda:InvokeFunction"], asked),

@@ -10,6 +10,7 @@
 //! newest claim wins at once. It counts the epoch up, and a checkpoint is conditional on the epoch of its claim, so that
 //! the older owner cannot move anything any more.
 
+use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, Result};
@@ -61,6 +62,17 @@ pub struct Claimed {
     pub tail_next: u64,
 }
 
+/// How far a batch is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchProgress {
+    /// The batch.
+    pub batch: BatchId,
+    /// When that was stored; unknown where a release before this one did.
+    pub at: Option<DateTime<Utc>>,
+    /// Its partitions, in the order in which they were stored; none when the batch is not there.
+    pub partitions: Vec<PartitionProgress>,
+}
+
 #[derive(Deserialize)]
 struct BatchItem {
     #[serde(default)]
@@ -72,13 +84,15 @@ struct BatchItem {
     #[serde(default)]
     tail_next: u64,
     partitions: Option<String>,
+    stored_at: Option<DateTime<Utc>>,
 }
 
 impl Journal {
     /// Stores the partitions of a batch, which decides them. Returns how many were new: all, or none because the batch is
     /// there already.
     pub async fn init_partitions(&self, batch: BatchId, partitions: &[PartitionProgress]) -> Result<usize> {
-        let write = Write::to(self.batch_key(batch)).set("partitions", text(partitions)?.as_str());
+        let write = Write::to(self.batch_key(batch));
+        let write = write.set("partitions", text(partitions)?.as_str()).set("stored_at", self.now());
         let stored = self.update("store a batch", write.if_absent("partitions")).await?;
         Ok(stored.map_or(0, |_| partitions.len()))
     }
@@ -105,6 +119,7 @@ impl Journal {
         let write = Write::to(self.batch_key(lease.batch))
             .set("partitions", text.as_str())
             .set("tail_next", tail_next)
+            .set("stored_at", self.now())
             .set("checkpoints", lease.checkpoints + 1)
             .if_equal("epoch", lease.epoch);
         // A batch that was never checkpointed has no such attribute.
@@ -170,7 +185,18 @@ impl Journal {
         &self,
         batches: impl IntoIterator<Item = BatchId>,
     ) -> Result<Vec<(BatchId, Vec<PartitionProgress>)>> {
-        let reads = batches.into_iter().map(|batch| async move { Ok((batch, self.partitions(batch).await?)) });
+        let batches = self.batch_progress(batches).await?;
+        Ok(batches.into_iter().map(|BatchProgress { batch, partitions, .. }| (batch, partitions)).collect())
+    }
+
+    /// How far several batches are and since when that is known, in the order of `batches`.
+    pub async fn batch_progress(&self, batches: impl IntoIterator<Item = BatchId>) -> Result<Vec<BatchProgress>> {
+        let reads = batches.into_iter().map(|batch| async move {
+            let item = self.batch_item(batch).await?;
+            let at = item.as_ref().and_then(|item| item.stored_at);
+            let partitions = self.parse(item.and_then(|item| item.partitions).as_deref())?;
+            Ok(BatchProgress { batch, at, partitions })
+        });
         stream::iter(reads).buffered(BATCHES_IN_FLIGHT).try_collect().await
     }
 

@@ -47,7 +47,7 @@ mod webhooks;
 mod write;
 
 pub use acceptance::Acceptance;
-pub use batch::{Claimed, Lease, Position};
+pub use batch::{BatchProgress, Claimed, Lease, Position};
 pub use clock::{Clock, timestamp};
 pub use cutover::CutoverLease;
 pub use event::Event;

@@ -30,6 +30,14 @@ pub struct OpenTransaction {
     pub last_written: Option<DateTime<Utc>>,
     /// Whether nobody will end it: it is older than any transaction may become, and no coordinator tells of it.
     pub hanging: bool,
+    /// Whether coordinators were asked. Those before Kafka 3.0 cannot be, and then age alone speaks, by timestamps that are the
+    /// producer's.
+    #[serde(default = "yes")]
+    pub asked: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// The transactions at the last stable offsets of `held`: partitions whose last stable offset, which is given, is below
@@ -46,28 +54,44 @@ pub async fn open(
         return Ok(Vec::new());
     }
     let names: Vec<_> = held.keys().cloned().collect();
-    let producers = kafka::all_ok(source.describe_producers(&names).await)?;
+    let first = first_at(source, held, &names).await?;
     let oldest = now.timestamp_millis() - max_timeout_ms(source).await? - GRACE_MS;
-    let first = |(partition, states): (TopicPartition, Vec<ProducerState>)| {
-        let offset = held[&partition];
-        let state = states.into_iter().find(|state| state.transaction_start == Some(offset))?;
-        Some((partition, offset, state))
-    };
-    let first: Vec<_> = producers.into_iter().filter_map(first).collect();
     let is_old = |state: &ProducerState| state.last_timestamp < oldest;
-    let ongoing = match first.iter().any(|(.., state)| is_old(state)) {
-        true => ongoing(source).await?,
-        false => BTreeSet::new(),
+    let old: Vec<_> = first.iter().filter(|(_, state)| is_old(state)).map(|(name, _)| name.clone()).collect();
+    let (ongoing, still) = match old.is_empty() {
+        true => (Some(BTreeSet::new()), BTreeMap::new()),
+        // In this order: one that ended before it was looked for at the coordinators is not open any more.
+        false => (ongoing(source).await?, first_at(source, held, &old).await?),
     };
-    let transaction = |(partition, offset, state): (TopicPartition, i64, ProducerState)| OpenTransaction {
-        partition,
-        offset,
+    let is_alive = |producer: i64| ongoing.as_ref().is_some_and(|ongoing| ongoing.contains(&producer));
+    let transaction = |(partition, state): (TopicPartition, ProducerState)| OpenTransaction {
+        offset: held[&partition],
         producer_id: state.producer_id,
         producer_epoch: state.epoch,
         last_written: DateTime::from_timestamp_millis(state.last_timestamp),
-        hanging: is_old(&state) && !ongoing.contains(&state.producer_id),
+        hanging: is_old(&state)
+            && !is_alive(state.producer_id)
+            && still.get(&partition).is_some_and(|still| still.producer_id == state.producer_id),
+        asked: ongoing.is_some(),
+        partition,
     };
     Ok(first.into_iter().map(transaction).collect())
+}
+
+/// Of each of `partitions` the producer whose transaction begins where `held` says.
+async fn first_at(
+    source: &Cluster,
+    held: &BTreeMap<TopicPartition, i64>,
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, ProducerState>> {
+    let producers = kafka::all_ok(source.describe_producers(partitions).await)?;
+    let first = |(partition, states): (TopicPartition, Vec<ProducerState>)| {
+        let offset = held.get(&partition).copied();
+        let state =
+            states.into_iter().find(|state| state.transaction_start.is_some() && state.transaction_start == offset)?;
+        Some((partition, state))
+    };
+    Ok(producers.into_iter().filter_map(first).collect())
 }
 
 /// Refuses to go on while a transaction hangs.
@@ -82,7 +106,7 @@ pub fn refuse_hanging(transactions: &[OpenTransaction], bootstrap: &str) -> Resu
 impl OpenTransaction {
     /// One line for an operator; `bootstrap` are the source's servers.
     pub fn line(&self, bootstrap: &str) -> String {
-        let Self { partition, offset, producer_id, producer_epoch, last_written, hanging } = self;
+        let Self { partition, offset, producer_id, producer_epoch, last_written, hanging, asked: _ } = self;
         let written = last_written.map_or_else(
             || "at an unknown time".to_owned(),
             |at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
@@ -100,21 +124,30 @@ impl OpenTransaction {
     /// How to end it. Coordinators leave transactional ids out that the principal may not describe, and timestamps are the
     /// producer's: so somebody has to look before a transaction that is alive is lost.
     pub fn way_out(&self, bootstrap: &str) -> String {
-        let Self { partition: TopicPartition { topic, partition }, offset, producer_id, .. } = self;
+        let Self { partition: TopicPartition { topic, partition }, offset, producer_id, asked, .. } = self;
         let tool = format!("kafka-transactions.sh --bootstrap-server {bootstrap}");
-        format!(
-            "look first: `{tool} list`, as a user who may describe every transactional id, must not show producer {producer_id} \
-             as Ongoing; then end it with `{tool} abort --topic {topic} --partition {partition} --start-offset {offset}`"
-        )
+        let look = match asked {
+            true => format!(
+                "look first: `{tool} list`, as a user who may describe every transactional id, must not show producer \
+                 {producer_id} as Ongoing; then end it with"
+            ),
+            // ListTransactions came with 3.0 (KIP-664), what `abort` asks for is there from 2.8 on.
+            false => format!(
+                "that is by the timestamps of its records, since brokers before Kafka 3.0 do not tell which transactions are \
+                 alive. Look first: one that is alive ends within transaction.max.timeout.ms of the source (15 minutes by default); \
+                 when it is still there after that and no producer with id {producer_id} is known to be at work, end it, with the \
+                 tools of Kafka 3.0 or later, by"
+            ),
+        };
+        format!("{look} `{tool} abort --topic {topic} --partition {partition} --start-offset {offset}`")
     }
 }
 
-/// Producer ids whose transaction will end, by their producer or by timeout. A broker before 3.0 does not tell, and then
-/// age alone decides.
-async fn ongoing(source: &Cluster) -> Result<BTreeSet<i64>> {
+/// Producer ids whose transaction will end, by their producer or by timeout; nothing from brokers before 3.0, which do not tell.
+async fn ongoing(source: &Cluster) -> Result<Option<BTreeSet<i64>>> {
     match source.ongoing_transactions().await {
-        Err(kafka::Error::UnsupportedApi { .. }) => Ok(BTreeSet::new()),
-        outcome => Ok(outcome?),
+        Err(kafka::Error::UnsupportedApi { .. }) => Ok(None),
+        outcome => Ok(Some(outcome?)),
     }
 }
 
@@ -140,6 +173,7 @@ mod tests {
             producer_epoch: 2,
             last_written: DateTime::from_timestamp_millis(1_700_000_000_000),
             hanging,
+            asked: true,
         }
     }
 
@@ -153,6 +187,24 @@ mod tests {
              describe every transactional id, must not show producer 4000 as Ongoing; then end it with `kafka-transactions.sh \
              --bootstrap-server b1:9092 abort --topic orders --partition 3 --start-offset 71` (orders/3, offset 71)"
         );
+    }
+
+    #[test]
+    fn where_coordinators_cannot_be_asked_nobody_is_told_to_list_them() {
+        let transaction = OpenTransaction { asked: false, ..transaction(true) };
+        let line = transaction.line("b1:9092");
+        assert!(!line.contains("list`") && line.contains("by the timestamps of its records"), "{line}");
+        assert!(line.contains("transaction.max.timeout.ms") && line.contains("tools of Kafka 3.0 or later"), "{line}");
+        let abort =
+            "`kafka-transactions.sh --bootstrap-server b1:9092 abort --topic orders --partition 3 --start-offset 71`";
+        assert!(line.ends_with(abort), "{line}");
+    }
+
+    #[test]
+    fn what_an_older_release_stored_was_asked() {
+        let mut json = serde_json::to_value(transaction(true)).unwrap();
+        json.as_object_mut().unwrap().remove("asked");
+        assert_eq!(serde_json::from_value::<OpenTransaction>(json).unwrap(), transaction(true));
     }
 
     #[test]

@@ -111,6 +111,7 @@ mod tests {
             producer_epoch: 2,
             last_written: None,
             hanging,
+            asked: true,
         }
     }
 

@@ -49,6 +49,22 @@ async fn partitions_are_stored_once_and_come_back_in_order() {
 }
 
 #[tokio::test]
+async fn it_is_known_since_when_a_batch_is_where_it_is() {
+    let Some((bench, stored, mut lease)) = claimed(1).await else { return };
+    let at = async || bench.journal.batch_progress([BATCH]).await.unwrap().remove(0).at.unwrap();
+    let began = bench.journal.now();
+    assert_eq!(at().await, began);
+    bench.wait(7);
+    bench.journal.claim(BATCH, "two").await.unwrap();
+    assert_eq!(at().await, began, "a claim moves nothing");
+    lease.epoch += 1;
+    bench.journal.checkpoint(&mut lease, &moved(&stored, 5), 0).await.unwrap();
+    assert_eq!(at().await, bench.journal.now());
+    let none = bench.journal.batch_progress([BatchId(70)]).await.unwrap().remove(0);
+    assert_eq!((none.at, none.partitions), (None, Vec::new()));
+}
+
+#[tokio::test]
 async fn a_claim_may_come_before_the_partitions() {
     let Some(bench) = Bench::empty().await else { return };
     let early = bench.journal.claim(BATCH, "early").await.unwrap();
