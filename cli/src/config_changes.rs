@@ -96,7 +96,7 @@ mod tests {
         given.cutover.producer_freeze_webhook = Some("https://u:p@example.com/freeze?token=1".to_owned());
         let mut stored = given.clone();
         stored.source.auth = given.source.auth.sealed("arn".to_owned());
-        stored.cutover = given.cutover.sealed(Some("arn".to_owned()));
+        stored.cutover = given.cutover.sealed(Some("arn".to_owned()), None);
         let stored = Config::from_json(&stored.to_json()).unwrap();
         assert_eq!(differing(&stored, &given), Vec::<String>::new());
         given.source.auth = AuthConfig::new(AuthMode::Plaintext);
