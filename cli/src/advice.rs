@@ -77,7 +77,7 @@ pub(crate) fn outage_limit(config: &Config) -> String {
 
 fn after_failure(meta: &Meta, line: &CommandLine) -> (String, Option<String>) {
     if meta.failed_in == Some(Phase::Validating) {
-        let action = "repair what validation found, then validate again";
+        let action = "repair what validation found, or accept it, then validate again";
         return (action.to_owned(), Some(line.command("finalize")));
     }
     let at = meta.resumes_at().map_or_else(String::new, |phase| format!("; it goes on with {phase}"));

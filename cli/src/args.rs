@@ -1,5 +1,6 @@
 //! The command line: verbs, flags, and their help.
 
+mod finalize;
 mod plan;
 
 use std::num::NonZeroU64;
@@ -11,6 +12,7 @@ use journal::GateName;
 use migration::MigrationId;
 use migration::config::Throttle;
 
+pub(crate) use finalize::FinalizeArgs;
 pub(crate) use plan::{PlanArgs, PlanFormat};
 
 /// What every `--help` of the whole program ends with.
@@ -122,13 +124,8 @@ Example:
   msk-kraft rollback --config migration.yaml --migration-id prod-to-kraft")]
     Rollback(RollbackArgs),
     /// Validate the target and store the signed evidence (from validating)
-    #[command(after_help = "\
-Compares topics, counts, sampled records, sentinels and consumer groups. After a failed validation, repair and run it
-again.
-
-Example:
-  msk-kraft finalize --config migration.yaml --migration-id prod-to-kraft")]
-    Finalize(RunArgs),
+    #[command(after_help = finalize::HELP)]
+    Finalize(FinalizeArgs),
     /// Print the input for `aws stepfunctions start-execution`
     #[command(after_help = "\
 Example:

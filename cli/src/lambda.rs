@@ -8,7 +8,7 @@ use aws_sdk_lambda::primitives::Blob;
 use copy::measure::Measured;
 use journal::{Decision, GateName};
 use migration::message::{BatchInput, CutoverInput, PrecheckInput};
-use migration::report::{Plan, PrecheckReport};
+use migration::report::{Acceptable, Plan, PrecheckReport};
 use migration::restart::RestartAnswer;
 use migration::{Config, Error, ErrorKind, MigrationId, Result};
 use runtime::Aws;
@@ -56,6 +56,20 @@ struct Failure {
     kind: String,
     #[serde(rename = "errorMessage", default)]
     message: String,
+}
+
+/// The key that evidence is signed with, as its function knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct SigningKey {
+    /// `configured` or `demo`.
+    key: String,
+}
+
+impl SigningKey {
+    /// Whether it is the one that everybody has.
+    pub(crate) fn is_demo(&self) -> bool {
+        self.key == "demo"
+    }
 }
 
 impl Functions {
@@ -171,19 +185,32 @@ impl Functions {
     /// # Errors
     /// The function's own.
     pub(crate) async fn rehearse(&self, id: &MigrationId) -> Result<Rehearsed> {
-        let migration_id = id.clone();
-        let input = CutoverInput::Rehearse { migration_id, approved: false, signing_key: self.signing_key(id).await? };
-        self.invoke("cutover", &input).await?.map_err(Error::from)
+        let signing_key = match self.signing_key(id).await {
+            Ok(_) => None,
+            Err(error) if error.kind == ErrorKind::Blocked => Some(error.message),
+            Err(error) => return Err(error),
+        };
+        let input = CutoverInput::Rehearse { migration_id: id.clone(), approved: false, signing_key };
+        Ok(self.invoke("cutover", &input).await??)
     }
 
-    /// What is wrong with the key that signs the evidence.
-    async fn signing_key(&self, id: &MigrationId) -> Result<Option<String>> {
-        let input = json!({"op": "check", "migration_id": id});
-        match self.invoke::<serde_json::Value>("evidence", &input).await {
-            Ok(answer) => Ok(answer.err().map(|NotDeployed(error)| error.message)),
-            Err(error) if error.kind == ErrorKind::Blocked => Ok(Some(error.message)),
-            Err(error) => Err(error),
-        }
+    /// The key that the evidence function would sign with.
+    ///
+    /// # Errors
+    /// Blocked, naming the file, when the key is configured and cannot be used.
+    pub(crate) async fn signing_key(&self, id: &MigrationId) -> Result<SigningKey> {
+        Ok(self.invoke("evidence", &json!({"op": "check", "migration_id": id})).await??)
+    }
+
+    /// Records that `by` accepts `what`, whatever the next validation finds of it.
+    ///
+    /// # Errors
+    /// The function's own.
+    pub(crate) async fn accept(&self, id: &MigrationId, what: &[Acceptable], reason: &str, by: &str) -> Result<()> {
+        let what: Vec<_> = what.iter().map(ToString::to_string).collect();
+        let input = json!({"op": "accept", "migration_id": id, "accept": what, "reason": reason, "by": by});
+        let _: serde_json::Value = self.invoke("validate", &input).await??;
+        Ok(())
     }
 
     /// Invokes a function, again if it was killed or failed for a passing reason: what the functions do here is either only

@@ -1,21 +1,28 @@
 //! `finalize`: validation and evidence.
 
+mod exceptions;
+
 use journal::{Decision, GateName};
+use migration::report::ValidationReport;
 use migration::{Config, Phase, Result};
 
 use super::cutover::out_of_phase;
 use super::{Exit, decide, resume};
-use crate::args::RunArgs;
+use crate::args::FinalizeArgs;
 use crate::follow::{self, Follower, Moment};
+use crate::naming;
 use crate::session::{Session, Snapshot};
 
 /// Runs the verb.
-pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
-    let (session, snapshot) = Session::open(args).await?;
+pub(super) async fn run(args: &FinalizeArgs) -> Result<Exit> {
+    let (session, snapshot) = Session::open(&args.run).await?;
     session.events().await?;
     let meta = &snapshot.meta;
     match meta.phase {
         Phase::Finalized => {
+            if !args.accept.is_empty() {
+                session.console.say("nothing can be accepted any more: the evidence is signed");
+            }
             tell_evidence(&session, &snapshot).await?;
             follow::conclude(&session, &snapshot)?;
             return Ok(Exit::Done);
@@ -24,6 +31,8 @@ pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
         Phase::Failed if meta.failed_in == Some(Phase::Validating) => {}
         _ => return Err(out_of_phase(&session, &snapshot, "finalize", Phase::Validating)?),
     }
+    look_at_key(&session).await?;
+    accept(&session, args).await?;
     let mut follower = match resume::running(&session, &snapshot).await? {
         Some(follower) => follower,
         None => Follower::start(&session, Some(&snapshot)).await?,
@@ -36,11 +45,53 @@ pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
     };
     let (exit, moment) = follower.until(reached).await?;
     match exit {
-        Exit::Done => tell_evidence(&session, &moment.snapshot).await?,
-        _ => resume::tell_failure(&session, &mut follower, &moment).await?,
+        Exit::Done => {
+            tell_report(&session, &moment.snapshot, exceptions::accepted).await;
+            tell_evidence(&session, &moment.snapshot).await?;
+        }
+        _ => {
+            resume::tell_failure(&session, &mut follower, &moment).await?;
+            tell_report(&session, &moment.snapshot, |report| exceptions::ways_out(report, &session.line)).await;
+        }
     }
     follower.conclude(&moment.snapshot)?;
     Ok(exit)
+}
+
+/// Looks at the key that is to sign before anything is compared: it would be missed at the very end.
+///
+/// # Errors
+/// Blocked when it cannot be used.
+async fn look_at_key(session: &Session) -> Result<()> {
+    if session.functions().signing_key(session.id()).await?.is_demo() {
+        session.console.say(
+            "note: the evidence will be signed with the public demonstration key, which proves nothing about who signed \
+             (evidence.signing_key_path)",
+        );
+    }
+    Ok(())
+}
+
+/// Records what is accepted, before the validation that finds it.
+///
+/// # Errors
+/// Those of the function.
+async fn accept(session: &Session, args: &FinalizeArgs) -> Result<()> {
+    let (false, Some(reason)) = (args.accept.is_empty(), &args.reason) else { return Ok(()) };
+    let by = naming::operator();
+    session.functions().accept(session.id(), &args.accept, reason, &by).await?;
+    for what in &args.accept {
+        session.console.say(format!("accepted by {by}: {what}"));
+    }
+    Ok(())
+}
+
+/// Says what `lines` make of the validation's report. That it cannot be read is no reason to fail: the journal has the verdict.
+async fn tell_report(session: &Session, snapshot: &Snapshot, lines: impl Fn(&ValidationReport) -> Vec<String>) {
+    match exceptions::report(session, snapshot).await {
+        Ok(report) => report.iter().flat_map(lines).for_each(|line| session.console.say(line)),
+        Err(error) => session.console.say(format!("the validation's report cannot be read: {error}")),
+    }
 }
 
 /// Says where the evidence lies: as the journal tells, else where it goes by rule.

@@ -14,6 +14,8 @@ use rskafka::BackoffConfig;
 use rskafka::client::error::{Error as ClientError, ProtocolError, RequestError};
 use rskafka::client::partition::{OffsetAt, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder, Credentials, OauthBearerCredentials, SaslConfig};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// How long one question is repeated. Without a bound rskafka repeats it for ever.
 const RETRY_FOR: Duration = Duration::from_secs(30);
@@ -22,10 +24,32 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
 /// How long a broker may wait for a record that is not there.
 const MAX_WAIT_MS: i32 = 500;
 
+/// Between two new connections to brokers that are signed in to with IAM. This client opens one for each partition, MSK takes 100 a
+/// second on a broker (<https://docs.aws.amazon.com/msk/latest/developerguide/limits.html>), and sixteen functions may compare at once.
+const IAM_PAUSE: Duration = Duration::from_millis(50);
+
 /// The client, connected.
 #[derive(Debug, Clone)]
 pub(crate) struct Second {
     client: Arc<Client>,
+    pace: Option<Arc<Pace>>,
+}
+
+/// When the next connection may be opened.
+#[derive(Debug)]
+struct Pace(Mutex<Instant>);
+
+impl Pace {
+    fn new() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    /// Waits for the next turn.
+    async fn turn(&self) {
+        let mut next = self.0.lock().await;
+        tokio::time::sleep_until(*next).await;
+        *next = Instant::now() + IAM_PAUSE;
+    }
 }
 
 /// A record as this client sees it.
@@ -66,14 +90,19 @@ impl Second {
         if let Some(tls) = settings.auth.tls() {
             builder = builder.tls_config(tls.client_config());
         }
+        let mut pace = None;
         if let Some(sasl) = settings.auth.sasl() {
+            pace = matches!(sasl, Sasl::MskIam(_)).then(|| Arc::new(Pace::new()));
             builder = builder.sasl_config(sasl_config(sasl));
         }
         let client = bounded("connect", builder.build()).await?.map_err(|error| failed("connect", &error))?;
-        Ok(Self { client: Arc::new(client) })
+        Ok(Self { client: Arc::new(client), pace })
     }
 
     async fn partition(&self, partition: &TopicPartition) -> Result<PartitionClient> {
+        if let Some(pace) = &self.pace {
+            pace.turn().await;
+        }
         let topic = partition.topic.to_string();
         let client = self.client.partition_client(topic, partition.partition, UnknownTopicHandling::Error);
         let client = bounded("find the leader", client).await.map_err(|error| error.at(partition))?;
@@ -163,5 +192,20 @@ fn failed(what: &str, error: &ClientError) -> Error {
             ..
         } => Error::blocked(message),
         _ => Error::transient(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_take_turns() {
+        let (pace, begun) = (Pace::new(), Instant::now());
+        pace.turn().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let turns = (0..20).map(|_| pace.turn());
+        futures::future::join_all(turns).await;
+        assert!(begun.elapsed() >= 20 * IAM_PAUSE);
     }
 }

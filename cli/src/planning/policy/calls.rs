@@ -316,7 +316,18 @@ pub(super) const FUNCTIONS: [Function; 8] = [
     Function {
         name: "validate",
         network: Network::Brokers,
-        grants: COPYING,
+        grants: &[
+            Grant::ReadJournal,
+            Grant::ReadEvents,
+            Grant::WriteJournal,
+            Grant::ReachBackup,
+            Grant::ReadBackup,
+            Grant::WriteBackup,
+            Grant::EncryptBackup,
+            Grant::FindBrokers,
+            Grant::ReadSecrets,
+            Grant::DecryptSecrets,
+        ],
         source: &[
             "kafka-cluster:Connect",
             "kafka-cluster:DescribeTopic",
