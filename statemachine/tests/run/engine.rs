@@ -21,7 +21,7 @@ use stack::{FUNCTIONS, layout::Layout, ports::Ports, process::Process, progress:
 use crate::world::{Refused, World};
 
 /// A guard against waiting for ever; nothing is expected to take this long.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(50);
 
 /// The interpreter and everything that runs on it.
@@ -126,6 +126,12 @@ impl Run {
     /// Waits until a function has been called `times` times.
     pub(crate) async fn called(&self, call: &str, times: usize) {
         self.until(&format!("{times} x {call}"), || (self.world.count(call) >= times).then_some(())).await;
+    }
+
+    /// Waits until a function has been called, or a gate is open again.
+    pub(crate) async fn called_or_opened(&self, call: &str, gate: &str) {
+        let ready = || (self.world.count(call) > 0 || self.world.is_open(gate)).then_some(());
+        self.until(&format!("{call} or the gate {gate}"), ready).await;
     }
 
     /// Waits for the end.

@@ -42,7 +42,7 @@ async fn every_scenario_ends_as_it_should() {
         cutover::a_cutover_that_is_repeated_is_stopped_at_the_limit,
         cutover::a_watchdog_that_cannot_ask_asks_again,
         cutover::clients_switch_later_than_the_freeze_limit,
-        cutover::a_cutover_that_fails_ends_without_its_watchdog,
+        cutover::a_cutover_that_fails_ends_its_watchdog,
         cutover::executions_go_on_behind_the_mark,
         tail::clients_switch_while_the_tail_still_ends,
         tail::a_tail_that_was_told_to_stop_cannot_fail,

@@ -128,6 +128,11 @@ impl World {
         Some(token)
     }
 
+    /// Whether a gate was opened whose token was not taken yet.
+    pub(crate) fn is_open(&self, gate: &str) -> bool {
+        self.lock().tokens.iter().any(|(name, _)| name == gate)
+    }
+
     /// What was to be recorded of a failure.
     pub(crate) fn failure(&self) -> Option<Value> {
         self.lock().failure.clone()
