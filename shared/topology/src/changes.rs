@@ -242,7 +242,9 @@ impl Removed {
 impl AlteredConfig {
     fn line(&self, drift: ConfigDrift) -> String {
         let outcome = match drift {
-            ConfigDrift::OverwriteWithSource | ConfigDrift::Fail => "the target gets what is set when the cutover is rehearsed",
+            ConfigDrift::OverwriteWithSource | ConfigDrift::Fail => {
+                "the target gets what is set when the cutover is rehearsed"
+            }
             ConfigDrift::KeepTarget => {
                 "the target gets what is set when the cutover is rehearsed, unless it had the topic before"
             }

@@ -22,24 +22,24 @@ const TOOLS: &str = "3_9_1";
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A name that no earlier run has used.
-pub fn fresh(name: &str) -> Arc<str> {
+pub(crate) fn fresh(name: &str) -> Arc<str> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros();
     format!("{name}-{now}-{}", COUNT.fetch_add(1, Ordering::Relaxed)).into()
 }
 
 /// Both clusters.
-pub struct Pair {
-    pub source: Cluster,
-    pub target: Cluster,
-    pub target_servers: String,
+pub(crate) struct Pair {
+    pub(crate) source: Cluster,
+    pub(crate) target: Cluster,
+    pub(crate) target_servers: String,
     config: Config,
     before: TargetState,
 }
 
 impl Pair {
     /// Both, unless one of them is not there.
-    pub async fn connect() -> Option<Self> {
+    pub(crate) async fn connect() -> Option<Self> {
         let server = |variable: &str| {
             let server = std::env::var(variable).ok();
             if server.is_none() {
@@ -55,17 +55,17 @@ impl Pair {
     }
 
     /// A topic of the source, and its counterpart under copy-time configs.
-    pub async fn create(&self, name: &Arc<str>, configs: &[(&str, &str)]) {
+    pub(crate) async fn create(&self, name: &Arc<str>, configs: &[(&str, &str)]) {
         self.create_on_source(name, configs).await;
         create(&self.target, name, copying(1)).await;
     }
 
-    pub async fn create_on_source(&self, name: &Arc<str>, configs: &[(&str, &str)]) {
+    pub(crate) async fn create_on_source(&self, name: &Arc<str>, configs: &[(&str, &str)]) {
         let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         create(&self.source, name, configs).await;
     }
 
-    pub async fn alter_source(&self, topic: &Arc<str>, config: &str, value: Option<&str>) {
+    pub(crate) async fn alter_source(&self, topic: &Arc<str>, config: &str, value: Option<&str>) {
         let name = config.to_owned();
         let op = match value {
             Some(value) => ConfigOp::Set { name, value: value.to_owned() },
@@ -74,7 +74,7 @@ impl Pair {
         all_ok(self.source.alter_topic_configs(&[ConfigChange { topic: topic.clone(), ops: vec![op] }]).await).unwrap();
     }
 
-    pub fn basis(&self, topics: &[&Arc<str>]) -> Basis<'_> {
+    pub(crate) fn basis(&self, topics: &[&Arc<str>]) -> Basis<'_> {
         Basis {
             config: &self.config,
             topics: topics.iter().map(|topic| Arc::clone(topic)).collect::<BTreeSet<_>>(),
@@ -86,14 +86,14 @@ impl Pair {
     }
 
     /// Waits until `cluster` shows a quota.
-    pub async fn shows_quota(&self, cluster: &Cluster, quota: &ClientQuota) {
+    pub(crate) async fn shows_quota(&self, cluster: &Cluster, quota: &ClientQuota) {
         while !cluster.client_quotas().await.unwrap().contains(quota) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
     /// Removes quotas, which tests of the same brokers would find.
-    pub async fn drop_quotas(&self, cluster: &Cluster, quotas: &[ClientQuota]) {
+    pub(crate) async fn drop_quotas(&self, cluster: &Cluster, quotas: &[ClientQuota]) {
         let change = |quota: &ClientQuota| QuotaChange {
             entity: quota.entity.clone(),
             limits: quota.limits.keys().map(|name| (name.clone(), None)).collect(),
@@ -123,20 +123,20 @@ async fn create(cluster: &Cluster, name: &Arc<str>, configs: TopicConfigs) {
 }
 
 /// What is set on a topic itself.
-pub async fn configs(cluster: &Cluster, topic: &Arc<str>) -> TopicConfigs {
+pub(crate) async fn configs(cluster: &Cluster, topic: &Arc<str>) -> TopicConfigs {
     let entries = all_ok(cluster.topic_configs(std::slice::from_ref(topic)).await).unwrap().remove(topic).unwrap();
     let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
     own.map(|entry| (entry.name, entry.value.unwrap())).collect()
 }
 
 /// Waits until `cluster` shows an ACL, or does not any more.
-pub async fn shown(cluster: &Cluster, acl: &AclBinding, is_shown: bool) {
+pub(crate) async fn shown(cluster: &Cluster, acl: &AclBinding, is_shown: bool) {
     while cluster.describe_acls().await.unwrap().unwrap().contains(acl) != is_shown {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-pub fn acl(
+pub(crate) fn acl(
     resource: AclResource,
     name: &str,
     principal: &str,
@@ -154,14 +154,14 @@ pub fn acl(
     }
 }
 
-pub fn quota(kind: &str, name: Option<&str>, limit: f64) -> ClientQuota {
+pub(crate) fn quota(kind: &str, name: Option<&str>, limit: f64) -> ClientQuota {
     let limit_name = if kind == "ip" { "connection_creation_rate" } else { "producer_byte_rate" };
     let entity = QuotaEntity([(kind.to_owned(), name.map(str::to_owned))].into());
     ClientQuota { entity, limits: [(limit_name.to_owned(), limit)].into() }
 }
 
 /// A new user of the target who signs in with SCRAM and is no super user, unless there is no listener for it.
-pub async fn limited_user(tools: &Tools, servers: &str, name: &str) -> Option<Cluster> {
+pub(crate) async fn limited_user(tools: &Tools, servers: &str, name: &str) -> Option<Cluster> {
     let Ok(scram) = std::env::var("TARGET_BOOTSTRAP_SCRAM") else {
         println!("skipped: the environment is not the one that `stack up --auth` prints");
         return None;
@@ -186,13 +186,13 @@ pub async fn limited_user(tools: &Tools, servers: &str, name: &str) -> Option<Cl
 }
 
 /// Kafka's own tools under the names that commands have.
-pub struct Tools {
+pub(crate) struct Tools {
     bin: PathBuf,
 }
 
 impl Tools {
     /// From the jars of a stack, unless there is none.
-    pub fn find() -> Option<Self> {
+    pub(crate) fn find() -> Option<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let lib = workspace.join("target/stack-cache/kafka").join(TOOLS);
         if !lib.is_dir() {
@@ -211,7 +211,7 @@ impl Tools {
     }
 
     /// Runs a command line in a shell.
-    pub fn run(&self, line: &str) {
+    pub(crate) fn run(&self, line: &str) {
         let path = format!("{}:{}", self.bin.display(), std::env::var("PATH").unwrap());
         let output = Command::new("sh").arg("-c").arg(line).env("PATH", path).output().unwrap();
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
@@ -220,12 +220,12 @@ impl Tools {
     }
 
     /// Runs what stands between backquotes.
-    pub fn run_commands_in(&self, text: &str) {
+    pub(crate) fn run_commands_in(&self, text: &str) {
         text.split('`').skip(1).step_by(2).for_each(|line| self.run(line));
     }
 
     /// Removes an ACL by the command that a line would name.
-    pub fn remove(&self, servers: &str, acl: &AclBinding) {
+    pub(crate) fn remove(&self, servers: &str, acl: &AclBinding) {
         let found = |acls| documents::SettingsFound { acls: Some(acls), ..documents::SettingsFound::default() };
         let lines = topology::settings::appeared(&found(vec![acl.clone()]), &found(Vec::new()));
         self.run_commands_in(&lines[0].replace("<target bootstrap servers>", servers));
