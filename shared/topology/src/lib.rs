@@ -1,4 +1,4 @@
-//! What a topic is on both sides: its own configuration, the one it has while it is copied, and the way from one to the
+//! What a topic is on both sides: its final configuration, the one it has while it is copied, and the way from one to the
 //! other; which partitions are copied; and what changes on the source meanwhile.
 
 pub mod access;

@@ -122,6 +122,7 @@ async fn what_is_refused_is_said_with_a_command_that_repairs_it() {
     let after = put(&pair.target, &settings, &pair.target_servers).await.unwrap();
     assert_eq!(after, Applied::default());
     assert_eq!(configs(&pair.target, &topic).await, settings.configs[&topic]);
+    pair.drop_quotas(&pair.target, &settings.quotas).await;
 }
 
 #[tokio::test]
