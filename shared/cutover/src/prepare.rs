@@ -127,7 +127,7 @@ impl<P: Ports> Attempting<'_, P> {
         let (ends, mut warnings) = steps.time("prove the fence", settle).await?;
         fence::refuse_lost(&copied, &ends)?;
         let window = Deadline::after(self.fence_window());
-        let place = proofs::place(ports, job, self.lease.version, &ends, steps);
+        let place = proofs::place(ports, job, self.lease, &ends, steps);
         let (ends, more) = steps.time("place sentinels", place).await?;
         warnings.extend(more);
         let drained = steps.time("drain", drain::to_ends(ports, job, &ends, steps)).await?;

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use documents::cutover_plan::EndProof;
 use documents::sentinels::{self, SentinelsPlaced};
+use journal::CutoverLease;
 use migration::config::Sentinels;
 use migration::{Error, Result, TopicPartition};
 use tokio::time::sleep;
 
 use crate::Job;
 use crate::fence;
-use crate::ports::{Offsets, Ports, Source, WrittenBatch};
+use crate::ports::{Ledger, Offsets, Ports, Source, WrittenBatch};
 use crate::steps::Steps;
 
 /// Pause between two looks for markers, which leaders write behind the coordinator's answer.
@@ -39,20 +40,23 @@ pub(crate) fn offsets(ends: &Ends) -> Offsets {
 /// earlier attempt of the same cutover placed are taken where nothing lies behind them. Returns warnings too.
 ///
 /// # Errors
-/// Unsafe when records were written meanwhile; Blocked when a sentinel record is refused; otherwise those of the source.
+/// Unsafe when records were written meanwhile; Blocked when a sentinel record is refused; Fenced when another invocation took
+/// over; otherwise those of the source.
 pub(crate) async fn place(
     ports: &impl Ports,
     job: &Job,
-    version: u64,
+    lease: &CutoverLease,
     ends: &Offsets,
     steps: &Steps,
 ) -> Result<(Ends, Vec<String>)> {
-    let key = sentinels::key(version);
+    let key = sentinels::key(lease.version);
     let before: Option<SentinelsPlaced> = documents::read_if_there(ports.objects(), &key).await?;
     let mut placed: Ends = before.map(|placed| still_last(&placed, ends)).unwrap_or_default();
     let open: Offsets = ends.iter().filter(|(name, _)| !placed.contains_key(*name)).map(pair).collect();
     let mut warnings = Vec::new();
     if !open.is_empty() {
+        // A record of an invocation that was overtaken would look to the other like a producer that ignores the freeze.
+        ports.ledger().check(lease).await?;
         let new = match job.limits.sentinels {
             Sentinels::Markers => markers(ports, &open, steps, &mut warnings).await?,
             Sentinels::Records => records(ports, job, &open).await?,

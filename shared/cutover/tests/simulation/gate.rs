@@ -59,8 +59,8 @@ impl Gate {
     /// Producers stand still, as the operator says.
     pub(crate) async fn confirm(&self) {
         let function = Invocation::new(&self.world);
-        let at = function.now();
-        while set_frozen(&function, Some(at)).await.is_err() {
+        let (at, freeze) = (function.now(), self.world.lock().producers.freezes);
+        while set_frozen(&function, freeze, Some(at)).await.is_err() {
             sleep(AGAIN).await;
         }
         self.world.lock().witness.knows_frozen();
@@ -107,12 +107,13 @@ async fn enter(function: &Invocation) -> Result<()> {
     function.aws(To::Journal, "start the tail", |world| world.journal.wanted = TailWanted::Run).await
 }
 
-/// Records since when producers are frozen, or that they are not. What is on record already stands.
-async fn set_frozen(function: &Invocation, at: Option<DateTime<Utc>>) -> Result<()> {
+/// Records since when producers are frozen by the freeze number `freeze`, or that they are not any more. What is on record already
+/// stands, and so does what a later freeze has recorded.
+async fn set_frozen(function: &Invocation, freeze: u32, at: Option<DateTime<Utc>>) -> Result<()> {
     loop {
-        let read = |world: &mut World| (world.journal.frozen_at, world.journal.edition);
-        let (frozen_at, edition) = function.aws(To::Journal, "read the freeze", read).await?;
-        if frozen_at.is_some() == at.is_some() {
+        let read = |world: &mut World| (world.journal.frozen_at, world.journal.edition, world.producers.freezes);
+        let (frozen_at, edition, latest) = function.aws(To::Journal, "read the freeze", read).await?;
+        if frozen_at.is_some() == at.is_some() || latest != freeze {
             return Ok(());
         }
         let write = move |world: &mut World| {
@@ -127,6 +128,8 @@ async fn set_frozen(function: &Invocation, at: Option<DateTime<Utc>>) -> Result<
 
 /// The phase changes first, and producers are let go then: a function that still runs can pass no mark any more.
 async fn end(function: &Invocation, why: Why) -> Result<bool> {
+    // This freeze and no later one: the call may be slow, and a resume may begin another cutover meanwhile.
+    let freeze = function.world.lock().producers.freezes;
     loop {
         let meta = function.aws(To::Journal, "read meta", |world| world.journal.meta()).await?;
         match (meta.phase, why) {
@@ -148,9 +151,8 @@ async fn end(function: &Invocation, why: Why) -> Result<bool> {
             (Phase::Failed, _) if meta.committed => return Ok(true),
             (Phase::Failed, _) => {
                 function.aws(To::Journal, "stop tail", |world| world.journal.wanted = TailWanted::Stop).await?;
-                let freeze = function.world.lock().producers.freezes;
                 function.aws(To::Cluster, "let go", move |world| traffic::let_go(world, freeze)).await?;
-                set_frozen(function, None).await?;
+                set_frozen(function, freeze, None).await?;
                 return Ok(true);
             }
             _ => return Ok(false),

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use cutover::{Job, Outcome};
+use migration::config::Sentinels;
 use migration::{BatchId, Error, ErrorKind, Result};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::dice::Dice;
 use crate::request::{Death, Invocation};
+use crate::source::Writer;
 use crate::world::{Shared, World};
 
 /// Time after which everybody can know that a cutover is done.
@@ -125,12 +127,17 @@ fn judge_words(world: &World, error: &Error) -> Result<(), String> {
     let is_ready = world.witness.ready_at.is_some_and(|at| at.elapsed() > LONG_AGO);
     let is_spoiled = world.target.logs.iter().any(|log| log.spoiled_at.is_some());
     let has_lost = world.source.logs.iter().any(|log| log.lost.is_some());
+    let mut entries = world.source.logs.iter().flat_map(|log| &log.entries);
+    // Two invocations may place records at almost the same moment.
+    let may_be_ours = world.setup.limits.sentinels == Sentinels::Records;
+    let ignores = may_be_ours || entries.any(|entry| entry.writer == Writer::Ignoring);
     match () {
         () if is_ready && is_reachable => Err("the cutover was done long ago".to_owned()),
         () if says("othing was committed") && world.witness.marked.is_some() && is_reachable => {
             Err("a plan is marked".to_owned())
         }
         () if says("written there by another client") && !is_spoiled => Err("nobody else wrote there".to_owned()),
+        () if says("ignores the freeze") && !ignores && is_reachable => Err("nobody ignores it".to_owned()),
         () if says("records were lost there") && !has_lost => Err("no record was lost".to_owned()),
         () => Ok(()),
     }

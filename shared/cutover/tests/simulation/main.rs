@@ -44,7 +44,7 @@ const SEEDS: u64 = 500;
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What has to happen in a normal run of the tests, so that a world in which nothing goes wrong any more is noticed.
-const MUST_HAPPEN: [&str; 38] = [
+const MUST_HAPPEN: [&str; 39] = [
     "already done",
     "chunk skipped on repeat",
     "clock skewed",
@@ -70,6 +70,7 @@ const MUST_HAPPEN: [&str; 38] = [
     "offset below the log start",
     "offset beyond the end",
     "offset of another partition",
+    "offset runs in the bucket",
     "open transaction waited for",
     "partition stopped",
     "pending commit waited for",

@@ -56,17 +56,21 @@ fn try_again(progress: &mut PartitionProgress) {
 /// The copy of the partitions of `batch`.
 pub(crate) async fn copy(shared: Shared, batch: u32) {
     loop {
-        let (pause, checkpoint) = {
+        let (pause, until_checkpoint) = {
             let World { dice, witness, .. } = &mut *shared.lock();
-            let pause = if witness.is_over() { dice.millis(500..5_000) } else { dice.millis(5..120) };
+            let pause = if witness.is_over() { dice.millis(500..5_000) } else { dice.millis(10..200) };
             (pause, dice.millis(1..60))
         };
         sleep(pause).await;
-        let partitions = shared.lock().setup.partitions.len();
-        for index in (0..partitions).filter(|index| *index as u32 % shared.lock().setup.batches == batch) {
-            copy_some(&shared, index).await;
+        let all = 0..shared.lock().setup.partitions.len();
+        let mut copied = false;
+        for index in all {
+            let is_ours = shared.lock().setup.batch_of(index) == batch;
+            copied |= is_ours && copy_some(&shared, index).await;
         }
-        sleep(checkpoint).await;
+        if copied {
+            sleep(until_checkpoint).await;
+        }
         let world = &mut *shared.lock();
         if world.journal_down_until.is_none_or(|until| until <= Instant::now()) {
             world.journal.progress[batch as usize] = world.tail.of_batch(&world.setup, batch);
@@ -74,19 +78,20 @@ pub(crate) async fn copy(shared: Shared, batch: u32) {
     }
 }
 
-/// Copies what is next of the partition at `index`.
-async fn copy_some(shared: &Shared, index: usize) {
-    let Some((mut progress, runs)) = take(&mut shared.lock(), index) else { return };
+/// Copies what is next of the partition at `index`. Whether there was anything.
+async fn copy_some(shared: &Shared, index: usize) -> bool {
+    let Some((mut progress, runs)) = take(&mut shared.lock(), index) else { return false };
     // Nothing in here waits, so that the world stands still meanwhile.
     let appended = offsets::store::append(&Direct(shared.clone()), &mut progress, &runs, 1).await;
     appended.unwrap();
     shared.lock().tail.partitions[index] = progress;
+    true
 }
 
 /// Copies to the target; returns the progress behind it, without its runs, and these.
 fn take(world: &mut World, index: usize) -> Option<(PartitionProgress, OffsetRuns)> {
     let World { dice, faults, tail, source, target, journal, .. } = world;
-    let mut progress = tail.partitions[index].clone();
+    let progress = &tail.partitions[index];
     if journal.wanted != TailWanted::Run || progress.stopped.is_some() {
         return None;
     }
@@ -98,6 +103,10 @@ fn take(world: &mut World, index: usize) -> Option<(PartitionProgress, OffsetRun
         return None;
     }
     let (log, copy) = (&source.logs[index], &mut target.logs[index]);
+    if log.last_stable() == progress.source_next && copy.end() == progress.target_next && copy.start == 0 {
+        return None;
+    }
+    let mut progress = progress.clone();
     progress.source_end = log.last_stable();
     if copy.end() != progress.target_next || copy.start > 0 {
         progress.stopped = Some("another client writes to the target".to_owned());

@@ -25,11 +25,11 @@ pub(crate) struct Producers {
 /// Fills a log before the world begins.
 pub(crate) fn fill(log: &mut Log, dice: &mut Dice) {
     // Some have so many transactions that their offset runs do not fit into the journal.
-    let most = if dice.chance(100) { 300 } else { 30 };
+    let (most, transactions) = if dice.chance(100) { (300, 700) } else { (30, 250) };
     for number in 0..dice.index(0..most) as i64 {
         let identity = dice.chance(600).then_some(ProducerIdentity { id: 50 + number, epoch: 0 });
         let at = Duration::ZERO;
-        if dice.chance(250) {
+        if dice.chance(transactions) {
             log.append(Entry { kind: Kind::Open(50 + number), ..batch(dice, Writer::Application, identity, at) });
             log.decide(50 + number, dice.chance(600), at);
         } else {

@@ -182,8 +182,10 @@ impl World {
         }
         let known = world.witness.known(number);
         let is_fresh = known.checked.is_some_and(|checked| checked.elapsed() <= FRESH);
-        if what == "commit" && !is_fresh {
-            world.broken(format!("{number} commits without having looked at its lease in the last {FRESH:?}"));
+        // Markers are not seen by anybody, and are repeated for longer.
+        let needs_lease = what == "commit" || (what == "append records" && known.stood_still_in.is_none());
+        if needs_lease && !is_fresh {
+            world.broken(format!("{number}: {what:?} without a look at its lease in the last {FRESH:?}"));
         }
     }
 
@@ -239,6 +241,9 @@ pub(crate) fn marks(world: &mut World, number: usize, key: &str) {
         world.broken(format!("{key} is marked, but {why}"));
     }
     decision::kinds(&plan).into_iter().for_each(|kind| world.saw(kind));
+    if world.journal.progress.iter().flatten().any(|progress| progress.runs_key.is_some()) {
+        world.saw("offset runs in the bucket");
+    }
     world.witness.marked = Some(Marked { key: key.to_owned(), plan });
     world.witness.known(number).is_behind_mark = true;
 }
