@@ -46,7 +46,7 @@ pub(crate) struct Late {
 pub(crate) struct Repaired(BTreeMap<TopicPartition, Appended>);
 
 impl Repaired {
-    /// What `msk-kraft late-records --append` has recorded; nothing where it never ran.
+    /// What was put on record of late records that were appended; nothing where none were.
     ///
     /// # Errors
     /// Those of the store.
@@ -84,8 +84,8 @@ pub(crate) fn late(partition: &TopicPartition, found: &Late, appended: Option<&A
         let accept = CheckName::CountsAndOffsets;
         let message = format_args!(
             "{at_least}{} late record(s) at source offsets {first} to {} were written after the copy had ended and are not on the \
-             target: a producer ignored the freeze. `msk-kraft late-records --append` appends them; when they were brought over by \
-             hand, or are not wanted, accept {accept}:{partition}",
+             target: a producer ignored the freeze. Stop it; when they were brought over by hand, or are not wanted, accept \
+             {accept}:{partition}",
             found.records,
             found.last_next - 1
         );
@@ -211,7 +211,7 @@ mod tests {
         let found = said(&two, None);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, Outcome::Failed);
-        for part in ["2 late record(s)", "offsets 51 to 52", "late-records --append", "counts_and_offsets:orders/3"] {
+        for part in ["2 late record(s)", "offsets 51 to 52", "brought over by hand", "counts_and_offsets:orders/3"] {
             assert!(found[0].1.contains(part), "{part}: {}", found[0].1);
         }
         let many = Late { at_least: true, records: 100_000, ..two };
