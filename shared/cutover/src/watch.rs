@@ -73,10 +73,11 @@ const fn is_watched(phase: Phase) -> bool {
     matches!(phase, Phase::AwaitingClientSwitch | Phase::Validating)
 }
 
-/// Often at first, when forgotten producers show; seldom when the migration waits for its end for days.
+/// Often at first, when forgotten producers show; seldom when the migration waits for its end for days. Never more often than every
+/// 30 seconds, which the history of an execution is reckoned with.
 fn pause(age: TimeDelta) -> u32 {
     match age.num_minutes() {
-        ..10 => 15,
+        ..10 => 30,
         10..120 => 60,
         _ => 300,
     }
@@ -306,6 +307,6 @@ mod tests {
 
     #[test]
     fn looks_become_rarer() {
-        assert_eq!([0, 9, 10, 119, 120].map(|minutes| pause(TimeDelta::minutes(minutes))), [15, 15, 60, 60, 300]);
+        assert_eq!([0, 9, 10, 119, 120].map(|minutes| pause(TimeDelta::minutes(minutes))), [30, 30, 60, 60, 300]);
     }
 }

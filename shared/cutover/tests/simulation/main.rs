@@ -105,8 +105,13 @@ fn run(seed: u64, setup: Option<Setup>, script: Option<Script>, traced: bool) ->
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let world = Shared::new(World::new(seed, setup, traced));
-        let life = Schedule::new(&world, script).run();
-        let lived = tokio::time::timeout(FOREVER, life).await.unwrap_or_else(|_| Err("stuck".to_owned()));
+        let breaks = world.lock().witness.breaks.clone();
+        let life = tokio::time::timeout(FOREVER, Schedule::new(&world, script).run());
+        let lived = tokio::select! {
+            biased;
+            () = breaks.notified() => Ok(()),
+            lived = life => lived.unwrap_or_else(|_| Err("stuck".to_owned())),
+        };
         let world = &mut *world.lock();
         // What is broken on the way says more than that there was no end.
         let verdict = oracle::judge(world).and(lived);

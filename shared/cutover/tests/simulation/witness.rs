@@ -1,6 +1,7 @@
 //! What functions knew and did, and the promises that are broken or kept at the moment at which something happens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +9,7 @@ use cutover::ports::GroupOffsets;
 use documents::CutoverPlan;
 use kafka::NewOffset;
 use migration::{Phase, TopicPartition};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::decision;
@@ -89,8 +91,9 @@ impl Freeze {
 /// All of it.
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
-    /// The first broken promise.
+    /// The first broken promise, and who waits for one.
     pub(crate) broken: Option<String>,
+    pub(crate) breaks: Arc<Notify>,
     known: BTreeMap<usize, Known>,
     /// What was known when a plan was stored.
     plans: BTreeMap<String, Known>,

@@ -117,6 +117,7 @@ impl World {
     pub(crate) fn broken(&mut self, why: String) {
         self.note(|| format!("BROKEN: {why}"));
         self.witness.broken.get_or_insert(why);
+        self.witness.breaks.notify_one();
     }
 
     /// The trace so far.
