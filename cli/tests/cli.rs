@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
 
+#[path = "cli/finalize.rs"]
+mod finalize;
 #[path = "cli/offsets.rs"]
 mod offsets;
 #[path = "cli/plan.rs"]

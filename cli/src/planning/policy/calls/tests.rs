@@ -139,7 +139,7 @@ const SHARED: [(&str, &[&str]); 26] = [
 const BOTH: &[&str] = &["source", "target"];
 
 /// Files that call a cluster `cluster`, with the sides that it may be.
-const EITHER_SIDE: [(&str, &[&str]); 9] = [
+const EITHER_SIDE: [(&str, &[&str]); 10] = [
     ("functions/precheck/src/gather.rs", BOTH),
     ("functions/precheck/src/gather/brokers.rs", BOTH),
     ("functions/precheck/src/gather/permitted.rs", BOTH),
@@ -147,6 +147,7 @@ const EITHER_SIDE: [(&str, &[&str]); 9] = [
     ("functions/precheck/src/gather/target.rs", &["target"]),
     ("functions/precheck/src/plan.rs", &["source"]),
     ("functions/validate/src/work.rs", BOTH),
+    ("functions/validate/src/presence.rs", BOTH),
     ("functions/validate/src/partition/lookup.rs", BOTH),
     ("shared/topology/src/inventory.rs", BOTH),
 ];
