@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use migration::Config;
-use migration::config::Cutover;
+use migration::config::{AuthConfig, Cutover};
 use serde_json::Value;
 
 /// Fields by their path in the file that differ between `stored`, as the journal has it, and `given`, as the operator wrote it.
@@ -32,7 +32,7 @@ fn shown(config: &Config) -> Config {
     let mut config = config.clone();
     for side in [&mut config.source, &mut config.target] {
         if side.auth.run_secret_arn.is_some() || side.auth.refers_to_its_machine() {
-            side.auth = side.auth.sealed(String::new());
+            side.auth = AuthConfig { run_secret_arn: None, ..side.auth.sealed(String::new()) };
         }
     }
     let host =
@@ -68,7 +68,7 @@ fn collect(path: String, value: Value, fields: &mut BTreeMap<String, Value>) {
 mod tests {
     use super::*;
     use crate::test_support::config;
-    use migration::config::{AuthConfig, AuthMode, SecretRef};
+    use migration::config::{AuthMode, SecretRef};
 
     #[test]
     fn fields_that_differ_are_named() {

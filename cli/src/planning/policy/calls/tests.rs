@@ -107,8 +107,9 @@ const KAFKA: [(&str, &[&str]); 57] = [
 ];
 
 /// Modules of shared crates by the functions that use them.
-const SHARED: [(&str, &[&str]); 26] = [
+const SHARED: [(&str, &[&str]); 27] = [
     ("shared/copy/src/engine.rs", &["seed-partition", "tail-batch"]),
+    ("shared/copy/src/measure.rs", &["tail-batch"]),
     ("shared/copy/src/reader.rs", &["seed-partition", "tail-batch"]),
     ("shared/copy/src/writer.rs", &["seed-partition", "tail-batch"]),
     ("shared/topology/src/create.rs", &["topology-copy", "tail-batch"]),
