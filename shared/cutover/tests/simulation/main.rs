@@ -3,6 +3,18 @@
 //!
 //! - `MSK_KRAFT_SEED=17 cargo test -p cutover --test simulation -- --nocapture` repeats one world and prints what happened;
 //! - `MSK_KRAFT_SEEDS=10000 cargo test -p cutover --test simulation` tries more of them.
+//!
+//! Seen to fail when
+//! - the lease is not checked right before a chunk of commits;
+//! - the fence is not looked at once more before the plan is stored;
+//! - the mark is set before its plan is stored (`a_crash_at_any_request_is_recovered_from`);
+//! - pending commits are asked for behind the groups' offsets, so that a transaction arrives without its offset;
+//! - a commit is sent because of a look at the lease that was minutes ago, and sets a group back;
+//! - a log of the source that ends before what was copied is taken for idle;
+//! - a stored plan is compared with its own as values, whose times are finer than what is stored;
+//! - the rehearsal is read outside of the freeze's limit;
+//! - an invocation that was overtaken places a record, or says that nothing was committed;
+//! - what the tail copied of a late record is taken for another client's, or a wait that is over is named as the cause.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
 
