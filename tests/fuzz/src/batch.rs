@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kafka::batch::{
-    AbortedFilter, AbortedTransaction, Assembly, BatchError, DecodeLimit, Entry, RawBatch, Stamp, entries,
+    AbortedFilter, AbortedTransaction, Assembly, BatchError, DecodeLimit, Entry, RawBatch, Stamp, entries, markers,
     needs_reencoding, record_offsets, reencode,
 };
 
@@ -18,6 +18,7 @@ pub(crate) fn record_set(bytes: Bytes) {
     let aborted = vec![AbortedTransaction { producer_id: 1, first_offset: 0 }];
     let mut filter = AbortedFilter::new(aborted);
     let mut gathered: Option<(Assembly, i64)> = None;
+    let _ = markers(bytes.clone(), 1, 0);
     for entry in entries(bytes).map_while(Result::ok) {
         let _ = entry.verify_crc();
         let records = match &entry {
