@@ -104,8 +104,8 @@ fn judge_late(world: &World, known: &Known, source: &Log, end: i64) -> Verdict {
     let began = Instant::now() - world.elapsed();
     let window = Duration::from(world.setup.limits.fence_window).max(SHORTEST);
     let seen = known.settled.map(|settled| settled + window).max(known.decided);
-    let late = source.entries.iter().filter(|entry| entry.base >= end && entry.kind != Kind::Control);
-    let early = late.filter(|entry| seen.is_some_and(|seen| began + entry.at < seen)).next();
+    let mut late = source.entries.iter().filter(|entry| entry.base >= end && entry.kind != Kind::Control);
+    let early = late.find(|entry| seen.is_some_and(|seen| began + entry.at < seen));
     match early {
         Some(entry) => {
             Err(format!("{:?} wrote behind its end {end} at {:?}, and was to be found", entry.writer, entry.at))

@@ -166,7 +166,7 @@ impl Schedule {
             let mut invocation = invocation::invoke(&self.world, rehearsal, script.map(|script| script.death));
             let (twin, patience, pause) = {
                 let World { dice, faults, .. } = &mut *self.world.lock();
-                let patience = dice.chance(faults.freezes).then(|| dice.millis(100..4_000)).unwrap_or(LONGEST);
+                let patience = if dice.chance(faults.freezes) { dice.millis(100..4_000) } else { LONGEST };
                 let pause = dice.millis(0..1_000 << retry);
                 (dice.chance(faults.twins).then(|| dice.millis(0..3_000)), patience, pause)
             };

@@ -60,7 +60,7 @@ impl Source for Invocation {
     async fn changes_since(&self, _: &Rehearsal) -> Result<SourceChanges> {
         let appeared = |_: &mut World| Ok(vec!["ACL: User:app is denied Write on topic orders".to_owned()]);
         let appeared = self.cluster("changes since", appeared).await?;
-        Ok(SourceChanges { appeared, ..SourceChanges::default() })
+        Ok(SourceChanges { appeared })
     }
 
     async fn groups(&self) -> Result<Vec<GroupListing>> {
