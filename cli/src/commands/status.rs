@@ -322,7 +322,7 @@ mod tests {
         let partitions = [reencoded, stopped];
         let mut status = at(Phase::DrainReady, &partitions);
         let arn = "arn:aws:states:us-east-1:1:execution:migrations:m1-1".to_owned();
-        status.set_running(Some(Running::Running { arn, started: start() }), String::new);
+        status.set_running(Some(Running::Execution { arn, started: start() }), String::new);
         let text = text(&status, &figures(Phase::DrainReady, &partitions), 20, now());
         let expected = "migration  m1
 phase      drain_ready for 12m 03s

@@ -15,7 +15,8 @@ use crate::session::Session;
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(super) enum Running {
     /// An execution runs.
-    Running {
+    #[serde(rename = "running")]
+    Execution {
         /// Its ARN.
         arn: String,
         /// When it was started.
@@ -36,7 +37,7 @@ pub(super) async fn find(session: &Session, meta: &Meta) -> Option<Running> {
         return None;
     }
     Some(match ask(session, meta.executions).await {
-        Ok(Some(Execution { arn, started, .. })) => Running::Running { arn, started },
+        Ok(Some(Execution { arn, started, .. })) => Running::Execution { arn, started },
         Ok(None) => Running::Nothing,
         // The rest is still worth knowing.
         Err(error) => Running::Unknown { why: error.to_string() },
@@ -52,7 +53,7 @@ impl Running {
     /// In words.
     pub(super) fn text(&self) -> String {
         match self {
-            Self::Running { arn, started } => {
+            Self::Execution { arn, started } => {
                 let name = arn.rsplit(':').next().unwrap_or(arn);
                 format!("execution {name} since {}", render::moment(*started))
             }
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!(next(&nothing, Phase::Tail).unwrap().command.as_deref(), Some("resume"));
         assert_eq!((nothing.note(Phase::Failed), next(&nothing, Phase::Failed)), (None, None));
         let arn = "arn:aws:states:us-east-1:1:execution:migrations:m1-2".to_owned();
-        let running = Running::Running { arn, started: start() };
+        let running = Running::Execution { arn, started: start() };
         assert_eq!(running.text(), "execution m1-2 since 2026-04-25T06:15:06Z");
         assert_eq!((running.note(Phase::Tail), next(&running, Phase::Tail)), (None, None));
         let unknown = Running::Unknown { why: "a\n b".to_owned() };
