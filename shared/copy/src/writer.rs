@@ -32,7 +32,7 @@ const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// How long an invocation that lost its batch may still send what it had begun to write, when the topic is deleted under it:
-/// [`PATIENCE`] for what it reads back first, as long again without an acknowledgement, its last request, and as long again for
+/// `PATIENCE` for what it reads back first, as long again without an acknowledgement, its last request, and as long again for
 /// whatever lies between two hosts.
 pub const OUTLIVES: Duration = Duration::from_secs(2 * (PATIENCE.as_secs() + PRODUCE_TIMEOUT.as_secs()));
 
