@@ -361,7 +361,6 @@ async fn gates_are_decided_by_the_function_and_its_refusals_are_told() {
 #[tokio::test]
 async fn a_cutover_approves_the_rehearsal_that_was_the_newest_when_it_was_called() {
     let Some(bench) = Bench::with(Phase::DrainReady, true).await else { return };
-    bench.journal.set_fact(documents::rehearsal::NEWEST, &json!("r7")).await.unwrap();
     bench.start(1).await;
     bench.arm(GateName::Cutover).await;
     let run = bench.spawn(&["cutover", "--migration-id", "m1"]);

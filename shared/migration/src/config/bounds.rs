@@ -84,6 +84,10 @@ impl Cutover {
             self.fence_window < self.max_producer_freeze,
             "fence_window must be shorter than cutover.max_producer_freeze, or no cutover ends in time".to_owned(),
         );
+        require(
+            self.write_fence == WriteFence::None,
+            "write_fence acl is not available yet: stop writers by other means, see cutover.fence_window".to_owned(),
+        );
         require(!self.rehearsal_max_age.is_zero(), "rehearsal_max_age must be longer than 0s".to_owned());
         let webhooks = [
             ("producer_freeze_webhook", &self.producer_freeze_webhook),
