@@ -1,6 +1,6 @@
 //! What types cannot refuse: bounds, and values that only make sense together.
 
-use super::{Config, Cutover, MAX_PARTITIONS_PER_BATCH, Span, arn, is_secret_arn};
+use super::{Config, Cutover, MAX_PARTITIONS_PER_BATCH, Span, WriteFence, arn, is_secret_arn};
 
 /// Longest that a state of Step Functions waits, in seconds: what the freeze gate gets as its time limit
 /// (<https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html>, `TimeoutSeconds`).
