@@ -405,7 +405,10 @@ async fn rollback_is_refused_after_the_cutover() {
 
 #[tokio::test]
 async fn status_journal_input_and_ack_need_no_state_machine() {
-    let Some(bench) = Bench::new(Phase::DrainReady).await else { return };
+    let Some(bench) = Bench::new(Phase::Planned).await else { return };
+    bench.edit_config("segments", "nowhere");
+    bench.create().await;
+    bench.go(Phase::DrainReady).await;
     let run = bench.run(&["status", "--migration-id", "m1"]).await;
     run.exits(0).prints("note       the progress of partitions cannot be read").prints("NoSuchBucket");
     bench.progress().await;
@@ -415,7 +418,7 @@ async fn status_journal_input_and_ack_need_no_state_machine() {
     assert_eq!((&status["totals"]["max_lag"], &status["partitions"][1]["lag"]), (&json!(7), &json!(7)));
     bench.run(&["journal", "--migration-id", "m1"]).await.exits(0).prints("tail -> drain_ready");
     let input = bench.run(&["input", "--config", "CONFIG", "--migration-id", "m1"]).await.json();
-    assert_eq!((&input["migration_id"], &input["config"]["backup"]["s3_bucket"]), (&json!("m1"), &json!("segments")));
+    assert_eq!((&input["migration_id"], &input["config"]["backup"]["s3_bucket"]), (&json!("m1"), &json!("nowhere")));
     bench.run(&["ack", "cutover", "--migration-id", "m1", "--by", "ada"]).await.exits(1).says("not armed");
     bench.arm(GateName::Cutover).await;
     bench.run(&["ack", "cutover", "--migration-id", "m1", "--by", "ada"]).await.exits(0).says("approve by ada");
