@@ -298,6 +298,7 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             "kafka-cluster:WriteData",
             "kafka-cluster:DescribeGroup",
             "kafka-cluster:DescribeTransactionalId",
+            "kafka-cluster:AlterTransactionalId",
         ],
         target: &[
             "kafka-cluster:Connect",

@@ -45,7 +45,7 @@ const AWS_OF_THE_CLI: [(&str, &[&str]); 2] =
     [("stop_execution", &["states:StopExecution"]), ("invoke", &["lambda:InvokeFunction"])];
 
 /// Which `kafka-cluster` actions a call of our Kafka client needs. A call that is not here fails the tests.
-const KAFKA: [(&str, &[&str]); 57] = [
+const KAFKA: [(&str, &[&str]); 59] = [
     // Metadata of brokers, which whoever is signed in gets.
     ("brokers", &[]),
     ("connect", &[]),
@@ -98,6 +98,8 @@ const KAFKA: [(&str, &[&str]); 57] = [
     ("coordinator_limits", &["DescribeClusterDynamicConfiguration", "DescribeTopicDynamicConfiguration"]),
     ("append_markers", &["AlterTransactionalId", "DescribeTransactionalId", "WriteData"]),
     ("check_transactional_id", &["AlterTransactionalId", "DescribeTransactionalId"]),
+    ("written_since", &["ReadData"]),
+    ("pending_offsets", &["ReadData"]),
     ("find_marker", &["ReadData"]),
     ("find_markers", &["ReadData"]),
     ("describe_transactions", &["DescribeTransactionalId"]),
@@ -107,11 +109,19 @@ const KAFKA: [(&str, &[&str]); 57] = [
 ];
 
 /// Modules of shared crates by the functions that use them.
-const SHARED: [(&str, &[&str]); 27] = [
+const SHARED: [(&str, &[&str]); 35] = [
     ("shared/copy/src/engine.rs", &["seed-partition", "tail-batch"]),
     ("shared/copy/src/measure.rs", &["tail-batch"]),
     ("shared/copy/src/reader.rs", &["seed-partition", "tail-batch"]),
     ("shared/copy/src/writer.rs", &["seed-partition", "tail-batch"]),
+    ("shared/cutover/src/live/source.rs", &["cutover"]),
+    ("shared/cutover/src/live/target.rs", &["cutover"]),
+    ("shared/cutover/src/live/records.rs", &["cutover"]),
+    ("shared/cutover/src/rehearse/copy.rs", &["cutover"]),
+    ("shared/cutover/src/rehearse/groups.rs", &["cutover"]),
+    ("shared/cutover/src/rehearse/replicas.rs", &["cutover"]),
+    ("shared/cutover/src/rehearse/transactions.rs", &["cutover"]),
+    ("shared/cutover/src/watch.rs", &["cutover"]),
     ("shared/topology/src/create.rs", &["topology-copy", "tail-batch"]),
     ("shared/topology/src/manifest.rs", &["topology-copy", "tail-batch"]),
     ("shared/topology/src/pick_up.rs", &["tail-batch"]),
@@ -140,7 +150,10 @@ const SHARED: [(&str, &[&str]); 27] = [
 const BOTH: &[&str] = &["source", "target"];
 
 /// Files that call a cluster `cluster`, with the sides that it may be.
-const EITHER_SIDE: [(&str, &[&str]); 10] = [
+const EITHER_SIDE: [(&str, &[&str]); 13] = [
+    ("shared/cutover/src/live/source.rs", &["source"]),
+    ("shared/cutover/src/live/target.rs", &["target"]),
+    ("shared/cutover/src/live/records.rs", &["source"]),
     ("functions/precheck/src/gather.rs", BOTH),
     ("functions/precheck/src/gather/brokers.rs", BOTH),
     ("functions/precheck/src/gather/permitted.rs", BOTH),
