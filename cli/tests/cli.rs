@@ -169,11 +169,11 @@ async fn a_cutover_that_fails_tells_about_producers() {
     bench.wait_for_decision(GateName::Cutover, Verdict::Approve).await;
     bench.journal.transition(Phase::Cutover, "").await.unwrap();
     let now = bench.journal.now();
-    bench.journal.ask_freeze(now, FreezeHow::Webhook, "hook").await.unwrap();
+    let freeze = bench.journal.ask_freeze(now, FreezeHow::Webhook, "hook").await.unwrap().freeze;
     bench.journal.fail("Deadline: freeze").await.unwrap();
     // As the function does it: behind the failure.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    bench.journal.set_unfrozen(Side::Source, now).await.unwrap();
+    bench.journal.set_unfrozen(&freeze, Side::Source, now).await.unwrap();
     run.await.unwrap().exits(1).says("failed in cutover: Deadline: freeze").says("unfrozen, they write to the source");
 }
 

@@ -438,7 +438,9 @@ async fn change(journal: &Journal, op: &str, input: &Value) {
         }
         _ => return,
     }
-    journal.set_unfrozen(Side::Source, journal.now()).await.unwrap();
+    if let Some(freeze) = journal.freeze_state().await.unwrap() {
+        journal.set_unfrozen(&freeze, Side::Source, journal.now()).await.unwrap();
+    }
 }
 
 /// A decision as the gate function makes it, without a state machine to hear of it and without rehearsals.

@@ -25,7 +25,7 @@ const ATTEMPT: &str = "cutover_attempt";
 /// # Errors
 /// Those of the webhook, with what the operator has to do; those of the journal and of the bucket.
 pub(crate) async fn fail(run: &Run<'_>, cause: &Caught) -> Result<Value> {
-    run.journal.set_tail_wanted(TailWanted::Stop).await?;
+    stop_tail(run).await?;
     let reason = reason(run, cause).await?;
     run.journal.fail(&reason).await?;
     let_go(run).await?;
@@ -77,7 +77,7 @@ pub(crate) async fn give_up(run: &Run<'_>, by: &str, reason: &str) -> Result<Val
 
 /// What follows a cutover that was aborted, again when it is asked for again.
 async fn end(run: &Run<'_>, reason: &str) -> Result<()> {
-    run.journal.set_tail_wanted(TailWanted::Stop).await?;
+    stop_tail(run).await?;
     let_go(run).await?;
     // Without it everything is said in the journal.
     if let Err(error) = report::failure(run, reason).await {
@@ -86,17 +86,25 @@ async fn end(run: &Run<'_>, reason: &str) -> Result<()> {
     Ok(())
 }
 
+/// Stops the tail of the execution that is found here, and of none that begins later.
+pub(crate) async fn stop_tail(run: &Run<'_>) -> Result<()> {
+    run.journal.set_tail_wanted(TailWanted::Stop, run.meta.executions).await
+}
+
 fn failed_in_cutover(meta: &Meta) -> bool {
     meta.phase == Phase::Failed && meta.failed_in == Some(Phase::Cutover) && !meta.committed
 }
 
-/// Lets producers go on against the source, unless the point of no return is passed.
+/// Lets producers go on against the source, unless the point of no return is passed, or another execution has begun meanwhile:
+/// that one lets them go itself before it enters, and freezes them again for its own cutover.
 async fn let_go(run: &Run<'_>) -> Result<()> {
-    // Read behind the change of phase, which fixes it.
-    if run.journal.meta().await?.committed {
+    // The freeze is read first: one that began after the look at the phase is another.
+    let Some(freezes) = run.journal.freeze_state().await? else { return Ok(()) };
+    let meta = run.journal.meta().await?;
+    if meta.committed || meta.phase != Phase::Failed {
         return Ok(());
     }
-    let unfrozen = producers::unfreeze(run, Side::Source).await;
+    let unfrozen = producers::unfreeze_from(run, &freezes, Side::Source).await;
     unfrozen.map_err(|error| by_hand("producers could NOT be unfrozen, do it by hand", error))
 }
 

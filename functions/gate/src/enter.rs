@@ -22,7 +22,7 @@ pub(crate) async fn enter(host: &Host, id: &MigrationId, config: Option<Value>) 
     let phase = go_on(&run).await?;
     clear_stops(&run).await?;
     tracing::info!(%id, execution, %phase, "execution entered");
-    run.journal.set_tail_wanted(TailWanted::Run).await?;
+    run.journal.set_tail_wanted(TailWanted::Run, execution).await?;
     Ok(json!(Entered {
         migration_id: id.clone(),
         phase,

@@ -39,12 +39,25 @@ pub(crate) fn asked_at(now: DateTime<Utc>, before: impl IntoIterator<Item = Date
 /// # Errors
 /// Blocked when the webhook refuses or cannot be reached, Deadline when it does not answer.
 pub(crate) async fn unfreeze(run: &Run<'_>, towards: Side) -> Result<()> {
-    let Some(freeze) = run.journal.freeze_state().await?.filter(Freeze::may_hold_producers) else { return Ok(()) };
+    match run.journal.freeze_state().await? {
+        Some(freeze) => unfreeze_from(run, &freeze, towards).await,
+        None => Ok(()),
+    }
+}
+
+/// As [`unfreeze`], for the latest of `freezes` and no later one.
+///
+/// # Errors
+/// As [`unfreeze`].
+pub(crate) async fn unfreeze_from(run: &Run<'_>, freezes: &Freeze, towards: Side) -> Result<()> {
+    if !freezes.may_hold_producers() {
+        return Ok(());
+    }
     if let Some(webhook) = Webhook::of(run, WebhookName::Freeze).await? {
         let limit = Duration::from(run.config.cutover.freeze_reaction_timeout).min(UNFREEZE_TIMEOUT);
-        call(run, &webhook, &freeze, towards, limit, &UNFREEZE_PAUSES).await?;
+        call(run, &webhook, freezes, towards, limit, &UNFREEZE_PAUSES).await?;
     }
-    run.journal.set_unfrozen(towards, run.journal.now()).await?;
+    run.journal.set_unfrozen(freezes, towards, run.journal.now()).await?;
     Ok(())
 }
 
@@ -62,7 +75,7 @@ pub(crate) async fn let_go_again(run: &Run<'_>, webhook: &Webhook) -> Result<()>
         ),
         ..error
     })?;
-    run.journal.set_unfrozen(Side::Source, run.journal.now()).await?;
+    run.journal.set_unfrozen(&freeze, Side::Source, run.journal.now()).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Giving a migration up: the target keeps what was copied, the source goes on as before.
 
-use journal::{GateName, Side, TailWanted, Verdict};
+use journal::{GateName, Side, Verdict};
 use migration::{Phase, Result};
 use runtime::{Run, secrets};
 use serde_json::Value;
@@ -17,7 +17,7 @@ pub(crate) async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Va
         None => rejection(run).await?,
     };
     run.journal.transition(Phase::RolledBack, &reason).await?;
-    run.journal.set_tail_wanted(TailWanted::Stop).await?;
+    ends::stop_tail(run).await?;
     producers::unfreeze(run, Side::Source).await.map_err(|error| {
         ends::by_hand(
             "the migration is rolled back, but producers are still FROZEN: roll back again, or let them go by hand",

@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use documents::cutover_plan::{GroupPlan, PlannedOffset};
+use documents::cutover_report::{self, CutoverReport};
 use kafka::{Cluster, CommittedOffset, Stability};
 use migration::report::CheckName;
 use migration::report::validation::{Check, Problem};
 use migration::{Result, TopicPartition};
 use runtime::Store;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::check::{Acceptances, Collector};
 use crate::switch::Switch;
@@ -23,23 +24,6 @@ use crate::switch::Switch;
 const AT_ONCE: usize = 200;
 /// Skipped groups listed in the report.
 const SKIPPED_LISTED: usize = 100;
-/// The cutover's account of itself.
-const CUTOVER_REPORT: &str = "cutover/report.json";
-
-/// What of the cutover's account is about groups.
-#[derive(Debug, Default, Deserialize)]
-struct CutoverReport {
-    /// Groups for which the target took no commit.
-    #[serde(default)]
-    not_committed: Vec<NotCommitted>,
-}
-
-/// A group for which the target took no commit, or not all.
-#[derive(Debug, Clone, Deserialize)]
-struct NotCommitted {
-    group: String,
-    reason: String,
-}
 
 /// The reconciliation over all groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -106,12 +90,11 @@ pub(crate) async fn reconcile(
     Ok(reconciling.finish())
 }
 
-/// The groups for which the cutover could not commit.
+/// The groups for which the cutover could not commit, with the reason.
 async fn not_committed(store: &Store) -> Result<BTreeMap<String, String>> {
-    let Some(object) = store.get(CUTOVER_REPORT).await? else { return Ok(BTreeMap::new()) };
-    let report: CutoverReport = serde_json::from_slice(&object.body)
-        .map_err(|error| migration::Error::internal(format_args!("{CUTOVER_REPORT} cannot be read: {error}")))?;
-    Ok(report.not_committed.into_iter().map(|group| (group.group, group.reason)).collect())
+    let report: Option<CutoverReport> = documents::read_if_there(store, cutover_report::KEY).await?;
+    let groups = report.map(|report| report.not_committed).unwrap_or_default();
+    Ok(groups.into_iter().map(|group| (group.group, group.reason)).collect())
 }
 
 /// The reconciliation while it goes on.

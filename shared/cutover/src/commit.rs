@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clock::Deadline;
-use documents::commits::{self, CommittedChunk};
+use documents::commits::{self, CommittedChunk, NotCommitted};
 use documents::cutover_plan::{GroupPlan, PlannedOffset};
 use futures::{StreamExt, stream};
 use journal::CutoverLease;
@@ -60,6 +60,7 @@ pub(crate) async fn commit(
         };
         all.groups += done.groups;
         all.offsets += done.offsets;
+        all.not_committed.extend(done.not_committed);
         all.warnings.extend(done.warnings);
     }
     Ok(all)
@@ -170,7 +171,7 @@ async fn commit_group(
 
 /// Counts what is in place, and names what is not.
 fn add(done: &mut CommittedChunk, group: &GroupPlan, after: &OnTarget, reasons: &BTreeMap<TopicPartition, String>) {
-    let mut whole = true;
+    let mut missing = None;
     let mut any = false;
     for (offset, wanted) in planned(group) {
         any = true;
@@ -185,9 +186,9 @@ fn add(done: &mut CommittedChunk, group: &GroupPlan, after: &OnTarget, reasons: 
                 }
             }
             found => {
-                whole = false;
                 let found = found.map_or_else(|| "no offset".to_owned(), |found| format!("offset {found}"));
                 let why = reasons.get(&offset.partition).map_or("another client commits for it", String::as_str);
+                missing.get_or_insert(why);
                 done.warnings.push(format!(
                     "group {} has {found} of {} on the target, wanted is {wanted}: {why}. Cure that, then commit it: {}",
                     group.group,
@@ -197,7 +198,9 @@ fn add(done: &mut CommittedChunk, group: &GroupPlan, after: &OnTarget, reasons: 
             }
         }
     }
-    done.groups += usize::from(any && whole);
+    done.groups += usize::from(any && missing.is_none());
+    let not_committed = missing.map(|why| NotCommitted { group: group.group.clone(), reason: why.to_owned() });
+    done.not_committed.extend(not_committed);
 }
 
 /// The command that commits one offset by hand.
@@ -248,6 +251,8 @@ mod tests {
         let mut done = CommittedChunk::default();
         add(&mut done, &group, &there(&[(0, 5, "m"), (1, 8, "m")]), &reasons);
         assert_eq!((done.groups, done.offsets, done.warnings.len()), (0, 2, 2));
+        let refused = NotCommitted { group: "g".to_owned(), reason: "OffsetMetadataTooLarge".to_owned() };
+        assert_eq!(done.not_committed, [refused]);
         assert!(done.warnings[0].starts_with("group g is at offset 8 of t/1, beyond 5"), "{:?}", done.warnings);
         assert!(
             done.warnings[1]
@@ -257,6 +262,6 @@ mod tests {
             done.warnings
         );
         add(&mut done, &plan(&[(0, 5)]), &there(&[(0, 5, "m")]), &BTreeMap::new());
-        assert_eq!(done.groups, 1);
+        assert_eq!((done.groups, done.not_committed.len()), (1, 1));
     }
 }

@@ -62,6 +62,7 @@ async fn report(
     Ok(CutoverReport {
         groups_translated: committed.groups,
         offsets_committed: committed.offsets,
+        not_committed: committed.not_committed,
         topics_reconfigured: applied.configs,
         quotas_set: applied.quotas,
         acls_created: applied.acls,

@@ -16,6 +16,9 @@ pub const OTHER_WAVE: &str = "it has committed offsets only for topics outside t
 pub const ACTIVE: &str =
     "it has active members on the target; stop them, then commit its offsets by hand: they are in the plan";
 
+/// Why offsets of a group cannot be committed that this principal may not read.
+const DENIED: &str = "the target denies Read on it to the principal of target.auth";
+
 /// Every group of the source, as far as it can be said before offsets are translated.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
@@ -106,17 +109,20 @@ pub(crate) async fn mark_active(ports: &impl Ports, snapshot: &mut Snapshot) -> 
         match judge(described) {
             Ok(OnTarget::Free) => {}
             Ok(OnTarget::Active) => wanted.skipped = Some(ACTIVE.to_owned()),
-            Err(error) => {
-                let message = format!(
-                    "group {id} cannot be committed on the target: {}. Cure that, or leave the group out by \
-                     cutover.skip_groups, then resume",
-                    error.message
-                );
-                return Err(Error { message, ..error });
-            }
+            Ok(OnTarget::Denied) => return Err(not_committable(&id, Error::blocked(DENIED))),
+            Err(error) => return Err(not_committable(&id, error)),
         }
     }
     Ok(())
+}
+
+fn not_committable(group: &str, error: Error) -> Error {
+    let message = format!(
+        "group {group} cannot be committed on the target: {}. Cure that, or leave the group out by cutover.skip_groups, then \
+         resume",
+        error.message
+    );
+    Error { message, ..error }
 }
 
 /// How a group stands on the target.
@@ -126,6 +132,8 @@ pub(crate) enum OnTarget {
     Free,
     /// It has members.
     Active,
+    /// This principal may not commit for it.
+    Denied,
 }
 
 /// Judges a group as the target describes it.
@@ -136,6 +144,7 @@ pub(crate) fn judge(described: kafka::Result<GroupDescription>) -> Result<OnTarg
     let group = match described {
         Ok(group) => group,
         Err(error) if error.code() == Some(Code::GroupIdNotFound) => return Ok(OnTarget::Free),
+        Err(error) if error.code() == Some(Code::GroupAuthorizationFailed) => return Ok(OnTarget::Denied),
         Err(error) => return Err(error.into()),
     };
     if let Some(kind) = group.group_type.as_ref().filter(|kind| !kind.takes_offsets()) {
@@ -144,7 +153,7 @@ pub(crate) fn judge(described: kafka::Result<GroupDescription>) -> Result<OnTarg
         )));
     }
     if group.operations.is_some_and(|known| !known.contain(kafka::AclOperation::Read)) {
-        return Err(Error::blocked("the target denies Read on it to the principal of target.auth"));
+        return Ok(OnTarget::Denied);
     }
     Ok(if group.state.is_active() { OnTarget::Active } else { OnTarget::Free })
 }

@@ -18,8 +18,20 @@ pub struct CommittedChunk {
     pub groups: usize,
     /// Offsets that are in place, or further on.
     pub offsets: usize,
-    /// What is not in place, and how to repair it.
+    /// Groups of which an offset is not in place.
+    #[serde(default)]
+    pub not_committed: Vec<NotCommitted>,
+    /// What is not in place, and how to repair it; what went on on the target.
     pub warnings: Vec<String>,
+}
+
+/// A group for which the target took no commit, or not all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotCommitted {
+    /// The group.
+    pub group: String,
+    /// Why the first of its offsets that are not in place is not.
+    pub reason: String,
 }
 
 impl Document for CommittedChunk {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use migration::TopicPartition;
 use serde::{Deserialize, Serialize};
 
+use crate::commits::NotCommitted;
 use crate::document::Document;
 
 /// Its key.
@@ -18,6 +19,9 @@ pub struct CutoverReport {
     pub groups_translated: usize,
     /// Offsets on the target.
     pub offsets_committed: usize,
+    /// Groups of which an offset is not on the target: somebody has to commit it.
+    #[serde(default)]
+    pub not_committed: Vec<NotCommitted>,
     /// Topics that got other configs.
     pub topics_reconfigured: usize,
     /// Client quotas that were set.

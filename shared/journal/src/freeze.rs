@@ -167,15 +167,16 @@ impl Journal {
         changed.await.map(|_| ())
     }
 
-    /// Records that producers write to `towards` since `at`. Repeating it changes nothing. `None` says that they were never
-    /// asked to stop, so that unfreezing to be safe is always allowed.
+    /// Records that the producers whom the latest of `freezes` held write to `towards` since `at`. Repeating it changes
+    /// nothing, and nothing changes when another freeze began since `freezes` was read: that one is not over.
     ///
     /// # Errors
     /// [`ErrorKind::Blocked`](migration::ErrorKind::Blocked) when they were let go towards the other cluster: they have to
     /// be frozen again before they change sides.
-    pub async fn set_unfrozen(&self, towards: Side, at: DateTime<Utc>) -> Result<Option<Freeze>> {
+    pub async fn set_unfrozen(&self, freezes: &Freeze, towards: Side, at: DateTime<Utc>) -> Result<Option<Freeze>> {
+        let asked_at = freezes.current().asked_at;
         let changed = self.change_freeze("record the end of the freeze", |periods| {
-            let Some(last) = periods.last_mut() else { return Ok(false) };
+            let Some(last) = periods.last_mut().filter(|last| last.asked_at == asked_at) else { return Ok(false) };
             match last.state() {
                 FreezeState::Unfrozen { towards: side } if side != towards => Err(Error::blocked(format_args!(
                     "producers write to the {} again, they cannot be let go towards the {} without another freeze",

@@ -66,14 +66,18 @@ impl Journal {
         Ok(())
     }
 
-    /// Asks the tail to run or to stop.
-    pub async fn set_tail_wanted(&self, wanted: TailWanted) -> Result<()> {
+    /// Asks the tail of the execution number `execution` to run or to stop. Nothing changes when a later execution has asked
+    /// since: whoever ends one may be slow, and its tail is not the next one's.
+    pub async fn set_tail_wanted(&self, wanted: TailWanted, execution: u32) -> Result<()> {
         let name = match wanted {
             TailWanted::Run => "run",
             TailWanted::Stop => "stop",
         };
         let write = Write::to(self.key("tail")).set("wanted", name).set("at", self.now());
-        self.update("set the tail's control", write).await?;
+        let write = write.set("execution", execution).if_at_most("execution", execution);
+        if self.update("set the tail's control", write).await?.is_none() {
+            tracing::info!(run = %self.run, execution, wanted = name, "a later execution has said what its tail does");
+        }
         Ok(())
     }
 }

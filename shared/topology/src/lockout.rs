@@ -9,7 +9,7 @@ mod prediction;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kafka::{AclOperation, Cluster, Code, Each, GroupDescription, Operations};
+use kafka::{AclOperation, Cluster, Operations};
 use migration::config::AuthMode;
 use migration::{Error, Result};
 use runtime::Run;
@@ -74,24 +74,11 @@ pub async fn refuse(run: &Run<'_>, target: &Cluster, topics: impl Iterator<Item 
     }
 }
 
-/// Refuses to go on when offsets of groups that are `described` may not be committed on the target. Clients that sign in with
-/// IAM have no ACLs.
-///
-/// # Errors
-/// Blocked, naming the first groups and the ACL to add.
-pub fn refuse_groups(run: &Run<'_>, described: &Each<String, GroupDescription>) -> Result<()> {
-    let denied: Vec<_> = described.iter().filter(|(_, group)| is_denied(group)).map(|(id, _)| id.as_str()).collect();
-    if denied.is_empty() || run.config.target.auth.mode == AuthMode::Iam {
-        return Ok(());
-    }
-    Err(refusal(&[on_some(AclOperation::Read, "groups", &denied)], "All on Group *"))
-}
-
-fn is_denied(group: &kafka::Result<GroupDescription>) -> bool {
-    match group {
-        Ok(group) => group.operations.is_some_and(|known| !known.contain(AclOperation::Read)),
-        Err(error) => error.code() == Some(Code::GroupAuthorizationFailed),
-    }
+/// What is wrong, and what to do about it, where `groups` may not be read and committed for; `None` without any.
+pub fn denied_groups<S: AsRef<str>>(groups: &[S]) -> Option<(String, String)> {
+    let names: Vec<_> = groups.iter().map(S::as_ref).collect();
+    let denied = (!names.is_empty()).then(|| on_some(AclOperation::Read, "groups", &names))?;
+    Some((problem(&[denied]), way_out("All on Group *")))
 }
 
 fn denied_on_topics(topics: &BTreeMap<Arc<str>, Operations>) -> impl Iterator<Item = String> {

@@ -372,7 +372,7 @@ async fn acls_that_lock_the_migration_out_are_told_in_time() {
     resume().await;
     let said = notes(&rehearsal.cli).await;
     assert!(said.contains("client quota of user dave: the target does not take it"), "{said}");
-    refused("cutover", "readers: the target denies Read on it to the principal of target.auth").await;
+    refused("cutover", "Read on 1 groups, first readers").await;
     assert!(committed(&source, "readers").await == ["orders"]);
     allow(AclResource::Group).await;
     assert!(committed(&target, "readers").await.is_empty(), "before the point of no return nothing is committed");

@@ -53,7 +53,7 @@ impl Ledger for LiveLedger<'_> {
     }
 
     async fn stop_tail(&self) -> Result<()> {
-        self.0.journal.set_tail_wanted(TailWanted::Stop).await
+        self.0.journal.set_tail_wanted(TailWanted::Stop, self.0.meta.executions).await
     }
 
     async fn ready(&self, reason: &str) -> Result<()> {

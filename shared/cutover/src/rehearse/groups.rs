@@ -5,6 +5,7 @@ use documents::rehearsal::{RehearsedGroup, Weight};
 use kafka::{Cluster, CommitLimits, CoordinatorLimits, NewOffset};
 use migration::Result;
 use runtime::Run;
+use topology::lockout;
 
 use super::copy::CopyState;
 use super::estimate::Stopwatch;
@@ -39,9 +40,11 @@ pub(super) async fn look(
     let ids: Vec<_> = snapshot.wanted.keys().cloned().collect();
     let described =
         watch.time("describe groups on the target", async { Ok(target.describe_groups(&ids).await) }).await?;
+    let mut denied = Vec::new();
     for (id, described) in described {
         match groups::judge(described) {
             Ok(OnTarget::Free) => {}
+            Ok(OnTarget::Denied) => denied.push(id),
             Ok(OnTarget::Active) => {
                 findings.add(
                     Weight::Warning,
@@ -62,6 +65,9 @@ pub(super) async fn look(
                 "cure that on the target, or leave the group out by cutover.skip_groups",
             ),
         }
+    }
+    if let Some((problem, way_out)) = lockout::denied_groups(&denied) {
+        findings.block(code::LOCKED_OUT, "target.auth", problem, way_out);
     }
     let progress = state.progress.iter().map(|progress| (progress.partition.clone(), progress.clone()));
     let progress: Drained = progress.collect();

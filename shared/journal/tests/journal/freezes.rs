@@ -10,7 +10,6 @@ use crate::support::Bench;
 async fn every_freeze_is_remembered_with_its_length() {
     let Some(bench) = Bench::empty().await else { return };
     let journal = &bench.journal;
-    assert_eq!(journal.set_unfrozen(Side::Source, journal.now()).await.unwrap(), None);
     assert_eq!(journal.freeze_state().await.unwrap(), None);
     let asked = journal.ask_freeze(journal.now(), FreezeHow::Webhook, "webhook").await.unwrap();
     assert_eq!((asked.begun, asked.freeze.state()), (true, FreezeState::Asked));
@@ -25,21 +24,23 @@ async fn every_freeze_is_remembered_with_its_length() {
     assert_eq!((again.state(), again.frozen_since()), (FreezeState::Frozen, Some(frozen_at)));
     assert_eq!(again, first, "the first record stands");
     for _ in 0..2 {
-        let freeze = journal.set_unfrozen(Side::Source, journal.now()).await.unwrap().unwrap();
+        let freeze = journal.set_unfrozen(&first, Side::Source, journal.now()).await.unwrap().unwrap();
         assert_eq!(freeze.state(), FreezeState::Unfrozen { towards: Side::Source });
         bench.wait(10);
         assert_eq!(freeze.length(journal.now()).as_secs(), 40);
     }
     for error in [
-        journal.set_unfrozen(Side::Target, journal.now()).await.unwrap_err(),
+        journal.set_unfrozen(&first, Side::Target, journal.now()).await.unwrap_err(),
         journal.set_frozen(journal.now(), FreezeHow::Webhook, "webhook").await.unwrap_err(),
     ] {
         assert_eq!(error.kind, ErrorKind::Blocked, "a confirmation that comes late freezes nobody: {error}");
     }
     journal.ask_freeze(journal.now(), FreezeHow::Operator, "operator").await.unwrap();
-    journal.set_frozen(journal.now(), FreezeHow::Operator, "ada").await.unwrap();
+    let second = journal.set_frozen(journal.now(), FreezeHow::Operator, "ada").await.unwrap();
+    let late = journal.set_unfrozen(&first, Side::Source, journal.now()).await.unwrap();
+    assert_eq!(late.as_ref(), Some(&second), "whoever ends the first freeze does not end the second one");
     bench.wait(7);
-    journal.set_unfrozen(Side::Target, journal.now()).await.unwrap();
+    journal.set_unfrozen(&second, Side::Target, journal.now()).await.unwrap();
     let freeze = journal.freeze_state().await.unwrap().unwrap();
     let lengths: Vec<_> = freeze.periods().iter().map(|period| period.length(journal.now()).as_secs()).collect();
     assert_eq!(lengths, [40, 7]);
@@ -59,8 +60,8 @@ async fn a_freeze_that_reached_nobody_holds_nobody_and_another_can_be_asked_for(
     let unheard = journal.freeze_state().await.unwrap().unwrap();
     assert_eq!((unheard.state(), unheard.may_hold_producers()), (FreezeState::NotReached, false));
     assert_eq!(
-        journal.set_unfrozen(Side::Source, journal.now()).await.unwrap(),
-        Some(unheard),
+        journal.set_unfrozen(&unheard, Side::Source, journal.now()).await.unwrap().as_ref(),
+        Some(&unheard),
         "there is nobody to let go"
     );
     let frozen = journal.set_frozen(journal.now(), FreezeHow::Operator, "ada").await.unwrap();
@@ -90,7 +91,7 @@ async fn a_freeze_of_an_earlier_version_is_read_and_goes_on() {
     let freeze = journal.freeze_state().await.unwrap().unwrap();
     assert_eq!(freeze.frozen_since(), "2026-04-25T06:15:00Z".parse().ok());
     assert_eq!(freeze.length(journal.now()).as_secs(), 7);
-    journal.set_unfrozen(Side::Source, journal.now()).await.unwrap();
+    journal.set_unfrozen(&freeze, Side::Source, journal.now()).await.unwrap();
     assert!(!journal.freeze_state().await.unwrap().unwrap().may_hold_producers());
 }
 

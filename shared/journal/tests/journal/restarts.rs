@@ -25,8 +25,8 @@ async fn full(phase: Phase) -> Option<Bench> {
     journal.set_fact("batches", &json!(BATCHES)).await.unwrap();
     journal.set_tail_generation(2).await.unwrap();
     journal.open(GateName::Cutover, &Token::new("secret-token"), None).await.unwrap();
-    journal.set_frozen(journal.now(), FreezeHow::Operator, "ada").await.unwrap();
-    journal.set_unfrozen(journal::Side::Source, journal.now()).await.unwrap();
+    let freeze = journal.set_frozen(journal.now(), FreezeHow::Operator, "ada").await.unwrap();
+    journal.set_unfrozen(&freeze, journal::Side::Source, journal.now()).await.unwrap();
     for batch in (0..BATCHES).map(BatchId) {
         let partition = TopicPartition::new("orders", batch.0 as i32);
         journal.init_partitions(batch, &[PartitionProgress::new(partition, 0, 9)]).await.unwrap();

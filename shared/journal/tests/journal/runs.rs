@@ -279,10 +279,12 @@ async fn a_throttle_stands_until_the_next_one() {
 async fn the_tail_runs_until_it_is_told_to_stop() {
     let Some(bench) = Bench::empty().await else { return };
     assert_eq!(bench.journal.tail_wanted().await.unwrap(), TailWanted::Run);
-    for wanted in [TailWanted::Stop, TailWanted::Stop, TailWanted::Run] {
-        bench.journal.set_tail_wanted(wanted).await.unwrap();
+    for (wanted, execution) in [(TailWanted::Stop, 1), (TailWanted::Stop, 1), (TailWanted::Run, 2)] {
+        bench.journal.set_tail_wanted(wanted, execution).await.unwrap();
         assert_eq!(bench.journal.tail_wanted().await.unwrap(), wanted);
     }
+    bench.journal.set_tail_wanted(TailWanted::Stop, 1).await.unwrap();
+    assert_eq!(bench.journal.tail_wanted().await.unwrap(), TailWanted::Run, "whoever ended the first one was slow");
     assert_eq!(bench.journal.copy_control().await.unwrap().generation, 0);
     bench.journal.set_tail_generation(3).await.unwrap();
     let control = bench.journal.copy_control().await.unwrap();

@@ -51,9 +51,9 @@ impl Removing<'_> {
 
     async fn steps(&self, removed_something: &mut bool) -> Result<bool> {
         let Restart { journal, store, remains, .. } = self.restart;
-        let batches = remains.as_ref().map_or(0, |remains| remains.batches);
+        let (batches, executions) = remains.as_ref().map_or((0, 0), |remains| (remains.batches, remains.executions));
         // Whoever still copies stops by itself, and cannot record anything.
-        journal.set_tail_wanted(TailWanted::Stop).await?;
+        journal.set_tail_wanted(TailWanted::Stop, executions).await?;
         journal.fence_batches(self.lease, batches).await?;
         // Looked at again: a function may have written on, and somebody else too.
         let topics = self.restart.plan(self.target).await?.removal.topics;
