@@ -46,6 +46,11 @@ bench: ## Measure the copy beside MirrorMaker 2, a bare relay and Kafka's own to
 	cargo build --release --workspace --locked --bins
 	target/release/bench $(ARGS)
 
+.PHONY: bench-freeze
+bench-freeze: ## Measure how long producers stand still, step by step, up to 10,000 partitions (ARGS="--sizes 306x50")
+	cargo build --release --workspace --locked --bins
+	target/release/bench freeze $(ARGS)
+
 .PHONY: lint
 lint: ## Formatting, clippy, documentation, dependency rules
 	scripts/lint

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::schema;
 use crate::table::{Item, Key, number};
 use crate::write::{Scalar, Write};
-use crate::{Journal, RACE_ATTEMPTS};
+use crate::{Journal, RACE_ATTEMPTS, restart};
 
 /// What a run is created from.
 #[derive(Debug, Clone, PartialEq)]
@@ -320,9 +320,9 @@ impl Journal {
     }
 
     async fn update_meta(&self, action: &str, change: impl FnOnce(Write) -> Write) -> Result<Meta> {
-        match self.update(action, change(self.to_meta()).if_exists()).await? {
+        match self.update(action, change(self.to_meta()).if_exists().if_absent(restart::MARK)).await? {
             Some(item) => self.meta_item(item),
-            // Either there is no run, which reading reports, or it was created this very moment.
+            // Either there is no run or it is being removed, which reading reports, or it was created this very moment.
             None => self.meta().await.and_then(|_| Err(self.lost_races(action))),
         }
     }

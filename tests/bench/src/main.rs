@@ -5,6 +5,7 @@
 mod caps;
 mod copying;
 mod data;
+mod freeze;
 mod ground;
 mod measuring;
 mod mirrormaker;
@@ -42,6 +43,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// How long producers stand still in a cutover, step by step, on clusters of several sizes
+    Freeze(freeze::FreezeArgs),
     /// The bare relay (started by the bench)
     #[command(hide = true)]
     Relay(relay::RelayArgs),
@@ -95,6 +98,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Some(Command::Relay(args)) => relay::run(args).await,
+        Some(Command::Freeze(args)) => freeze::run(args).await,
         Some(Command::S3 { port }) => s3::serve(*port).await,
         None => bench(cli.run).await,
     };

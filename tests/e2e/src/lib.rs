@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod java;
 pub mod leaders;
 pub mod live;
+pub mod readers;
 pub mod records;
 pub mod rehearsal;
 pub mod transaction;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -206,6 +207,12 @@ impl Stack {
     /// Requests to the JSON services (DynamoDB, Step Functions) so far, by operation.
     pub fn aws_requests(&self) -> BTreeMap<String, u64> {
         self.requests.counts()
+    }
+
+    /// How many requests to what stands for AWS were under way between `from` and `to`, and how much of that time at least one
+    /// was. Of many thousand requests the oldest are forgotten.
+    pub fn aws_between(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> (usize, Duration) {
+        self.requests.between(from, to)
     }
 
     /// Ends the instances of functions that are idle; the next invocation is a cold start.

@@ -1,8 +1,10 @@
-//! Passing requests on to moto (or to what stands for S3 in its place), bodies streamed both ways, and counting them.
+//! Passing requests on to moto (or to what stands for S3 in its place), bodies streamed both ways, counting them and the time
+//! that they take there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -11,6 +13,7 @@ use axum::{
     http::{Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -24,20 +27,56 @@ const VERSIONING: &str = "versioning";
 /// Size limit of an answer that is read before it is passed on.
 const ANSWER_LIMIT: usize = 64 * 1024;
 
-/// How often each operation of a service with JSON requests, such as `DynamoDB_20120810.PutItem`, was asked for.
+/// Requests of which the times are kept.
+const TIMES_KEPT: usize = 200_000;
+
+/// What was passed on so far.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Requests(Arc<Mutex<BTreeMap<String, u64>>>);
+pub(crate) struct Requests(Arc<Mutex<Passed>>);
+
+#[derive(Debug, Default)]
+struct Passed {
+    /// How often each operation of a service with JSON requests, such as `DynamoDB_20120810.PutItem`, was asked for.
+    counts: BTreeMap<String, u64>,
+    /// From when to when each of the latest requests was under way, in the order of their ends.
+    times: VecDeque<(DateTime<Utc>, DateTime<Utc>)>,
+}
 
 impl Requests {
+    fn passed(&self) -> std::sync::MutexGuard<'_, Passed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The counts so far.
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.passed().counts.clone()
+    }
+
+    /// How many requests were under way between `from` and `to`, and how much of that time at least one was.
+    pub(crate) fn between(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> (usize, Duration) {
+        let passed = self.passed();
+        let within = passed.times.iter().filter(|(begun, ended)| *begun < to && *ended > from);
+        let mut within: Vec<_> = within.map(|(begun, ended)| ((*begun).max(from), (*ended).min(to))).collect();
+        within.sort_unstable();
+        let (mut busy, mut until) = (chrono::TimeDelta::zero(), from);
+        for (begun, ended) in &within {
+            busy += (*ended - (*begun).max(until)).max(chrono::TimeDelta::zero());
+            until = until.max(*ended);
+        }
+        (within.len(), busy.to_std().unwrap_or_default())
     }
 
     fn count(&self, request: &Request) {
         let Some(target) = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()) else { return };
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(target.to_owned()).or_default() += 1;
+        *self.passed().counts.entry(target.to_owned()).or_default() += 1;
+    }
+
+    fn took(&self, begun: DateTime<Utc>) {
+        let times = &mut self.passed().times;
+        if times.len() == TIMES_KEPT {
+            times.pop_front();
+        }
+        times.push_back((begun, Utc::now()));
     }
 }
 
@@ -74,7 +113,10 @@ pub(super) async fn pass(State(front): State<Front>, request: Request) -> Respon
     }
     let misnamed = request.method() == Method::GET && request.uri().query() == Some(VERSIONING);
     let server = front.s3.as_ref().filter(|_| is_for_a_bucket(request.uri().path())).unwrap_or(&front.moto);
-    match (server.send(request).await, trouble) {
+    let begun = Utc::now();
+    let answer = server.send(request).await;
+    front.requests.took(begun);
+    match (answer, trouble) {
         (Ok(response), None) if misnamed => renamed(response).await,
         (Ok(response), None) => response,
         (Ok(response), Some(trouble)) => trouble.on_the_way(response).await,
@@ -105,6 +147,15 @@ fn is_for_a_bucket(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_in_which_several_requests_are_under_way_counts_once() {
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let requests = Requests::default();
+        requests.passed().times.extend([(0, 2), (4, 9), (5, 6), (8, 12), (20, 30)].map(|(a, b)| (at(a), at(b))));
+        assert_eq!(requests.between(at(1), at(11)), (4, Duration::from_secs(1 + 7)));
+        assert_eq!(requests.between(at(12), at(20)), (0, Duration::ZERO));
+    }
 
     #[test]
     fn requests_for_buckets_are_known_by_their_paths() {
