@@ -21,8 +21,10 @@ pub const NEWEST: &str = "rehearsal";
 /// `approved` and `rehearsal` (ids) and `differences` (lines).
 pub const DIFFERS: &str = "rehearsal_differs";
 
-/// Codes of blockers that the tail cures when it is entered again: it takes up what is new and settles what was deleted.
-pub const CURED_BY_TAIL: [&str; 2] = ["cutover.partition_not_copied", "cutover.topic_deleted"];
+/// Codes of blockers that the tail cures when it is entered again: it takes up what is new, settles what was deleted, and tries
+/// again what stopped.
+pub const CURED_BY_TAIL: [&str; 3] =
+    ["cutover.partition_not_copied", "cutover.topic_deleted", "cutover.partition_stopped"];
 
 /// The key of the rehearsal `id`.
 pub fn key(id: &str) -> String {

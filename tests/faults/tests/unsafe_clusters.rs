@@ -23,6 +23,8 @@ async fn a_foreign_record_or_a_loss_after_the_seed_stops_the_partition_and_the_c
     let refused = rehearsal.cli.run("cutover", &[]).await.unwrap();
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("ledger/0"), "{}", refused.stderr);
+    let resumed = rehearsal.cli.run("resume", &[]).await.unwrap();
+    assert!(resumed.code == 1 && resumed.stderr.contains("ledger/0"), "tried again:\n{}", resumed.stderr);
 
     a_loss_on_the_source_stops_its_partition(&rehearsal).await;
     rehearsal.stack.stop().await.unwrap();

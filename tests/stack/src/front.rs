@@ -3,6 +3,7 @@
 mod lambda;
 mod msk;
 mod proxy;
+mod stopped;
 mod trouble;
 
 use axum::{
@@ -32,6 +33,8 @@ pub(crate) struct Front {
     pub s3: Option<proxy::Upstream>,
     /// Requests to moto's services so far.
     pub requests: Requests,
+    /// Executions that were stopped.
+    pub stopped: stopped::Stopped,
     /// Trouble with what moto and S3 stand for.
     pub troubles: Troubles,
 }
@@ -45,6 +48,7 @@ impl Front {
             moto: proxy::Upstream::new(moto_port),
             s3: s3_port.map(proxy::Upstream::new),
             requests: Requests::default(),
+            stopped: stopped::Stopped::default(),
             troubles: Troubles::default(),
         }
     }

@@ -19,7 +19,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
-use super::{Front, trouble::AwsTrouble};
+use super::{Front, stopped::Asked, trouble::AwsTrouble};
 use crate::aws::{EVIDENCE_BUCKET, SEGMENTS_BUCKET};
 
 /// The query of GetBucketVersioning.
@@ -111,6 +111,10 @@ pub(super) async fn pass(State(front): State<Front>, request: Request) -> Respon
     if let Some(refusal) = trouble.and_then(AwsTrouble::refusal) {
         return refusal;
     }
+    let (asked, request) = match Asked::of(request).await {
+        Ok(read) => read,
+        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    };
     let misnamed = request.method() == Method::GET && request.uri().query() == Some(VERSIONING);
     let server = front.s3.as_ref().filter(|_| is_for_a_bucket(request.uri().path())).unwrap_or(&front.moto);
     let begun = Utc::now();
@@ -118,12 +122,19 @@ pub(super) async fn pass(State(front): State<Front>, request: Request) -> Respon
     front.requests.took(begun);
     match (answer, trouble) {
         (Ok(response), None) if misnamed => renamed(response).await,
+        (Ok(response), None) if asked.is_some() => put_right(&front, asked, response).await,
         (Ok(response), None) => response,
         (Ok(response), Some(trouble)) => trouble.on_the_way(response).await,
         (Err(error), _) => {
             (StatusCode::BAD_GATEWAY, format!("the server behind did not answer: {error:#}")).into_response()
         }
     }
+}
+
+async fn put_right(front: &Front, asked: Option<Asked>, answer: Response) -> Response {
+    let Some(asked) = asked else { return answer };
+    let answer = front.stopped.put_right(asked, answer).await;
+    answer.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, error.to_string()).into_response())
 }
 
 /// moto names the answer to GetBucketVersioning after the operation, which clients that look at the name do not take
