@@ -15,6 +15,7 @@ struct Batch {
     last_offset: i64,
     base_sequence: i64,
     producer_id: i64,
+    is_control: bool,
     valid: bool,
 }
 
@@ -25,20 +26,26 @@ struct Batch {
 /// With what differs.
 pub async fn check(rehearsal: &Rehearsal) -> anyhow::Result<()> {
     for topic in TOPICS {
-        let from = records::end(&rehearsal.stack, Side::Source, topic).await?;
+        // The source has the cutovers' markers besides.
+        let from = batches(rehearsal, Side::Source, topic).await?;
+        let from: i64 =
+            from.iter().filter(|batch| !batch.is_control).map(|batch| batch.last_offset + 1 - batch.base_offset).sum();
         let to = records::end(&rehearsal.stack, Side::Target, topic).await?;
-        ensure!(from == to, "{topic}/0 has {from} records on the source and {to} on the target (kafka-get-offsets)");
-        let batches = batches(rehearsal, topic).await?;
+        ensure!(
+            from == to,
+            "{topic}/0 has {from} records on the source (kafka-dump-log), {to} on the target (kafka-get-offsets)"
+        );
+        let batches = batches(rehearsal, Side::Target, topic).await?;
         contiguous(&batches, to).with_context(|| format!("{topic}/0 on the target (kafka-dump-log)"))?;
     }
     Ok(())
 }
 
-async fn batches(rehearsal: &Rehearsal, topic: &str) -> anyhow::Result<Vec<Batch>> {
-    let dirs = rehearsal.stack.cluster(Side::Target).log_dirs();
+async fn batches(rehearsal: &Rehearsal, side: Side, topic: &str) -> anyhow::Result<Vec<Batch>> {
+    let dirs = rehearsal.stack.cluster(side).log_dirs();
     // Where a broker was down when the topic was created, it has no replica.
     let dir = dirs.into_iter().map(|dir| dir.join(format!("{topic}-0"))).find(|dir| dir.exists());
-    let dir = dir.with_context(|| format!("no broker of the target has {topic}/0"))?;
+    let dir = dir.with_context(|| format!("no broker of the {side:?} has {topic}/0"))?;
     let mut segments = Vec::new();
     for entry in std::fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
         let path = entry?.path();
@@ -47,8 +54,7 @@ async fn batches(rehearsal: &Rehearsal, topic: &str) -> anyhow::Result<Vec<Batch
         }
     }
     segments.sort();
-    let printed =
-        rehearsal.stack.kafka_tool(Side::Target, "DumpLogSegments", &["--files", &segments.join(",")]).await?;
+    let printed = rehearsal.stack.kafka_tool(side, "DumpLogSegments", &["--files", &segments.join(",")]).await?;
     Ok(printed.lines().filter_map(parse).collect())
 }
 
@@ -61,6 +67,7 @@ fn parse(line: &str) -> Option<Batch> {
         last_offset: number("lastOffset")?,
         base_sequence: number("baseSequence")?,
         producer_id: number("producerId")?,
+        is_control: field("isControl")? == "true",
         valid: field("isvalid")? == "true",
     })
 }
@@ -70,7 +77,10 @@ fn contiguous(batches: &[Batch], end: i64) -> anyhow::Result<()> {
     let mut next = 0;
     for batch in batches {
         ensure!(batch.base_offset == next, "a batch begins at another offset than {next}: {batch:?}");
-        ensure!(batch.valid && batch.base_sequence == next && batch.producer_id == producer, "{batch:?}");
+        ensure!(
+            batch.valid && !batch.is_control && batch.base_sequence == next && batch.producer_id == producer,
+            "{batch:?}"
+        );
         next = batch.last_offset + 1;
     }
     ensure!(next == end, "the batches end at {next}, the log at {end}");
