@@ -7,6 +7,8 @@
 mod finalize;
 #[path = "cli/offsets.rs"]
 mod offsets;
+#[path = "cli/phases.rs"]
+mod phases;
 #[path = "cli/plan.rs"]
 mod plan;
 #[path = "cli/restart.rs"]
