@@ -72,9 +72,9 @@ fn came_back(moment: &Moment, decided: u32) -> bool {
 fn say_differences(session: &Session, moment: &Moment) {
     let fact = moment.snapshot.meta.facts.get(rehearsal::DIFFERS);
     let lines = fact.and_then(|fact| fact.get("differences")?.as_array());
-    session.console.say("producers were not stopped: what was approved does not hold any more");
+    session.console.say("producers were not stopped: what was approved is not known to hold any more");
     for line in lines.into_iter().flatten().filter_map(|line| line.as_str()) {
-        session.console.say(format!("otherwise than approved: {line}"));
+        session.console.say(format!("since it was approved: {line}"));
     }
     session.console.say(format!("look at it, then try again\nnext_command: {}", session.line.command("cutover")));
 }

@@ -16,7 +16,7 @@ use documents::rehearsal::{self, DIFFERS, NEWEST, Rehearsal, Weight};
 use migration::{Error, ErrorKind, Phase, Result};
 use runtime::Run;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use topology::{lockout, settings};
 
 use crate::live::approved;
@@ -52,11 +52,28 @@ pub async fn rehearse(run: &Run<'_>, signing_key: Option<String>) -> Result<(Reh
 }
 
 /// The last look before producers are asked to stop: rehearses again, and compares with what was approved. What differs is put on
-/// record, and the operator is asked again.
+/// record, or why there was no comparison, and the operator is asked again.
 ///
 /// # Errors
 /// As [`rehearse`]; Blocked too when nothing was approved.
 pub async fn confirm(run: &Run<'_>) -> Result<Rehearsed> {
+    // An invocation that dies says nothing any more, and what an earlier one found is not why.
+    differs(run, None, &["the look at it did not end, see the logs of the function cutover".to_owned()]).await?;
+    let outcome = compare(run).await;
+    match &outcome {
+        Ok(Rehearsed { go: true, .. }) => run.journal.set_fact(DIFFERS, &Value::Null).await?,
+        Ok(_) => {}
+        Err(error) => {
+            let line = format!("it could not be looked at again: {}: {error}", error.kind);
+            if let Err(unsaid) = differs(run, None, &[line]).await {
+                tracing::warn!(%unsaid, "why a rehearsal failed is not on record");
+            }
+        }
+    }
+    outcome
+}
+
+async fn compare(run: &Run<'_>) -> Result<Rehearsed> {
     let id = approved(run).await?;
     let approved: Rehearsal = documents::read(&run.store, &rehearsal::key(&id)).await?;
     let now = find(run, None).await?;
@@ -72,9 +89,15 @@ pub async fn confirm(run: &Run<'_>) -> Result<Rehearsed> {
     let go = differences.is_empty() && !blocked;
     if !go {
         let lines = if differences.is_empty() { vec!["there are blockers".to_owned()] } else { differences.clone() };
-        run.journal.set_fact(DIFFERS, &json!({"approved": id, "rehearsal": now.id, "differences": lines})).await?;
+        differs(run, Some(&now.id), &lines).await?;
     }
     Ok(Rehearsed { go, rehearsal: id, differences })
+}
+
+/// Puts on record why producers were not asked to stop: `lines` differ from what was approved in the rehearsal `now`, if one was
+/// made.
+async fn differs(run: &Run<'_>, now: Option<&str>, lines: &[String]) -> Result<()> {
+    run.journal.set_fact(DIFFERS, &json!({"rehearsal": now, "differences": lines})).await
 }
 
 fn age_limit(run: &Run<'_>) -> TimeDelta {

@@ -17,8 +17,8 @@ use crate::settings::{Settings, SettingsFound};
 /// The journal's fact that holds the id of the newest rehearsal.
 pub const NEWEST: &str = "rehearsal";
 
-/// The journal's fact that says what was otherwise than approved, when a cutover did not begin for that: an object with
-/// `approved` and `rehearsal` (ids) and `differences` (lines).
+/// The journal's fact that says why a cutover that was approved did not begin: an object with `rehearsal` (the id of a newer
+/// one, or null) and `differences` (lines); null when it began.
 pub const DIFFERS: &str = "rehearsal_differs";
 
 /// Codes of blockers that the tail cures when it is entered again: it takes up what is new, settles what was deleted, and tries
