@@ -18,7 +18,7 @@ const COMMITTED: i64 = 20;
 const OFFSETS: &str = "__consumer_offsets";
 
 /// Long enough for a cutover while nothing is broken. The source's ends have to stand still for so long that a step can be met.
-const LIMITS: &str = "      max_producer_freeze: 15s\n      fence_window: 5s\n";
+const LIMITS: &str = "      max_producer_freeze: 12s\n      fence_window: 4s\n";
 
 /// A migration at `drain_ready`, again and again.
 struct Freezes {
@@ -134,10 +134,15 @@ async fn a_broker_that_dies_ends_the_freeze(freezes: &Freezes, side: Side, step:
             cluster.kill_broker(1).unwrap();
         }
     }
-    let expected = ["Deadline: ", "max_producer_freeze", "15s", "Nothing was committed on the target"];
+    let expected = ["Deadline: ", "max_producer_freeze", "12s", "Nothing was committed on the target"];
     let said = cutover.await.unwrap().unwrap().refused(&[]).unwrap();
     let missing: Vec<_> = expected.iter().filter(|part| !said.to_lowercase().contains(&part.to_lowercase())).collect();
     assert!(missing.is_empty(), "{side:?} at {step:?}, without {missing:?}: {said}");
+    // The watchdog, which may be faster, does not know what the function met; and the tail drains.
+    if step.is_none() && !said.contains("no step of it has failed") {
+        let cause = format!("the last failure was: the {}: ", side.name());
+        assert!(said.contains(&cause), "{side:?}, without {cause:?}: {said}");
+    }
     assert_eq!(producer.state(), "running source", "{side:?} at {step:?}: {said}");
     cluster.restart_broker(1).await.unwrap();
     assert_eq!(freezes.committed().await, None, "{side:?} at {step:?}");
