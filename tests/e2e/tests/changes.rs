@@ -225,6 +225,7 @@ async fn a_commit_that_was_never_finished_is_named(cli: &Cli, source: &Cluster) 
         offset: 10,
         metadata: "m".repeat(metadata),
     };
+    all_ok(source.commit_offsets("stuck", &[offset("orders", 0), offset("held", 0)]).await).unwrap();
     let taken = source.commit_offsets("stuck", &[offset("orders", 0), offset("held", 5_000)]).await;
     assert_eq!(taken.iter().map(|(_, outcome)| outcome.is_ok()).collect::<Vec<_>>(), [true, false], "{taken:?}");
     refused(cli, "cutover", "a commit of its offset of held/0 is pending, and no transaction holds it").await;
