@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use e2e::{Cli, Holding, Rehearsal, config, small};
 use kafka::{Cluster, ConfigChange, ConfigOp, all_ok};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use stack::{Options, SEGMENTS_BUCKET, Side};
 
@@ -19,6 +21,15 @@ const OFFSETS: &str = "__consumer_offsets";
 
 /// Long enough for a cutover while nothing is broken. The source's ends have to stand still for so long that a step can be met.
 const LIMITS: &str = "      max_producer_freeze: 12s\n      fence_window: 4s\n";
+
+/// What becomes of a broker, until the freeze is over.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// Its process is killed.
+    Dies,
+    /// Its process stands still: connections stay, and nobody answers.
+    Hangs,
+}
 
 /// A migration at `drain_ready`, again and again.
 struct Freezes {
@@ -66,6 +77,27 @@ impl Freezes {
         small::committed(&self.target, "readers", TOPIC).await.unwrap()
     }
 
+    fn lose(&self, side: Side, fault: Fault) {
+        match fault {
+            Fault::Dies => self.rehearsal.stack.cluster(side).kill_broker(1).unwrap(),
+            Fault::Hangs => self.signal(side, Signal::SIGSTOP),
+        }
+    }
+
+    async fn bring_back(&self, side: Side, fault: Fault) {
+        match fault {
+            Fault::Dies => self.rehearsal.stack.cluster(side).restart_broker(1).await.unwrap(),
+            Fault::Hangs => self.signal(side, Signal::SIGCONT),
+        }
+    }
+
+    /// Sends a signal to the broker of a side.
+    fn signal(&self, side: Side, signal: Signal) {
+        let name = format!("{}-1", side.name());
+        let (_, pid) = self.rehearsal.stack.processes().into_iter().find(|(found, _)| *found == name).unwrap();
+        kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
+    }
+
     async fn status_until(&self, what: &str, holds: impl Fn(&Value) -> bool) {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -95,8 +127,13 @@ async fn every_freeze_ends_with_producers_let_go_or_clients_at_the_target() {
     small::commit(target, "there-before", TOPIC, 0, "").await.unwrap();
 
     a_target_without_enough_replicas_is_named_before_producers_stop(&freezes).await;
-    for (side, step) in [(Side::Source, None), (Side::Target, None), (Side::Source, Some("place sentinels"))] {
-        a_broker_that_dies_ends_the_freeze(&freezes, side, step).await;
+    for (side, fault, step) in [
+        (Side::Source, Fault::Dies, None),
+        (Side::Target, Fault::Dies, None),
+        (Side::Target, Fault::Hangs, None),
+        (Side::Source, Fault::Dies, Some("place sentinels")),
+    ] {
+        a_broker_that_is_lost_ends_the_freeze(&freezes, side, fault, step).await;
     }
     a_record_between_the_looks_is_named(&freezes).await;
     a_broker_that_dies_at_the_mark_is_waited_for(&freezes).await;
@@ -115,38 +152,38 @@ async fn a_target_without_enough_replicas_is_named_before_producers_stop(freezes
     all_ok(target.alter_topic_configs(&[ConfigChange { topic: OFFSETS.into(), ops }]).await).unwrap();
 }
 
-/// Kills the broker of a side when producers were asked to stop, or when the cutover has ended `step`.
-async fn a_broker_that_dies_ends_the_freeze(freezes: &Freezes, side: Side, step: Option<&'static str>) {
-    let Freezes { rehearsal, cli, producer, .. } = freezes;
-    let cluster = rehearsal.stack.cluster(side);
+/// Loses the broker of a side when producers were asked to stop, or when the cutover has ended `step`.
+async fn a_broker_that_is_lost_ends_the_freeze(freezes: &Freezes, side: Side, fault: Fault, step: Option<&str>) {
+    let Freezes { cli, producer, .. } = freezes;
+    let case = format!("{side:?} {fault:?} at {step:?}");
     let before = step.map(|step| (step, freezes.ended(step)));
     producer.hold().unwrap();
     let cutover = cli.beside("cutover");
     producer.asked().await.unwrap();
     match before {
         None => {
-            cluster.kill_broker(1).unwrap();
+            freezes.lose(side, fault);
             producer.obey().unwrap();
         }
         Some((step, before)) => {
             producer.obey().unwrap();
             freezes.step(step, before).await;
-            cluster.kill_broker(1).unwrap();
+            freezes.lose(side, fault);
         }
     }
     let expected = ["Deadline: ", "max_producer_freeze", "12s", "Nothing was committed on the target"];
     let said = cutover.await.unwrap().unwrap().refused(&[]).unwrap();
     let missing: Vec<_> = expected.iter().filter(|part| !said.to_lowercase().contains(&part.to_lowercase())).collect();
-    assert!(missing.is_empty(), "{side:?} at {step:?}, without {missing:?}: {said}");
-    // The watchdog, which may be faster, does not know what the function met; and the tail drains.
-    if step.is_none() && !said.contains("no step of it has failed") {
+    assert!(missing.is_empty(), "{case}, without {missing:?}: {said}");
+    // The watchdog, which may be faster, does not know what the function met; the tail drains; and who hangs says nothing.
+    if step.is_none() && matches!(fault, Fault::Dies) && !said.contains("no step of it has failed") {
         let cause = format!("the last failure was: the {}: ", side.name());
-        assert!(said.contains(&cause), "{side:?}, without {cause:?}: {said}");
+        assert!(said.contains(&cause), "{case}, without {cause:?}: {said}");
     }
-    assert_eq!(producer.state(), "running source", "{side:?} at {step:?}: {said}");
-    cluster.restart_broker(1).await.unwrap();
-    assert_eq!(freezes.committed().await, None, "{side:?} at {step:?}");
-    assert_eq!(cli.resume().await.unwrap(), "drain_ready", "{side:?} at {step:?}");
+    assert_eq!(producer.state(), "running source", "{case}: {said}");
+    freezes.bring_back(side, fault).await;
+    assert_eq!(freezes.committed().await, None, "{case}");
+    assert_eq!(cli.resume().await.unwrap(), "drain_ready", "{case}");
 }
 
 /// A producer that writes seldom, while the fence is being proven.
