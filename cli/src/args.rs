@@ -80,8 +80,9 @@ Examples:
     Execute(ExecuteArgs),
     /// Follow a migration again, and start it anew where it stopped
     #[command(after_help = "\
-Exit code 10 says that the migration waits for you; stderr names the next_command. With --force-restart it begins again as
-with execute; without --config with the configuration that it has.
+Exit code 10 says that the migration waits for you; stderr names the next_command. Where the newest rehearsal of the cutover has
+blockers and --config differs from what the migration runs with, another execution takes that up. With --force-restart it begins
+again as with execute; without --config with the configuration that it has.
 
 Examples:
   msk-kraft resume --config migration.yaml --migration-id prod-to-kraft

@@ -29,7 +29,7 @@ pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
     let running = running(&session, &snapshot).await?;
     let running = match running {
         Some(follower) if wants_the_tail(&session, &snapshot).await? => {
-            session.console.say("the newest rehearsal found what the tail takes up: going back to it");
+            session.console.say("the newest rehearsal found what another execution may cure: going back to the tail");
             end(&session, &follower).await?;
             None
         }
@@ -49,7 +49,8 @@ pub(super) async fn run(args: &RunArgs) -> Result<Exit> {
     advance(&session, &mut follower).await
 }
 
-/// Whether the newest rehearsal found something at `drain_ready` that the tail has to take up.
+/// Whether the newest rehearsal found something at `drain_ready` that the tail has to take up, or that the configuration may cure
+/// that is given now: an execution keeps the one that it was started with.
 async fn wants_the_tail(session: &Session, snapshot: &Snapshot) -> Result<bool> {
     if snapshot.meta.phase != Phase::DrainReady {
         return Ok(false);
@@ -59,7 +60,8 @@ async fn wants_the_tail(session: &Session, snapshot: &Snapshot) -> Result<bool> 
     // One of before this drain says nothing about now.
     let since = session.events().await?.last().map(|event| event.at);
     let newest = newest.filter(|newest| since.is_none_or(|since| newest.made_at > since));
-    Ok(newest.is_some_and(|newest| newest.blockers().any(|blocker| cured(&blocker.code))))
+    let changed = !session.config_changes().is_empty();
+    Ok(newest.is_some_and(|newest| newest.blockers().any(|blocker| changed || cured(&blocker.code))))
 }
 
 /// Ends the execution that waits at the gate `cutover`, so that another one can begin.

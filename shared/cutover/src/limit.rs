@@ -9,7 +9,7 @@ use clock::Deadline;
 use migration::config::Span;
 use migration::{Error, Result};
 
-use crate::ports::{Ledger, Ports};
+use crate::ports::{Ledger, Ports, Source, Target};
 use crate::steps::Steps;
 
 /// The time limit of one freeze.
@@ -38,9 +38,13 @@ impl FreezeLimit {
         self.deadline
     }
 
-    /// The error for a limit that passed: what was going on, and the last failure before.
-    pub(crate) fn passed(&self, steps: &Steps, last: Option<&Error>) -> Error {
-        let failure = last.map_or_else(String::new, |error| format!("; the last failure was: {error}"));
+    /// The error for a limit that passed: what was going on, and the last failure before. That is what a cluster answers at the
+    /// moment, else what the last attempt ended with.
+    pub(crate) fn passed(&self, ports: &impl Ports, steps: &Steps, last: Option<&Error>) -> Error {
+        let of_source = ports.source().trouble().map(|trouble| format!("the source: {trouble}"));
+        let of_target = ports.target().trouble().map(|trouble| format!("the target: {trouble}"));
+        let failure = of_source.or(of_target).or_else(|| last.map(ToString::to_string));
+        let failure = failure.map_or_else(String::new, |failure| format!("; the last failure was: {failure}"));
         Error::deadline(format_args!(
             "max_producer_freeze of {} passed in {}{failure}. Nothing was committed on the target and producers go on writing \
              to the source. Remove the cause, or raise cutover.max_producer_freeze, then resume",

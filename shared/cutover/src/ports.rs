@@ -71,6 +71,11 @@ pub trait Source: Sync {
 
     /// Offsets of groups that open transactions are about to commit, whether the group has any yet or not.
     fn pending_offsets(&self) -> impl Future<Output = Result<Vec<PendingOffset>>> + Send;
+
+    /// What calls are repeated for at the moment, as [`kafka::Cluster::trouble`].
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The cluster that is migrated to.
@@ -95,6 +100,11 @@ pub trait Target: Sync {
 
     /// Puts configs, quotas and ACLs in place. What is refused is a warning with its repair; repeating changes nothing.
     fn apply(&self, settings: &Settings) -> impl Future<Output = Result<Applied>> + Send;
+
+    /// What calls are repeated for at the moment, as [`kafka::Cluster::trouble`].
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The journal. Errors are those of [`journal::Journal`].

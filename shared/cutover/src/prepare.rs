@@ -50,7 +50,7 @@ pub(crate) async fn decide(ports: &impl Ports, job: &Job, lease: &CutoverLease, 
     let reading = documents::read(ports.objects(), &key);
     let rehearsal: Rehearsal = match limit.deadline().limit(steps.time("read the rehearsal", reading)).await {
         Ok(outcome) => outcome?,
-        Err(_) => return Err(ended(ports, lease, steps, limit.passed(steps, None)).await),
+        Err(_) => return Err(ended(ports, lease, steps, limit.passed(ports, steps, None)).await),
     };
     let mut last = None;
     for attempt in 1.. {
@@ -64,7 +64,9 @@ pub(crate) async fn decide(ports: &impl Ports, job: &Job, lease: &CutoverLease, 
             }
             Ok(Err(error)) if error.kind.is_retryable() => error,
             Ok(Err(error)) => return Err(ended(ports, lease, steps, error).await),
-            Ok(Ok(_)) | Err(_) => return Err(ended(ports, lease, steps, limit.passed(steps, last.as_ref())).await),
+            Ok(Ok(_)) | Err(_) => {
+                return Err(ended(ports, lease, steps, limit.passed(ports, steps, last.as_ref())).await);
+            }
         };
         last = Some(noted(ports, steps, error).await);
         sleep(PAUSE).await;

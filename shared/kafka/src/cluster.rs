@@ -1,7 +1,7 @@
 //! A handle on a cluster: whom to ask, over which connection, and how often.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clock::Backoff;
@@ -29,6 +29,7 @@ struct Shared {
     mode: MetadataMode,
     metadata: Cache,
     pool: Pool,
+    trouble: Mutex<Option<Error>>,
 }
 
 impl Cluster {
@@ -61,7 +62,13 @@ impl Cluster {
         };
         let cache = Cache::new();
         cache.get(|| async { Ok(metadata) }).await?;
-        let shared = Shared { settings: settings.clone(), mode, metadata: cache, pool: Pool::default() };
+        let shared = Shared {
+            settings: settings.clone(),
+            mode,
+            metadata: cache,
+            pool: Pool::default(),
+            trouble: Mutex::default(),
+        };
         Ok(Self { shared: Arc::new(shared), lane: 0 })
     }
 
@@ -152,14 +159,32 @@ impl Cluster {
             match attempt().await {
                 Err(error) => {
                     self.note(&error);
-                    if !(error.is_retryable() && backoff.pause().await) {
+                    if !error.is_retryable() {
+                        return Err(error);
+                    }
+                    self.set_trouble(Some(&error));
+                    if !backoff.pause().await {
                         return Err(error);
                     }
                     tracing::debug!(%error, "asking again");
                 }
-                done => return done,
+                done => {
+                    self.set_trouble(None);
+                    return done;
+                }
             }
         }
+    }
+
+    /// The passing failure that calls were repeated for last, unless one was answered since: what keeps a call from ending that its
+    /// caller gives up.
+    pub fn trouble(&self) -> Option<Error> {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note of what calls are repeated for, if for anything.
+    pub(crate) fn set_trouble(&self, error: Option<&Error>) {
+        *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = error.cloned();
     }
 
     /// The pauses of one piece of work that is repeated.

@@ -124,6 +124,7 @@ impl Cluster {
                 outcomes.insert(key, outcome);
             }
             open.retain(|item| matches!(outcomes.get(&key(item)), Some(Err(error)) if error.is_retryable()));
+            self.set_trouble(open.first().and_then(|item| outcomes.get(&key(item))?.as_ref().err()));
             if !open.is_empty() {
                 tracing::debug!(items = open.len(), "asking again for what failed");
                 if !backoff.pause().await {

@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use stack::{Stack, layout};
 use tokio::process::Command;
+use tokio::task::JoinHandle;
 
 /// `msk-kraft` with the environment and configuration of one rehearsal.
 #[derive(Debug, Clone)]
@@ -40,6 +41,17 @@ impl Output {
     pub fn ok(self) -> anyhow::Result<Self> {
         ensure!(self.code == 0, "msk-kraft ended with exit code {}:\n{}\n{}", self.code, self.stdout, self.stderr);
         Ok(self)
+    }
+
+    /// Fails unless the exit code is 1 and each of `expected` was said; returns all that was.
+    ///
+    /// # Errors
+    /// With everything the CLI printed.
+    pub fn refused(self, expected: &[&str]) -> anyhow::Result<String> {
+        let said = format!("{}\n{}", self.stdout, self.stderr);
+        let missing: Vec<_> = expected.iter().filter(|part| !said.contains(**part)).collect();
+        ensure!(self.code == 1 && missing.is_empty(), "exit code {}, without {missing:?}:\n{said}", self.code);
+        Ok(said)
     }
 
     /// Standard output as JSON.
@@ -108,6 +120,41 @@ impl Cli {
     /// When the program cannot be started.
     pub async fn ask(&self, verb: &str, flags: &[&str]) -> anyhow::Result<Output> {
         self.start(verb, flags, false).await
+    }
+
+    /// Runs verbs that are about the migration, one after the other, none of which may fail.
+    ///
+    /// # Errors
+    /// With what the first that failed printed.
+    pub async fn run_all(&self, verbs: &[&str]) -> anyhow::Result<()> {
+        for verb in verbs {
+            self.run(verb, &[]).await?.ok()?;
+        }
+        Ok(())
+    }
+
+    /// Runs a verb beside the caller.
+    pub fn beside(&self, verb: &'static str) -> JoinHandle<anyhow::Result<Output>> {
+        let cli = self.clone();
+        tokio::spawn(async move { cli.run(verb, &[]).await })
+    }
+
+    /// Resumes, and returns the phase in which the operator is needed.
+    ///
+    /// # Errors
+    /// When it fails, with what it printed.
+    pub async fn resume(&self) -> anyhow::Result<String> {
+        let Output { code, stdout, stderr } = self.run("resume", &[]).await?;
+        ensure!(matches!(code, 0 | 10), "resume ended with exit code {code}:\n{stdout}\n{stderr}");
+        Ok(self.status().await?["phase"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// What `status` says.
+    ///
+    /// # Errors
+    /// When it fails, with what it printed.
+    pub async fn status(&self) -> anyhow::Result<Value> {
+        self.run("status", &["--output", "json"]).await?.ok()?.json()
     }
 
     async fn start(&self, verb: &str, flags: &[&str], journal: bool) -> anyhow::Result<Output> {

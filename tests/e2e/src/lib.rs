@@ -4,15 +4,18 @@
 pub mod cli;
 pub mod config;
 pub mod evidence;
+pub mod holding;
 pub mod java;
 pub mod leaders;
 pub mod live;
 pub mod readers;
 pub mod records;
 pub mod rehearsal;
+pub mod small;
 pub mod transaction;
 
 pub use cli::{Cli, Output};
+pub use holding::Holding;
 pub use java::Java;
 pub use live::Live;
 pub use rehearsal::{Rehearsal, Verdict};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use e2e::{Cli, Output, Rehearsal, config, evidence, transaction};
 use kafka::batch::{Codec, Record, Stamp, encode};
-use kafka::{Cluster, Code, ConfigChange, ConfigOp, NewTopic, OffsetSpec, Settings, TopicPartition, all_ok};
+use kafka::{Cluster, Code, ConfigChange, ConfigOp, NewOffset, NewTopic, OffsetSpec, Settings, TopicPartition, all_ok};
 use serde_json::Value;
 use stack::webhook::Webhook;
 use stack::{EVIDENCE_BUCKET, Options, Side};
@@ -188,6 +188,7 @@ async fn what_changes_behind_drain_ready_is_refused_while_producers_go_on() {
     }
     let cli = &rehearsal.cli;
     cli.run("execute", &[]).await.unwrap().ok().unwrap();
+    a_commit_that_was_never_finished_is_named(cli, &source).await;
 
     let held = TopicPartition::new("held", 0);
     assert_eq!(transaction::hang(&rehearsal.stack, &source, &held, AGE).await.unwrap(), 50);
@@ -215,6 +216,22 @@ async fn what_changes_behind_drain_ready_is_refused_while_producers_go_on() {
     let report: Value = serde_json::from_slice(&report).unwrap();
     assert_eq!(report["rolled_back_from"], "drain_ready", "{report:#}");
     rehearsal.stack.stop().await.unwrap();
+}
+
+/// Of a commit of which the coordinator refuses one partition, that one stays pending (KAFKA-16371, before Kafka 3.8).
+async fn a_commit_that_was_never_finished_is_named(cli: &Cli, source: &Cluster) {
+    let offset = |topic: &str, metadata: usize| NewOffset {
+        partition: TopicPartition::new(topic, 0),
+        offset: 10,
+        metadata: "m".repeat(metadata),
+    };
+    all_ok(source.commit_offsets("stuck", &[offset("orders", 0), offset("held", 0)]).await).unwrap();
+    let taken = source.commit_offsets("stuck", &[offset("orders", 0), offset("held", 5_000)]).await;
+    assert_eq!(taken.iter().map(|(_, outcome)| outcome.is_ok()).collect::<Vec<_>>(), [true, false], "{taken:?}");
+    refused(cli, "cutover", "a commit of its offset of held/0 is pending, and no transaction holds it").await;
+    // As it says.
+    all_ok(source.commit_offsets("stuck", &[offset("held", 0)]).await).unwrap();
+    cli.run("cutover", &["--rehearse"]).await.unwrap().ok().unwrap();
 }
 
 /// A producer that ignores the freeze ends the cutover, and nobody lets the one go that obeyed it: that can be repeated.

@@ -125,6 +125,10 @@ impl Source for LiveSource<'_> {
     async fn pending_offsets(&self) -> Result<Vec<PendingOffset>> {
         pending_offsets(&self.cluster).await
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.cluster.trouble().map(|error| error.to_string())
+    }
 }
 
 /// The committed offsets of each of `groups`, with those that are pending.

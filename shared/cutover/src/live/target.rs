@@ -57,6 +57,10 @@ impl Target for LiveTarget<'_> {
             settings::apply(self.run, &self.cluster, wanted).await?;
         Ok(Applied { configs, quotas, acls, warnings })
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.cluster.trouble().map(|error| error.to_string())
+    }
 }
 
 /// The offsets that are committed for each of `groups`.

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -289,6 +289,26 @@ async fn purposes_and_lanes_have_their_own_connections_and_share_them() {
         }
     }
     assert_eq!(used.len(), 4);
+}
+
+#[tokio::test]
+async fn what_calls_are_repeated_for_is_known_until_one_is_answered() {
+    let (answers, fails) = (Arc::new(AtomicBool::new(false)), Code::NotLeaderOrFollower);
+    let script = answers.clone();
+    let broker = single(&[1], move |asked| {
+        let answers = script.load(Ordering::SeqCst);
+        offsets(asked, |_| if answers { 0 } else { fails.code() })
+    })
+    .await;
+    let cluster = connect(&broker).await;
+    assert!(cluster.trouble().is_none());
+    let asked = partitions(1);
+    let given_up = tokio::time::timeout(Duration::from_millis(300), cluster.list_offsets(&asked, OffsetSpec::Latest));
+    assert!(given_up.await.is_err(), "it is repeated for longer");
+    assert_eq!(cluster.trouble().unwrap().code(), Some(fails));
+    answers.store(true, Ordering::SeqCst);
+    all_ok(cluster.list_offsets(&asked, OffsetSpec::Latest).await).unwrap();
+    assert!(cluster.trouble().is_none());
 }
 
 #[tokio::test]
