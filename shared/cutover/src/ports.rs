@@ -9,10 +9,10 @@ use documents::rehearsal::Rehearsal;
 use documents::{Objects, Settings};
 use journal::CutoverLease;
 pub use kafka::WrittenBatch;
-pub use write_fence::ports::{Acls, Record};
 use kafka::{CommittedOffset, Each, GroupDescription, GroupListing, NewOffset, ProducerIdentity};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Phase, Result, TopicPartition};
+pub use write_fence::ports::{Acls, Record};
 
 /// Offsets by partition, in records.
 pub type Offsets = BTreeMap<TopicPartition, i64>;

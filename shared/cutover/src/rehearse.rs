@@ -123,7 +123,7 @@ async fn find(run: &Run<'_>, signing_key: Option<String>) -> Result<Rehearsal> {
     }
     let state = watch.time("read the progress", copy::look(run, &source, &mut findings)).await?;
     watch.time("prove the fence", transactions::look(run, &source, &state, &mut findings)).await?;
-    watch.time("set the write fence", write_fence::look(run, &source, &mut findings)).await?;
+    watch.time("set the write fence", write_fence::look(run, &source, &state.topics(), &mut findings)).await?;
     let replicas = replicas::look(run, &source, &target, &state.names, &mut findings);
     let (no_markers, min_insync_replicas) = watch.time("look at replicas", replicas).await?;
     let look = groups::look(run, &source, &target, &state, &mut findings, &mut watch);

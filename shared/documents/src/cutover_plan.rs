@@ -134,12 +134,7 @@ mod tests {
             rehearsal: "r".to_owned(),
             ends: vec![
                 PartitionEnd { partition: partition.clone(), source_end: 9, target_end: 6, proof: EndProof::End },
-                PartitionEnd {
-                    partition: partition.clone(),
-                    source_end: 9,
-                    target_end: 6,
-                    proof: EndProof::Fence,
-                },
+                PartitionEnd { partition: partition.clone(), source_end: 9, target_end: 6, proof: EndProof::Fence },
                 PartitionEnd {
                     partition,
                     source_end: 9,

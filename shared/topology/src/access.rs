@@ -67,6 +67,7 @@ fn includes(allowed: AclOperation, operation: AclOperation) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kafka::PatternType;
 
     const ORDERS: (AclResource, &str) = (AclResource::Topic, "orders");
 

@@ -21,7 +21,9 @@ pub fn by_hand(rules: &FenceRules, servers: &str, list: &str) -> String {
     let shown: Vec<_> = rules.denied.iter().take(NAMED).map(of).collect();
     let more = rules.denied.len().saturating_sub(NAMED);
     let more = if more > 0 {
-        format!("; and so for {more} more topics: {list} lists them, with `allowed` for those that have the second rule")
+        format!(
+            "; and so for {more} more topics: {list} lists them, with `allowed` for those that have the second rule"
+        )
     } else {
         String::new()
     };
@@ -35,11 +37,8 @@ mod tests {
     #[test]
     fn both_rules_of_a_topic_are_removed_what_denies_first() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let rules = FenceRules {
-            denied: names(&["a", "b", "c", "d", "e"]),
-            allowed: names(&["a"]),
-            foreign: names(&[]),
-        };
+        let rules =
+            FenceRules { denied: names(&["a", "b", "c", "d", "e"]), allowed: names(&["a"]), foreign: names(&[]) };
         let text = by_hand(&rules, "b-1:9092", "s3://b/list.json");
         assert!(
             text.starts_with(

@@ -78,8 +78,7 @@ async fn decide(
     };
     let there = acls.rules().await?.ok_or_else(no_authorizer)?;
     let found = Found::new(&there, &earlier);
-    let bare: Vec<_> =
-        found.bare(topics).into_iter().filter(|topic| !earlier.denied.contains(&**topic)).collect();
+    let bare: Vec<_> = found.bare(topics).into_iter().filter(|topic| !earlier.denied.contains(&**topic)).collect();
     // What no rule is about and is permitted to us all the same is permitted to everybody.
     let open = match bare.is_empty() {
         true => BTreeSet::new(),

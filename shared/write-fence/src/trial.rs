@@ -1,6 +1,7 @@
 //! Whether a fence would hold, tried on a topic that does not exist: a rule there harms nobody, and brokers say what it permits all
 //! the same.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,21 @@ pub async fn try_out(acls: &impl Acls, id: &MigrationId) -> Result<Trial> {
     };
     removed(acls, &rule).await?;
     Ok(if bound? { Trial::Binds } else { Trial::DoesNotBind })
+}
+
+/// Those of `topics` on which the migration may not write now, though no rule denies it to everybody: that it is refused under a fence
+/// would not show that the fence is in force.
+///
+/// # Errors
+/// When the source cannot be asked.
+pub async fn unprovable(acls: &impl Acls, topics: &BTreeSet<Arc<str>>) -> Result<Vec<Arc<str>>> {
+    let all: Vec<_> = topics.iter().cloned().collect();
+    let may = acls.permitted(&all, AclOperation::Write).await?;
+    if may.len() == all.len() {
+        return Ok(Vec::new());
+    }
+    let denied: BTreeSet<_> = acls.rules().await?.into_iter().flatten().collect();
+    Ok(all.into_iter().filter(|topic| !may.contains(topic) && !denied.contains(&deny(topic))).collect())
 }
 
 /// What is refused is an answer.

@@ -93,16 +93,19 @@ impl Grant {
             Self::ListScramSecrets => &["kafka:ListScramSecrets"],
             Self::LockEvidence => &["s3:PutObjectRetention"],
             Self::EncryptBackup => &["kms:GenerateDataKey", "kms:Decrypt"],
-            Self::DecryptBackup
-            | Self::DecryptSecrets
-            | Self::DecryptSecretsForFence
-            | Self::DecryptWebhookKey => &["kms:Decrypt"],
-            Self::DescribeClusters => &["kafka:DescribeClusterV2"],
-            Self::FindBrokers | Self::FindBrokersForWebhook | Self::FindBrokersForFence => &["kafka:GetBootstrapBrokers"],
-            Self::AnswerGates => &["states:SendTaskSuccess"],
-            Self::ReadSecrets | Self::ReadSecretsForFence | Self::ReadWebhook | Self::ReadWebhookKey | Self::ReadQuestions => {
-                &["secretsmanager:GetSecretValue"]
+            Self::DecryptBackup | Self::DecryptSecrets | Self::DecryptSecretsForFence | Self::DecryptWebhookKey => {
+                &["kms:Decrypt"]
             }
+            Self::DescribeClusters => &["kafka:DescribeClusterV2"],
+            Self::FindBrokers | Self::FindBrokersForWebhook | Self::FindBrokersForFence => {
+                &["kafka:GetBootstrapBrokers"]
+            }
+            Self::AnswerGates => &["states:SendTaskSuccess"],
+            Self::ReadSecrets
+            | Self::ReadSecretsForFence
+            | Self::ReadWebhook
+            | Self::ReadWebhookKey
+            | Self::ReadQuestions => &["secretsmanager:GetSecretValue"],
             // Secrets are created with a tag.
             Self::StoreSecrets | Self::StoreQuestions => {
                 &["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:TagResource"]

@@ -1,12 +1,15 @@
 //! Whether the write fence would hold, under `cutover.write_fence: acl`.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use documents::rehearsal::Weight;
 use kafka::Cluster;
 use migration::Result;
 use migration::config::WriteFence;
 use runtime::Run;
 use write_fence::live::LiveAcls;
-use write_fence::trial::{Trial, try_out};
+use write_fence::trial::{Trial, try_out, unprovable};
 
 use super::findings::{Findings, code};
 
@@ -14,11 +17,28 @@ use super::findings::{Findings, code};
 const FIELD: &str = "cutover.write_fence";
 
 /// Tries the fence on a topic that does not exist.
-pub(super) async fn look(run: &Run<'_>, source: &Cluster, findings: &mut Findings) -> Result<()> {
+pub(super) async fn look(
+    run: &Run<'_>,
+    source: &Cluster,
+    topics: &BTreeSet<Arc<str>>,
+    findings: &mut Findings,
+) -> Result<()> {
     if run.config.cutover.write_fence == WriteFence::None {
         return Ok(());
     }
-    judge(try_out(&LiveAcls::new(source.clone()), &run.id).await?, findings);
+    let acls = LiveAcls::new(source.clone());
+    let trial = try_out(&acls, &run.id).await?;
+    if trial == Trial::Binds {
+        for topic in unprovable(&acls, topics).await? {
+            findings.block(
+                code::WRITE_FENCE,
+                topic.to_string(),
+                "the principal of source.auth may not write to it now, so that its refused write would prove no fence",
+                "allow it to Write there, or set cutover.write_fence to none",
+            );
+        }
+    }
+    judge(trial, findings);
     if has_super_users(source).await {
         findings.add(
             Weight::Warning,
