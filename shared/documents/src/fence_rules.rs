@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::Document;
 
-/// The key for the invocation with the lease `epoch`, in its `attempt`, of the cutover that began with the run's `version`.
-pub fn key(version: u64, epoch: u64, attempt: u32) -> String {
-    format!("cutover/fences/{version:06}-{epoch:06}-{attempt:03}.json")
+/// The key for the invocation with the lease `epoch`, in its `attempt`, of the cutover that began with the run's `version`; the
+/// journal's record had the `edition` that the rules were decided by.
+pub fn key(version: u64, epoch: u64, attempt: u32, edition: u64) -> String {
+    format!("cutover/fences/{version:06}-{epoch:06}-{attempt:03}-{edition:06}.json")
 }
 
 /// The rules of a fence, by the names of topics.
@@ -41,6 +42,6 @@ mod tests {
         let of = |name: &str| BTreeSet::from([name.to_owned()]);
         let rules = FenceRules { denied: of("orders"), allowed: of("orders"), foreign: of("users") };
         assert_eq!(decode::<FenceRules>(&encode(&rules).unwrap()).unwrap(), rules);
-        assert!(key(9, 1, 1) < key(10, 1, 1) && key(10, 2, 1) < key(10, 10, 1));
+        assert!(key(9, 1, 1, 0) < key(10, 1, 1, 0) && key(10, 2, 1, 9) < key(10, 10, 1, 10));
     }
 }

@@ -10,7 +10,7 @@ use migration::{Error, Result};
 
 use crate::lift::{read, remove};
 use crate::ports::{Acls, Record};
-use crate::record::{change, update};
+use crate::record::{ATTEMPTS, lost_races, update};
 use crate::rules::{Found, own};
 
 /// Who sets a fence.
@@ -37,11 +37,7 @@ pub async fn raise(
     topics: &BTreeSet<Arc<str>>,
     holds: impl Future<Output = Result<()>>,
 ) -> Result<()> {
-    let rules = decide(acls, record, objects, topics).await?;
-    let key = fence_rules::key(claim.lease.version, claim.lease.epoch, claim.attempt);
-    // The name is this attempt's alone: one that is taken is an answer that was lost.
-    documents::write_new(objects, &key, &rules).await?;
-    change(record, |was| begun(was, record, &key, &rules, claim.lease).map(Some)).await?;
+    let rules = begin(acls, record, objects, claim, topics).await?;
     let outcome = match holds.await {
         Ok(()) => set(acls, &rules).await,
         Err(error) => Err(error),
@@ -65,15 +61,41 @@ pub async fn proven(record: &impl Record) -> Result<()> {
     update(record, |fence| _ = fence.proven_at.get_or_insert(now)).await.map(drop)
 }
 
-/// The rules of the fence around `topics`.
-async fn decide(
+/// Decides the rules and puts them on record. They are decided anew when somebody else changed the record meanwhile: what he has set
+/// would be taken for foreign.
+async fn begin(
     acls: &impl Acls,
     record: &impl Record,
     objects: &impl Objects,
+    claim: Claim<'_>,
     topics: &BTreeSet<Arc<str>>,
 ) -> Result<FenceRules> {
-    let earlier = match record.load().await?.map(|stored| stored.fence).filter(WriteFence::may_hold) {
-        Some(fence) => read(objects, &fence).await?,
+    for _ in 0..ATTEMPTS {
+        let stored = record.load().await?;
+        let edition = stored.as_ref().map(|stored| stored.edition);
+        let was = stored.map(|stored| stored.fence);
+        let rules = decide(acls, objects, was.as_ref(), topics).await?;
+        let CutoverLease { version, epoch } = *claim.lease;
+        let key = fence_rules::key(version, epoch, claim.attempt, edition.unwrap_or_default());
+        // The name is this decision's alone: one that is taken is an answer that was lost.
+        documents::write_new(objects, &key, &rules).await?;
+        let fence = begun(was, record, &key, &rules, claim.lease)?;
+        if record.store(edition, &fence).await? {
+            return Ok(rules);
+        }
+    }
+    Err(lost_races())
+}
+
+/// The rules of the fence around `topics`.
+async fn decide(
+    acls: &impl Acls,
+    objects: &impl Objects,
+    was: Option<&WriteFence>,
+    topics: &BTreeSet<Arc<str>>,
+) -> Result<FenceRules> {
+    let earlier = match was.filter(|was| was.may_hold()) {
+        Some(fence) => read(objects, fence).await?,
         None => FenceRules::default(),
     };
     let there = acls.rules().await?.ok_or_else(no_authorizer)?;

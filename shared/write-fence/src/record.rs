@@ -1,44 +1,31 @@
 //! Changes of the journal's record that nobody else comes in between.
 
-use journal::WriteFence;
+use journal::{StoredFence, WriteFence};
 use migration::{Error, Result};
 
 use crate::ports::Record;
 
 /// Changes that are tried before others are left to theirs.
-const ATTEMPTS: u32 = 10;
+pub(crate) const ATTEMPTS: u32 = 10;
 
-/// Changes the record by `change`, which says what it is to be, or nothing to leave it as it is. Returns it as it stands.
-///
-/// # Errors
-/// Those of the journal, and of `change`.
-pub(crate) async fn change(
-    record: &impl Record,
-    change: impl Fn(Option<WriteFence>) -> Result<Option<WriteFence>>,
-) -> Result<Option<WriteFence>> {
-    for _ in 0..ATTEMPTS {
-        let stored = record.load().await?;
-        let edition = stored.as_ref().map(|stored| stored.edition);
-        let was = stored.map(|stored| stored.fence);
-        let Some(fence) = change(was.clone())? else { return Ok(was) };
-        if record.store(edition, &fence).await? {
-            return Ok(Some(fence));
-        }
-    }
-    Err(Error::transient("cannot record the write fence: others changed the journal each time; repeat it"))
+/// Others changed the record each time.
+pub(crate) fn lost_races() -> Error {
+    Error::transient("cannot record the write fence: others changed the journal each time; repeat it")
 }
 
-/// The same for a fence that is there; nothing changes where there is none.
+/// Changes the record of a fence that is there; nothing where there is none, or where `with` changes nothing. Returns it as it
+/// stands.
 ///
 /// # Errors
 /// Those of the journal.
 pub(crate) async fn update(record: &impl Record, with: impl Fn(&mut WriteFence)) -> Result<Option<WriteFence>> {
-    change(record, |fence| {
-        Ok(fence.and_then(|was| {
-            let mut fence = was.clone();
-            with(&mut fence);
-            (fence != was).then_some(fence)
-        }))
-    })
-    .await
+    for _ in 0..ATTEMPTS {
+        let Some(StoredFence { edition, fence: was }) = record.load().await? else { return Ok(None) };
+        let mut fence = was.clone();
+        with(&mut fence);
+        if fence == was || record.store(Some(edition), &fence).await? {
+            return Ok(Some(fence));
+        }
+    }
+    Err(lost_races())
 }

@@ -255,7 +255,7 @@ async fn a_fence_is_on_record_with_its_rules_before_the_first_is_set() {
     let error = world.raise(3, &["a"]).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Blocked);
     let fence = world.fence();
-    assert_eq!((&*fence.rules, fence.stands()), (&*fence_rules::key(7, 3, 1), true));
+    assert_eq!((&*fence.rules, fence.stands()), (&*fence_rules::key(7, 3, 1, 0), true));
     let listed: FenceRules = documents::read(&world, &fence.rules).await.unwrap();
     assert_eq!(listed.denied, BTreeSet::from(["a".to_owned()]));
     // It stays so until the rules can be removed.

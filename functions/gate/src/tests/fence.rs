@@ -12,7 +12,7 @@ use super::hook::Hook;
 async fn fence(bench: &Bench) {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let rules = FenceRules { denied: names(&["orders"]), allowed: names(&["orders"]), foreign: names(&[]) };
-    let key = fence_rules::key(7, 1, 1);
+    let key = fence_rules::key(7, 1, 1, 0);
     let run = bench.host.load(&bench.id).await.unwrap();
     documents::write(&run.store, &key, &rules).await.unwrap();
     let now = bench.journal.now();

@@ -78,10 +78,11 @@ fn judge_ready(world: &mut World, marked: &Marked) -> Verdict {
             judge_offset(world, group, offset, &report)?;
         }
     }
-    let is_late = |(end, log): (&documents::cutover_plan::PartitionEnd, &crate::source::Log)| {
+    let is_late = |end: &documents::cutover_plan::PartitionEnd| {
+        let log = &world.source.logs[world.setup.index_of(&end.partition).unwrap()];
         log.entries.iter().any(|entry| entry.writer == Writer::Ignoring && entry.base >= end.source_end)
     };
-    let is_late = marked.plan.ends.iter().zip(&world.source.logs).any(is_late);
+    let is_late = marked.plan.ends.iter().any(is_late);
     if world.setup.limits.write_fence == WriteFence::Acl {
         if is_late && !world.setup.ignoring_is_super {
             return Err("a producer has written behind the end under a proven fence".to_owned());

@@ -109,7 +109,7 @@ impl Invocation {
             let is_rare = ["put new", "mark"].contains(&what);
             let lost = if is_rare { world.faults.lost * 4 } else { world.faults.lost };
             // A controller has done what it was asked for on a broken connection before it answers to the repetition.
-            let lingering = if what == "add rules" { 0 } else { world.faults.lingering };
+            let lingering = if ["add rules", "remove rules"].contains(&what) { 0 } else { world.faults.lingering };
             Fate::draw(&Faults { lost, lingering, ..world.faults.clone() }, &mut world.dice)
         };
         let (answer, answered) = oneshot::channel();
