@@ -63,8 +63,6 @@ async fn producers_stay_frozen_until_the_fence_is_lifted() {
     }
     assert_eq!((bench.phase().await, bench.freezes().await.state()), (Phase::Failed, FreezeState::Frozen));
     assert!(hook.calls().is_empty(), "nobody is let go into a fence");
-    let rolled_back = bench.invoke("rollback", json!({"reason": "another day"})).await.unwrap_err();
-    assert!(rolled_back.message.contains("could NOT be lifted") && hook.calls().is_empty(), "{rolled_back}");
 
     is_lifted(&bench).await;
     bench.invoke("rollback", json!({"reason": "another day"})).await.unwrap();
