@@ -2,6 +2,7 @@
 
 mod finalize;
 mod plan;
+mod unfence;
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use migration::config::Throttle;
 
 pub(crate) use finalize::FinalizeArgs;
 pub(crate) use plan::{PlanArgs, PlanFormat};
+pub(crate) use unfence::UnfenceArgs;
 
 /// What every `--help` of the whole program ends with.
 const ENVIRONMENT: &str = "\
@@ -127,6 +129,9 @@ Example:
     /// Validate the target and store the signed evidence (from validating)
     #[command(after_help = finalize::HELP)]
     Finalize(FinalizeArgs),
+    /// Remove the ACLs that keep everybody from writing to the source, after the cutover
+    #[command(after_help = unfence::HELP)]
+    Unfence(UnfenceArgs),
     /// Print the input for `aws stepfunctions start-execution`
     #[command(after_help = "\
 Example:

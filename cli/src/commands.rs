@@ -16,6 +16,7 @@ mod resume;
 mod rollback;
 mod status;
 mod throttle;
+mod unfence;
 
 use migration::Result;
 
@@ -59,6 +60,7 @@ pub(crate) async fn run(verb: Verb) -> Result<Exit> {
         Verb::CutoverAck(args) => cutover::acknowledge(&args).await,
         Verb::Rollback(args) => rollback::run(&args).await,
         Verb::Finalize(args) => finalize::run(&args).await,
+        Verb::Unfence(args) => unfence::run(&args).await,
         Verb::Input(args) => ack::input(&args),
         Verb::Ack(args) => ack::run(&args).await,
         Verb::Throttle(args) => throttle::run(&args).await,

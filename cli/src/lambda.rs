@@ -138,6 +138,16 @@ impl Functions {
         Ok(())
     }
 
+    /// Lifts the write fence of `id` behind its cutover, in the name of `by`; answers with how many rules are gone.
+    ///
+    /// # Errors
+    /// The function's own.
+    pub(crate) async fn unfence(&self, id: &MigrationId, by: &str) -> Result<usize> {
+        let input = json!({"op": "unfence", "migration_id": id, "by": by});
+        let answer: serde_json::Value = self.invoke("gate", &input).await??;
+        Ok(answer["rules"].as_u64().and_then(|rules| usize::try_from(rules).ok()).unwrap_or_default())
+    }
+
     /// How far the copy of `id` is behind its source now.
     ///
     /// # Errors

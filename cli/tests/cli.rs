@@ -19,6 +19,8 @@ mod sealing;
 mod status;
 #[path = "cli/support.rs"]
 mod support;
+#[path = "cli/unfence.rs"]
+mod unfence;
 
 use journal::{Decision, FreezeHow, FreezeState, Gate, GateName, GateState, Side, Token, Verdict};
 use migration::Phase;

@@ -63,7 +63,12 @@ async fn complete(session: &Session, snapshot: &Snapshot) -> Result<()> {
         session.console.say(format!("{}: letting them go on against the source", advice::held(freeze)));
     }
     let evidence = session.host.evidence(&Config::from_json(&snapshot.meta.config)?, session.id());
-    if held.is_some() || evidence.get("rollback.json").await.is_ok_and(|report| report.is_none()) {
+    let fence = session.patiently("read the write fence", || session.journal().write_fence()).await?;
+    let fenced = fence.is_some_and(|stored| stored.fence.may_hold());
+    if fenced {
+        session.console.say("the write fence may still keep producers from writing to the source: lifting it");
+    }
+    if fenced || held.is_some() || evidence.get("rollback.json").await.is_ok_and(|report| report.is_none()) {
         invoke(session, snapshot, "rolled back again").await?;
     }
     Ok(())

@@ -1,12 +1,13 @@
 //! `status`: where a migration stands. Each figure says when and where it was measured, and what runs is asked, not inferred.
 
+mod fence;
 mod figures;
 mod running;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta, Tails, WebhookCalls};
+use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta, Tails, WebhookCalls, WriteFence};
 use migration::config::Throttle;
 use migration::{Config, MigrationId, Phase, Result};
 use runtime::run::{CHANGES, TOPOLOGY};
@@ -41,6 +42,7 @@ struct Status {
     gate: Option<Gate>,
     freezes: Option<Freeze>,
     producers_frozen: bool,
+    write_fence: Option<WriteFence>,
     webhooks: WebhookCalls,
     running: Option<Running>,
     notes: Vec<String>,
@@ -74,6 +76,8 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Exit> {
     status.set_running(running, || session.line.command("resume"));
     status.warn_before_cutover(&config, || session.line.command("status"));
     status.webhooks = session.patiently("read the calls of webhooks", || session.journal().webhook_calls()).await?;
+    let fence = session.patiently("read the write fence", || session.journal().write_fence()).await?;
+    status.set_write_fence(fence.map(|stored| stored.fence));
     status.notes.extend(unread);
     status.set_config_changes(session.config_changes());
     let control = session.patiently("read the throttle", || session.journal().copy_control()).await?;
@@ -120,6 +124,7 @@ fn status(
         fingerprint: meta.fingerprint,
         gate,
         producers_frozen: frozen,
+        write_fence: None,
         webhooks: WebhookCalls::default(),
         running: None,
         notes,
@@ -160,6 +165,12 @@ impl Status {
                 "do not start the cutover yet: the copy is behind, or cannot go on (see the notes); look again";
             self.next = Next { action: action.to_owned(), command: Some(status()) };
         }
+    }
+
+    /// Enters the write fence, with what is to be said about it.
+    fn set_write_fence(&mut self, fence: Option<WriteFence>) {
+        self.notes.extend(fence.as_ref().and_then(|found| fence::note(found, self.phase, self.committed)));
+        self.write_fence = fence;
     }
 
     /// Enters fields in which the given configuration differs.
@@ -243,6 +254,7 @@ fn text(status: &Status, figures: &Figures, limit: usize, now: DateTime<Utc>) ->
     lines.extend(status.running.as_ref().map(|running| format!("runs       {}", running.text())));
     lines.push(format!("gate       {}", status.gate.as_ref().map_or_else(|| "none".to_owned(), gate_text)));
     lines.push(format!("producers  {}", advice::freeze(status.freezes.as_ref(), now)));
+    lines.extend(status.write_fence.as_ref().map(|found| format!("fence      {}", fence::text(found))));
     lines.extend(status.notes.iter().map(|note| format!("note       {note}")));
     let Some(lag) = &status.lag else {
         lines.push("copied     nothing known".to_owned());

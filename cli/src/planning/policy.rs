@@ -10,7 +10,7 @@ mod statement;
 use std::collections::BTreeMap;
 
 use migration::Config;
-use migration::config::{AuthMode, ClusterConfig};
+use migration::config::{AuthMode, ClusterConfig, WriteFence};
 use serde_json::json;
 
 use self::calls::{Function, Grant, Network};
@@ -85,7 +85,7 @@ impl Names<'_> {
         let mut statements = vec![self.logs(function)];
         let joins = match function.network {
             Network::Brokers => true,
-            Network::Webhook => self.has_webhook(),
+            Network::Webhook => self.has_webhook() || self.is_fenced(),
             Network::None => false,
         };
         if joins {
@@ -101,6 +101,11 @@ impl Names<'_> {
     fn has_webhook(&self) -> bool {
         let cutover = &self.config.cutover;
         cutover.producer_freeze_webhook.is_some() || cutover.client_switch_webhook.is_some()
+    }
+
+    /// Whether the gate function lifts a write fence.
+    fn is_fenced(&self) -> bool {
+        self.config.cutover.write_fence == WriteFence::Acl
     }
 
     fn logs(&self, function: &Function) -> Statement {
@@ -149,7 +154,19 @@ impl Names<'_> {
                 allow("FindTheBrokers", asked.map(|cluster| cluster.cluster_arn.clone()).collect())
             }
             Grant::FindBrokersForWebhook if self.has_webhook() => self.grant(Grant::FindBrokers),
-            Grant::LockEvidence | Grant::FindBrokersForWebhook => Vec::new(),
+            Grant::FindBrokersForFence if self.is_fenced() && !self.has_webhook() => self.grant(Grant::FindBrokers),
+            Grant::ReadSecretsForFence if self.is_fenced() => {
+                allow("ReadTheSecretsOfTheSource", [self.of_sides(), self.given_to(&source.auth)].concat())
+            }
+            Grant::DecryptSecretsForFence if self.is_fenced() => {
+                let given = self.given_to(&source.auth);
+                secrets::keys(grant, "DecryptTheSecretsOfTheSource", &given).into_iter().collect()
+            }
+            Grant::LockEvidence
+            | Grant::FindBrokersForWebhook
+            | Grant::FindBrokersForFence
+            | Grant::ReadSecretsForFence
+            | Grant::DecryptSecretsForFence => Vec::new(),
             Grant::AnswerGates => allow("AnswerTheGates", vec![self.deployment.state_machine_arn()]),
             Grant::ReadSecrets => allow("ReadTheSecrets", [self.of_sides(), self.given()].concat()),
             Grant::ReadWebhook => allow("ReadTheWebhook", self.of_webhooks()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use indicatif::HumanBytes;
-use migration::config::{TopicPattern, Topology};
+use migration::config::{TopicPattern, Topology, WriteFence};
 use migration::report::{CriticalPath, Meaning, Outlook, Plan, PlannedTopic};
 use migration::{Config, Result};
 
@@ -36,6 +36,8 @@ struct Runbook<'a> {
     prefix: String,
     region: String,
     webhook: bool,
+    /// Whether a write fence stands during the cutover.
+    fenced: bool,
     wave: Option<String>,
     evidence_url: String,
     backup_url: String,
@@ -137,6 +139,7 @@ pub(super) fn text(planning: &Planning, plan: &Plan) -> Result<String> {
         region: quoted(&deployment.region),
         wave: wave(&config.topology),
         webhook: config.cutover.producer_freeze_webhook.is_some(),
+        fenced: config.cutover.write_fence == WriteFence::Acl,
         cutover_report: quoted(&format!("{backup_url}cutover/report.json")),
         evidence_url: quoted(&url(&config.evidence.s3_bucket, &config.evidence.s3_prefix)),
         backup_url: quoted(&backup_url),

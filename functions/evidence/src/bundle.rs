@@ -136,6 +136,9 @@ pub(crate) async fn collect(
     bundle.put("journal", &run.journal.events().await?)?;
     bundle.put("gates", &gates(run).await?)?;
     bundle.put("freezes", &freezes)?;
+    if let Some(stored) = run.journal.write_fence().await? {
+        bundle.put("write_fence", &stored.fence)?;
+    }
     bundle.put("copy", &copy(&run.all_partitions().await?))?;
     bundle.put("validation", validation)?;
     bundle.put("acceptances", acceptances)?;

@@ -10,7 +10,7 @@ use runtime::gates::Answered;
 use runtime::{Aws, Host};
 use serde_json::json;
 
-use crate::{approval, ends};
+use crate::{approval, ends, fence};
 
 /// Records `decision` at the gate `name` and sends it to the state that waits. Safe to repeat: a decision that was recorded
 /// but not sent is sent, one that was sent is left alone. A freeze that is rejected after it was confirmed gives the cutover
@@ -39,6 +39,7 @@ pub(crate) async fn decide(
             let run = host.load(id).await?;
             // In another phase nothing waits here, which the journal says better.
             if run.meta.phase == name.phase() {
+                fence::reach(&run).await?;
                 decision.rehearsal = Some(approval::rehearsal(&run, decision.rehearsal.as_deref()).await?);
             }
         }

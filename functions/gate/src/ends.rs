@@ -14,7 +14,7 @@ use runtime::Run;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{producers, report};
+use crate::{fence, producers, report};
 
 /// The fact in which the cutover function notes how its last try ended.
 const ATTEMPT: &str = "cutover_attempt";
@@ -95,7 +95,7 @@ fn failed_in_cutover(meta: &Meta) -> bool {
     meta.phase == Phase::Failed && meta.failed_in == Some(Phase::Cutover) && !meta.committed
 }
 
-/// Lets producers go on against the source, unless the point of no return is passed, or another execution has begun meanwhile:
+/// Lifts the write fence and lets producers go on against the source, unless the point of no return is passed, or another execution has begun meanwhile:
 /// that one lets them go itself before it enters, and freezes them again for its own cutover.
 async fn let_go(run: &Run<'_>) -> Result<()> {
     // The freeze is read first: one that began after the look at the phase is another.
@@ -104,6 +104,7 @@ async fn let_go(run: &Run<'_>) -> Result<()> {
     if meta.committed || meta.phase != Phase::Failed {
         return Ok(());
     }
+    fence::lift(run, "the end of the cutover").await?;
     let unfrozen = producers::unfreeze_from(run, &freezes, Side::Source).await;
     unfrozen.map_err(|error| by_hand("producers could NOT be unfrozen, do it by hand", error))
 }

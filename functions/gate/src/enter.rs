@@ -6,7 +6,7 @@ use migration::{Config, Error, MigrationId, Phase, Result};
 use runtime::{Host, Run};
 use serde_json::{Value, json};
 
-use crate::{ends, producers};
+use crate::{ends, fence, producers};
 
 /// Creates the migration from `config`, or finds where it goes on.
 ///
@@ -72,6 +72,8 @@ async fn go_on(run: &Run<'_>) -> Result<Phase> {
         run.journal.transition(Phase::Tail, &format!("resumed from {was}")).await?;
     }
     if !run.meta.committed {
+        // Also where producers are not held: a function that was late may have set rules behind the last removal.
+        fence::lift(run, "another execution").await?;
         let_go(run).await?;
     }
     run.journal.resume_from_failed().await?;

@@ -6,7 +6,7 @@ use runtime::{Budget, Host};
 use serde_json::{Value, json};
 
 use crate::input::GateInput;
-use crate::{acknowledge, decide, ends, enter, freeze, rollback, switch};
+use crate::{acknowledge, decide, ends, enter, fence, freeze, rollback, switch};
 
 /// Answers one invocation: an operation of the state machine or of the operator, or a request to the function's URL.
 ///
@@ -48,6 +48,7 @@ async fn operate(host: &Host, input: GateInput, budget: Budget) -> Result<Value>
         GateInput::Rollback { migration_id, reason } => {
             rollback::rollback(&host.load(&migration_id).await?, reason).await
         }
+        GateInput::Unfence { migration_id, by } => fence::unfence(&host.load(&migration_id).await?, &by).await,
         GateInput::Fail { migration_id, cause } => ends::fail(&host.load(&migration_id).await?, &cause).await,
     }
 }

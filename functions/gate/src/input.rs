@@ -48,6 +48,12 @@ pub(crate) enum GateInput {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// Lifts the write fence that stands behind the point of no return.
+    Unfence {
+        migration_id: MigrationId,
+        /// Who, for the journal.
+        by: String,
+    },
     /// Records that an execution failed, and lets frozen producers go on where that is right.
     Fail { migration_id: MigrationId, cause: Caught },
 }
@@ -63,6 +69,7 @@ impl GateInput {
             | Self::GiveUp { migration_id, .. }
             | Self::Switched { migration_id }
             | Self::Rollback { migration_id, .. }
+            | Self::Unfence { migration_id, .. }
             | Self::Fail { migration_id, .. } => migration_id,
         }
     }

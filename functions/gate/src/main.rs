@@ -5,6 +5,7 @@ mod approval;
 mod decide;
 mod ends;
 mod enter;
+mod fence;
 mod freeze;
 mod handler;
 mod input;

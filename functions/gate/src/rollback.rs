@@ -5,12 +5,12 @@ use migration::{Phase, Result};
 use runtime::{Run, secrets};
 use serde_json::Value;
 
-use crate::{ends, producers, report};
+use crate::{ends, fence, producers, report};
 
-/// Gives up. Repeated, it lets producers go that it could not let go before.
+/// Gives up. Repeated, it lifts a write fence and lets producers go that it could not let go before.
 ///
 /// # Errors
-/// Blocked where there is no way back; those of the webhook, with what the operator has to do.
+/// Blocked where there is no way back; those of [`fence::lift`] and of the webhook, with what the operator has to do.
 pub(crate) async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Value> {
     let reason = match reason {
         Some(reason) => reason,
@@ -18,6 +18,7 @@ pub(crate) async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Va
     };
     run.journal.transition(Phase::RolledBack, &reason).await?;
     ends::stop_tail(run).await?;
+    fence::lift(run, "the rollback").await?;
     producers::unfreeze(run, Side::Source).await.map_err(|error| {
         ends::by_hand(
             "the migration is rolled back, but producers are still FROZEN: roll back again, or let them go by hand",

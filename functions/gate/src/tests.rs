@@ -8,6 +8,7 @@ mod bench;
 mod decide;
 mod ends;
 mod enter;
+mod fence;
 mod freeze;
 pub(crate) mod hook;
 mod switch;

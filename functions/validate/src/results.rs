@@ -86,6 +86,8 @@ pub(crate) enum ProvenBy {
     Record,
     /// An end that stood still.
     End,
+    /// An end that stood still while its leader refused writes.
+    Fence,
 }
 
 /// The proof of one partition's end, looked at again.

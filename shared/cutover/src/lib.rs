@@ -2,9 +2,9 @@
 //! carried out by one plan that is stored before its point of no return.
 //!
 //! ```text
-//!   claim the lease ─► prove the fence ─► place sentinels ─► drain ─► translate ─► prove the fence again ─► store the plan
-//!                                                                                                              │
-//!   ready ◄─ configs, quotas, ACLs ◄─ commit by chunks, read back ◄─ MARK: phase, epoch and the plan's key in one write
+//!   claim the lease ─► [set the write fence] ─► prove the fence ─► place sentinels ─► drain ─► translate ─► prove the fence again ─► store the plan
+//!                                                                                                                                      │
+//!   ready ◄─ configs, quotas, ACLs ◄─ commit by chunks, read back ◄─ MARK: phase, epoch and the plan's key in one write ◄──────────────┘
 //! ```
 //! Left of the mark everything can be given up and is repeated from the start; right of it everything is completed from the
 //! plan, however often that takes, and what the target refuses is a warning with its repair.
@@ -14,6 +14,7 @@
 //! - [`ports`]: what a cutover needs from outside;
 //! - [`live`]: the clusters, the journal and the bucket of a migration as ports.
 
+mod acl_fence;
 mod commit;
 mod complete;
 mod drain;

@@ -7,7 +7,7 @@ pub(crate) mod target;
 
 use chrono::{DateTime, Utc};
 use documents::rehearsal::{self, NEWEST, Rehearsal};
-use journal::GateName;
+use journal::{GateName, Journal};
 use kafka::{Cluster, CommitLimits};
 use migration::{Error, Result};
 use runtime::{Run, Store};
@@ -18,6 +18,7 @@ pub use ledger::ATTEMPT;
 use ledger::LiveLedger;
 use source::LiveSource;
 use target::LiveTarget;
+use write_fence::live::LiveAcls;
 
 /// Everything a cutover needs from outside.
 pub(crate) struct Live<'a> {
@@ -25,6 +26,7 @@ pub(crate) struct Live<'a> {
     source: LiveSource<'a>,
     target: LiveTarget<'a>,
     ledger: LiveLedger<'a>,
+    acls: LiveAcls,
 }
 
 impl<'a> Live<'a> {
@@ -37,6 +39,7 @@ impl<'a> Live<'a> {
         let limits = rehearsal.coordinators.commits();
         Ok(Self {
             run,
+            acls: LiveAcls::new(source.clone()),
             source: LiveSource::new(run, source, Some(rehearsal)),
             target: LiveTarget::new(run, target, limits),
             ledger: LiveLedger::new(run),
@@ -47,6 +50,7 @@ impl<'a> Live<'a> {
     pub(crate) fn before_rehearsal(run: &'a Run<'a>, source: Cluster, target: Cluster) -> Self {
         Self {
             run,
+            acls: LiveAcls::new(source.clone()),
             source: LiveSource::new(run, source, None),
             target: LiveTarget::new(run, target, CommitLimits::default()),
             ledger: LiveLedger::new(run),
@@ -59,6 +63,8 @@ impl<'a> Ports for Live<'a> {
     type Target = LiveTarget<'a>;
     type Ledger = LiveLedger<'a>;
     type Objects = Store;
+    type Acls = LiveAcls;
+    type Fence = Journal;
 
     fn source(&self) -> &LiveSource<'a> {
         &self.source
@@ -74,6 +80,14 @@ impl<'a> Ports for Live<'a> {
 
     fn objects(&self) -> &Store {
         &self.run.store
+    }
+
+    fn acls(&self) -> &LiveAcls {
+        &self.acls
+    }
+
+    fn fence(&self) -> &Journal {
+        &self.run.journal
     }
 
     fn now(&self) -> DateTime<Utc> {

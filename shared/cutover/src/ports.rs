@@ -12,6 +12,7 @@ pub use kafka::WrittenBatch;
 use kafka::{CommittedOffset, Each, GroupDescription, GroupListing, NewOffset, ProducerIdentity};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Phase, Result, TopicPartition};
+pub use write_fence::ports::{Acls, Record};
 
 /// Offsets by partition, in records.
 pub type Offsets = BTreeMap<TopicPartition, i64>;
@@ -26,6 +27,10 @@ pub trait Ports: Sync {
     type Ledger: Ledger;
     /// The run's bucket.
     type Objects: Objects;
+    /// The ACLs of the cluster that is left.
+    type Acls: Acls;
+    /// The journal's record of the write fence.
+    type Fence: Record;
 
     /// The cluster that is left.
     fn source(&self) -> &Self::Source;
@@ -35,6 +40,10 @@ pub trait Ports: Sync {
     fn ledger(&self) -> &Self::Ledger;
     /// The run's bucket.
     fn objects(&self) -> &Self::Objects;
+    /// The ACLs of the cluster that is left.
+    fn acls(&self) -> &Self::Acls;
+    /// The journal's record of the write fence.
+    fn fence(&self) -> &Self::Fence;
     /// The time of day, by this function's clock.
     fn now(&self) -> DateTime<Utc>;
 }

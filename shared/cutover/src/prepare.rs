@@ -8,6 +8,7 @@ use documents::cutover_plan::{self, CutoverPlan, PartitionEnd};
 use documents::rehearsal::{self, Rehearsal};
 use documents::{Objects, PutOnce, document};
 use journal::CutoverLease;
+use migration::config::WriteFence;
 use migration::{Error, Result, TopicPartition};
 use runtime::run::refuse_stopped;
 use tokio::time::sleep;
@@ -19,7 +20,7 @@ use crate::limit::FreezeLimit;
 use crate::ports::{Attempt, Ledger, Offsets, Ports, Source};
 use crate::proofs::{self, Ends};
 use crate::steps::Steps;
-use crate::{fence, translate};
+use crate::{acl_fence, fence, translate};
 
 /// Pause before an attempt that failed for a passing reason is repeated.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -125,6 +126,9 @@ impl<P: Ports> Attempting<'_, P> {
         let Self { ports, job, steps, .. } = *self;
         let copied = steps.time("read the progress", self.copied()).await?;
         let partitions: Vec<_> = copied.keys().cloned().collect();
+        if self.is_fenced() {
+            acl_fence::raise(ports, self.lease, self.attempt, &partitions, steps).await?;
+        }
         let settle = async { tokio::try_join!(fence::settle(ports, &partitions, steps), self.changes()) };
         let (ends, mut warnings) = steps.time("prove the fence", settle).await?;
         fence::refuse_lost(&copied, &ends)?;
@@ -151,6 +155,11 @@ impl<P: Ports> Attempting<'_, P> {
             warnings,
         };
         steps.time("store the plan", self.store(&plan)).await
+    }
+
+    /// Whether ACLs keep producers from writing.
+    fn is_fenced(&self) -> bool {
+        self.job.limits.write_fence == WriteFence::Acl
     }
 
     /// How long the ends have to stand still at least.
@@ -187,6 +196,10 @@ impl<P: Ports> Attempting<'_, P> {
             self.steps.waits_for("cutover.fence_window to pass".to_owned());
             sleep(window.left()).await;
             self.steps.waits_no_more();
+        }
+        if self.is_fenced() {
+            // A leader that was elected meanwhile may not have known the rules.
+            acl_fence::hold(self.ports, &ends.keys().cloned().collect::<Vec<_>>()).await?;
         }
         fence::hold(self.ports, &proofs::offsets(ends)).await
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use documents::cutover_plan::EndProof;
 use documents::sentinels::{self, SentinelsPlaced};
 use journal::CutoverLease;
-use migration::config::Sentinels;
+use migration::config::{Sentinels, WriteFence};
 use migration::{Error, Result, TopicPartition};
 use tokio::time::sleep;
 
@@ -49,6 +49,10 @@ pub(crate) async fn place(
     ends: &Offsets,
     steps: &Steps,
 ) -> Result<(Ends, Vec<String>)> {
+    if job.limits.write_fence == WriteFence::Acl {
+        // Nothing of ours could be written either, and nothing has to be: the ends cannot move.
+        return Ok((at_ends(ends, EndProof::Fence), Vec::new()));
+    }
     let key = sentinels::key(lease.version);
     let before: Option<SentinelsPlaced> = documents::read_if_there(ports.objects(), &key).await?;
     let mut placed: Ends = before.map(|placed| still_last(&placed, ends)).unwrap_or_default();
@@ -60,7 +64,7 @@ pub(crate) async fn place(
         let new = match job.limits.sentinels {
             Sentinels::Markers => markers(ports, &open, steps, &mut warnings).await?,
             Sentinels::Records => records(ports, job, &open).await?,
-            Sentinels::None => at_ends(&open),
+            Sentinels::None => at_ends(&open, EndProof::End),
         };
         placed.extend(new);
         documents::write(ports.objects(), &key, &stored(&placed)).await?;
@@ -88,8 +92,8 @@ fn stored(placed: &Ends) -> SentinelsPlaced {
 }
 
 /// The ends themselves.
-fn at_ends(ends: &Offsets) -> Ends {
-    ends.iter().map(|(name, end)| (name.clone(), End { source_end: *end, proof: EndProof::End })).collect()
+fn at_ends(ends: &Offsets, proof: EndProof) -> Ends {
+    ends.iter().map(|(name, end)| (name.clone(), End { source_end: *end, proof })).collect()
 }
 
 /// A marker on each partition that takes one.
@@ -101,7 +105,7 @@ async fn markers(ports: &impl Ports, ends: &Offsets, steps: &Steps, warnings: &m
         warnings.push(format!("{first}{more}: takes no marker, so that its end alone is proof: {reason}"));
     }
     let refused: Offsets = ends.iter().filter(|(name, _)| markers.refused.contains_key(*name)).map(pair).collect();
-    let mut placed = at_ends(&refused);
+    let mut placed = at_ends(&refused, EndProof::End);
     let mut open: Vec<_> = ends.iter().filter(|(name, _)| !markers.refused.contains_key(*name)).map(pair).collect();
     while !open.is_empty() {
         let written = ports.source().batches(&open).await?;
@@ -133,7 +137,7 @@ async fn records(ports: &impl Ports, job: &Job, ends: &Offsets) -> Result<Ends> 
     let excluded = |topic: &str| job.limits.sentinel_exclude.iter().any(|pattern| pattern.matches(topic));
     let (excluded, wanted): (Offsets, Offsets) =
         ends.iter().map(pair).partition(|(partition, _)| excluded(&partition.topic));
-    let mut placed = at_ends(&excluded);
+    let mut placed = at_ends(&excluded, EndProof::End);
     let partitions: Vec<_> = wanted.keys().cloned().collect();
     for (partition, outcome) in ports.source().append_records(&partitions).await {
         let offset = outcome.map_err(|error| {

@@ -1,6 +1,6 @@
 //! The rehearsal: everything that could keep a cutover from succeeding is tried or decided while producers go on. It changes
-//! nothing on topics and groups of either cluster; the one thing it writes to the source is that the migration's transactional
-//! id is taken into use.
+//! nothing on topics and groups of either cluster; what it writes to the source is that the migration's transactional id is taken
+//! into use, and under a write fence for a moment an ACL on a topic that does not exist.
 
 mod copy;
 mod differences;
@@ -9,6 +9,7 @@ mod findings;
 mod groups;
 mod replicas;
 mod transactions;
+mod write_fence;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use documents::PutOnce;
@@ -145,6 +146,7 @@ async fn find(run: &Run<'_>, signing_key: Option<String>) -> Result<Rehearsal> {
     }
     let state = watch.time("read the progress", copy::look(run, &source, &mut findings)).await?;
     watch.time("prove the fence", transactions::look(run, &source, &state, &mut findings)).await?;
+    watch.time("set the write fence", write_fence::look(run, &source, &state.topics(), &mut findings)).await?;
     let replicas = replicas::look(run, &source, &target, &state.names, &mut findings);
     let (no_markers, min_insync_replicas) = watch.time("look at replicas", replicas).await?;
     let look = groups::look(run, &source, &target, &state, &mut findings, &mut watch);

@@ -73,6 +73,8 @@ pub enum EndProof {
     },
     /// The end of the log stood still, and everything below it was copied.
     End,
+    /// The same, while the partition's leader refused writes to everybody by the ACLs of a write fence.
+    Fence,
 }
 
 /// One group, translated or not.
@@ -132,6 +134,7 @@ mod tests {
             rehearsal: "r".to_owned(),
             ends: vec![
                 PartitionEnd { partition: partition.clone(), source_end: 9, target_end: 6, proof: EndProof::End },
+                PartitionEnd { partition: partition.clone(), source_end: 9, target_end: 6, proof: EndProof::Fence },
                 PartitionEnd {
                     partition,
                     source_end: 9,

@@ -5,6 +5,7 @@
 //! - [`document`]: what every document has in common: it says its schema version, and one of a newer version is refused by
 //!   name;
 //! - [`rehearsal`], [`cutover_plan`], [`cutover_report`], and what they have in common, [`settings`];
+//! - [`fence_rules`]: the ACLs of a write fence;
 //! - [`restart`].
 //! - [`late`] and [`late_records`]: what reached the source behind the fence, and what became of it.
 
@@ -12,6 +13,7 @@ pub mod commits;
 pub mod cutover_plan;
 pub mod cutover_report;
 pub mod document;
+pub mod fence_rules;
 pub mod late;
 pub mod late_records;
 pub mod objects;
@@ -23,6 +25,7 @@ pub mod settings;
 pub use cutover_plan::CutoverPlan;
 pub use cutover_report::CutoverReport;
 pub use document::{Document, read, read_if_there, write, write_new};
+pub use fence_rules::FenceRules;
 pub use late_records::LateRecords;
 pub use objects::{Object, Objects, PutOnce};
 pub use rehearsal::Rehearsal;

@@ -11,6 +11,7 @@
 //! | `run#<id>` | `event#<number>` | one transition, append only |
 //! | `run#<id>` | `gate#<name>` | task token and decision of a gate |
 //! | `run#<id>` | `freeze` | when producers were asked to stop, confirmed to be frozen, and let go |
+//! | `run#<id>` | `write_fence` | ACLs on the source that deny Write: since when, proven when, lifted when |
 //! | `run#<id>` | `webhooks` | the last calls of webhooks, and what became of each |
 //! | `run#<id>` | `acceptances` | differences that were accepted for the evidence, by whom and why |
 //! | `run#<id>` | `tail` | whether the tail should go on, and for which manifest |
@@ -45,6 +46,7 @@ mod token;
 mod transition;
 mod webhooks;
 mod write;
+mod write_fence;
 
 pub use acceptance::Acceptance;
 pub use batch::{BatchProgress, Claimed, Lease, Position};
@@ -60,6 +62,7 @@ pub use tail::{CopyControl, TailWanted};
 pub use token::Token;
 pub use transition::Transition;
 pub use webhooks::{WebhookCall, WebhookCalls};
+pub use write_fence::{StoredFence, WriteFence};
 
 use std::fmt;
 use std::sync::Arc;

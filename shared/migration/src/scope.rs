@@ -9,6 +9,9 @@ pub fn is_internal_topic(topic: &str) -> bool {
     EXACT.contains(&topic) || PREFIXES.iter().any(|prefix| topic.starts_with(prefix))
 }
 
+/// What the name of the topic begins with on which a write fence is tried before producers stop. There is no such topic.
+pub const TRIAL_TOPIC: &str = "msk-kraft-write-fence-trial-";
+
 /// Whether `group` belongs to MSK's own health checks.
 pub fn is_internal_group(group: &str) -> bool {
     group.starts_with("amazon.msk.canary.group.broker-")

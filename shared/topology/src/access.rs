@@ -2,11 +2,10 @@
 //! (`org.apache.kafka.metadata.authorizer.StandardAuthorizerData`). Hosts are not compared: from which addresses the functions
 //! come nobody knows beforehand.
 
-use kafka::{AclBinding, AclOperation, AclPermission, AclResource, PatternType};
+use kafka::{AclBinding, AclOperation, AclPermission, AclResource};
 
-/// The name that stands for every principal, and the one that stands for every resource.
+/// The name that stands for every principal.
 const EVERYBODY: &str = "User:*";
-const EVERYTHING: &str = "*";
 
 /// What ACLs say to an operation on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +33,7 @@ impl<'a> Access<'a> {
         principal: Option<&'a str>,
         resource: (AclResource, &str),
     ) -> Self {
-        Self { acls: acls.into_iter().filter(|acl| is_about(acl, resource)).collect(), principal }
+        Self { acls: acls.into_iter().filter(|acl| acl.is_about(resource.0, resource.1)).collect(), principal }
     }
 
     /// What they say to `operation`.
@@ -54,15 +53,6 @@ impl<'a> Access<'a> {
     }
 }
 
-/// Whether `acl` is about the resource.
-pub fn is_about(acl: &AclBinding, (kind, name): (AclResource, &str)) -> bool {
-    let named = match acl.pattern {
-        PatternType::Prefixed => name.starts_with(&acl.name),
-        _ => acl.name == name || acl.name == EVERYTHING,
-    };
-    acl.resource == kind && named
-}
-
 /// Whether who may do `allowed` may do `operation` (`AclEntry`: reading and changing imply describing).
 fn includes(allowed: AclOperation, operation: AclOperation) -> bool {
     use AclOperation::{All, Alter, AlterConfigs, Delete, Describe, DescribeConfigs, Read, Write};
@@ -77,6 +67,7 @@ fn includes(allowed: AclOperation, operation: AclOperation) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kafka::PatternType;
 
     const ORDERS: (AclResource, &str) = (AclResource::Topic, "orders");
 
@@ -120,8 +111,8 @@ mod tests {
     #[test]
     fn prefixes_and_the_wildcard_are_about_a_topic_too() {
         let prefix = AclBinding { pattern: PatternType::Prefixed, ..acl("User:alice", "ord") };
-        assert!(is_about(&prefix, ORDERS) && is_about(&acl("User:alice", "*"), ORDERS));
-        assert!(!is_about(&acl("User:alice", "ord"), ORDERS));
-        assert!(!is_about(&acl("User:alice", "orders"), (AclResource::Group, "orders")));
+        assert!(prefix.is_about(ORDERS.0, ORDERS.1) && acl("User:alice", "*").is_about(ORDERS.0, ORDERS.1));
+        assert!(!acl("User:alice", "ord").is_about(ORDERS.0, ORDERS.1));
+        assert!(!acl("User:alice", "orders").is_about(AclResource::Group, "orders"));
     }
 }

@@ -87,6 +87,13 @@ impl<'a> Restart<'a> {
                 self.store.url("cutover/")
             )));
         }
+        if self.journal.write_fence().await?.is_some_and(|stored| stored.fence.may_hold()) {
+            return Err(Error::blocked(format_args!(
+                "the write fence of a cutover still keeps producers from writing to the source: lift it first. `msk-kraft rollback \
+                 --migration-id {}` does that, and a migration that is rolled back can begin again",
+                self.id
+            )));
+        }
         let freeze = self.journal.freeze_state().await?;
         if freeze.is_some_and(|freeze| freeze.may_hold_producers()) {
             return Err(Error::blocked(format_args!(

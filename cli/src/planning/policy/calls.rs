@@ -44,6 +44,12 @@ pub(super) enum Grant {
     FindBrokers,
     /// The same, when there is a webhook that is told them.
     FindBrokersForWebhook,
+    /// The same, when it lifts a write fence too.
+    FindBrokersForFence,
+    /// What the source is signed in to with, to lift a write fence.
+    ReadSecretsForFence,
+    /// The keys of those secrets.
+    DecryptSecretsForFence,
     /// Answers to states that wait with a task token.
     AnswerGates,
     /// What a cluster is signed in to with: the secrets of a run, and those of the configuration.
@@ -87,13 +93,19 @@ impl Grant {
             Self::ListScramSecrets => &["kafka:ListScramSecrets"],
             Self::LockEvidence => &["s3:PutObjectRetention"],
             Self::EncryptBackup => &["kms:GenerateDataKey", "kms:Decrypt"],
-            Self::DecryptBackup | Self::DecryptSecrets | Self::DecryptWebhookKey => &["kms:Decrypt"],
-            Self::DescribeClusters => &["kafka:DescribeClusterV2"],
-            Self::FindBrokers | Self::FindBrokersForWebhook => &["kafka:GetBootstrapBrokers"],
-            Self::AnswerGates => &["states:SendTaskSuccess"],
-            Self::ReadSecrets | Self::ReadWebhook | Self::ReadWebhookKey | Self::ReadQuestions => {
-                &["secretsmanager:GetSecretValue"]
+            Self::DecryptBackup | Self::DecryptSecrets | Self::DecryptSecretsForFence | Self::DecryptWebhookKey => {
+                &["kms:Decrypt"]
             }
+            Self::DescribeClusters => &["kafka:DescribeClusterV2"],
+            Self::FindBrokers | Self::FindBrokersForWebhook | Self::FindBrokersForFence => {
+                &["kafka:GetBootstrapBrokers"]
+            }
+            Self::AnswerGates => &["states:SendTaskSuccess"],
+            Self::ReadSecrets
+            | Self::ReadSecretsForFence
+            | Self::ReadWebhook
+            | Self::ReadWebhookKey
+            | Self::ReadQuestions => &["secretsmanager:GetSecretValue"],
             // Secrets are created with a tag.
             Self::StoreSecrets | Self::StoreQuestions => {
                 &["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:TagResource"]
@@ -108,7 +120,7 @@ impl Grant {
 pub(super) enum Network {
     /// The brokers.
     Brokers,
-    /// The webhooks, when there are any: they may be internal ones.
+    /// The webhooks, when there are any: they may be internal ones; and the source's brokers, when it lifts a write fence.
     Webhook,
     /// Nothing: it calls AWS alone.
     None,
@@ -376,6 +388,9 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             Grant::DecryptBackup,
             Grant::WriteEvidence,
             Grant::FindBrokersForWebhook,
+            Grant::FindBrokersForFence,
+            Grant::ReadSecretsForFence,
+            Grant::DecryptSecretsForFence,
             Grant::ReadWebhook,
             Grant::ReadWebhookKey,
             Grant::DecryptWebhookKey,

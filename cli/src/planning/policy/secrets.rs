@@ -56,9 +56,14 @@ impl Names<'_> {
 
     /// The secrets that the configuration names.
     pub(super) fn given(&self) -> Vec<String> {
-        let of_side = |auth: &AuthConfig| [auth.secret_arn.clone(), auth.keystore.clone(), auth.truststore.clone()];
-        let named = self.sides().flat_map(of_side).flatten().filter(|named| is_secret_arn(named));
-        named.collect::<BTreeSet<_>>().into_iter().collect()
+        let named: BTreeSet<_> = self.sides().flat_map(|auth| self.given_to(auth)).collect();
+        named.into_iter().collect()
+    }
+
+    /// Those of one side.
+    pub(super) fn given_to(&self, auth: &AuthConfig) -> Vec<String> {
+        let named = [auth.secret_arn.clone(), auth.keystore.clone(), auth.truststore.clone()];
+        named.into_iter().flatten().filter(|named| is_secret_arn(named)).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn sides(&self) -> impl Iterator<Item = &AuthConfig> {

@@ -163,6 +163,31 @@ fn the_gate_joins_the_network_and_finds_the_brokers_for_either_webhook() {
 }
 
 #[test]
+fn the_gate_reaches_the_source_and_its_secrets_under_a_write_fence_only() {
+    let arn = |name: &str| format!("arn:aws:secretsmanager:us-east-1:123456789012:secret:AmazonMSK_{name}");
+    let scram = |name: &str| {
+        let auth = json!({"mode": "scram-sha-512", "secret_arn": arn(name)});
+        serde_json::from_value::<migration::config::AuthConfig>(auth).unwrap()
+    };
+    let mut config = sample::planning().config;
+    (config.source.auth, config.target.auth) = (scram("source"), scram("target"));
+    config.cutover.producer_freeze_webhook = None;
+    for purpose in ["JoinTheNetwork", "ReadTheSecretsOfTheSource", "DecryptTheSecretsOfTheSource", "FindTheBrokers"] {
+        assert_eq!(statement(&of(&config), "gate", purpose), None, "{purpose}");
+    }
+    config.cutover.write_fence = WriteFence::Acl;
+    for webhook in [None, Some("http://deploy.internal/freeze".to_owned())] {
+        config.cutover.producer_freeze_webhook = webhook;
+        let policies = of(&config);
+        assert!(statement(&policies, "gate", "JoinTheNetwork").is_some());
+        let read = statement(&policies, "gate", "ReadTheSecretsOfTheSource").unwrap();
+        assert_eq!(read["Resource"], json!([arn("source")]));
+        assert!(statement(&policies, "gate", "DecryptTheSecretsOfTheSource").is_some());
+        assert!(!policies["gate"].to_string().contains("AmazonMSK_target"));
+    }
+}
+
+#[test]
 fn the_gate_alone_answers_task_tokens_and_the_operator_asks_it() {
     let policies = of(&sample::planning().config);
     for (role, policy) in policies.as_object().unwrap() {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use kafka::{AclOperation, Code};
 use migration::Phase;
-use migration::config::AuthMode;
+use migration::config::{AuthMode, WriteFence};
 use migration::report::Finding;
 
 use super::finding::{count, few, finding};
@@ -30,6 +30,9 @@ const SOURCE_CLUSTER: [Need; 2] = [
     need(Phase::TopologyCopy, AclOperation::Describe, "reads ACLs and the sizes of logs"),
     need(Phase::Tail, AclOperation::DescribeConfigs, "reads how old a transaction may become"),
 ];
+
+/// On the source's cluster, under a write fence.
+const FENCED_CLUSTER: [Need; 1] = [need(Phase::Cutover, AclOperation::Alter, "sets and lifts the write fence")];
 
 /// On each topic of the source.
 const SOURCE_TOPIC: [Need; 3] = [
@@ -63,6 +66,9 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(hidden(facts));
     if let Some(leaving) = facts.leaving.as_ref().filter(|_| facts.config.source.auth.mode != AuthMode::Iam) {
         let mut lacks = on_cluster(&leaving.permitted, &SOURCE_CLUSTER);
+        if facts.config.cutover.write_fence == WriteFence::Acl {
+            lacks.extend(on_cluster(&leaving.permitted, &FENCED_CLUSTER));
+        }
         let topics: Vec<_> = facts.source_topics().map(|(name, _)| name.as_ref()).collect();
         lacks.extend(on_topics(&leaving.permitted, &topics, &SOURCE_TOPIC));
         lacks.extend(on_groups(&leaving.permitted, &SOURCE_GROUP));
@@ -239,6 +245,10 @@ mod tests {
         let message = one(judge(&facts), "B18").message;
         let tail = message.find("tail needs DescribeConfigs on the cluster").unwrap();
         assert!(message.find("topology_copy needs Describe on the cluster").unwrap() < tail, "{message}");
+        assert!(!message.contains("Alter on the cluster"), "{message}");
+        facts.config.cutover.write_fence = WriteFence::Acl;
+        let message = one(judge(&facts), "B18").message;
+        assert!(message.contains("cutover needs Alter on the cluster (sets and lifts the write fence)"), "{message}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What proved that all of a partition was copied, looked at again: the last thing that the cutover saw on the source.
 //!
 //! A marker is read back at its offset on the source. A sentinel record was copied, so that it is looked for in its place on
-//! both sides. A proven end stands as long as the source's end is not before it.
+//! both sides. A proven end, under a write fence or without, stands as long as the source's end is not before it.
 
 use documents::cutover_plan::{EndProof, PartitionEnd};
 use kafka::Cluster;
@@ -55,9 +55,10 @@ pub(crate) async fn look(
         EndProof::Record { source_offset } => {
             (ProvenBy::Record, look_for_record(bench, partition, source_offset, sides, map).await?)
         }
-        EndProof::End => {
+        EndProof::End | EndProof::Fence => {
             let found = bench.source_ends.get(partition).filter(|_| sides.source == Presence::There);
-            (ProvenBy::End, judge_end(end, found.map(|(end, _)| *end), bench.switch))
+            let by = if end.proof == EndProof::Fence { ProvenBy::Fence } else { ProvenBy::End };
+            (by, judge_end(end, found.map(|(end, _)| *end), bench.switch))
         }
     };
     Ok(Sentinels { checked: 1, by: Some(by), problems })

@@ -106,11 +106,14 @@ impl Source for LiveSource<'_> {
     async fn changes_since(&self, rehearsal: &Rehearsal) -> Result<SourceChanges> {
         let manifest = Manifest::load(self.run).await?;
         let partitions = self.run.all_partitions().await?;
-        let (_, _, found) = tokio::try_join!(
+        let (_, _, mut found, fence) = tokio::try_join!(
             topology::refuse_uncopied(&self.cluster, &self.run.config.topology, &partitions),
             gone::refuse(self.run, &self.cluster, &manifest),
-            settings::find(self.run, &self.cluster)
+            settings::find(self.run, &self.cluster),
+            write_fence::standing(&self.run.journal, &self.run.store)
         )?;
+        // What the cutover itself has set there is no change.
+        found.acls.iter_mut().for_each(|acls| acls.retain(|acl| !fence.contains(acl)));
         Ok(SourceChanges { appeared: settings::appeared(&rehearsal.source, &found) })
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use documents::Settings;
 use documents::rehearsal::{ExpectedStep, RehearsedGroup};
 use migration::Result;
+use migration::config::WriteFence;
 use runtime::Run;
 use tokio::time::Instant;
 
@@ -17,6 +18,8 @@ const COMMIT: Duration = Duration::from_millis(10);
 const AT_ONCE: usize = 16;
 /// What one change of configs takes until brokers show it.
 const SETTING: Duration = Duration::from_millis(2);
+/// What the rules of one topic take: brokers in ZooKeeper mode write one topic's after the other.
+const RULES: Duration = Duration::from_millis(8);
 
 /// How long what took.
 #[derive(Debug, Default)]
@@ -50,11 +53,17 @@ pub(super) fn expected(
 ) -> Vec<ExpectedStep> {
     let commits = groups.iter().filter(|group| group.skipped.is_none() && group.offsets > 0).count();
     let rounds = u32::try_from(commits.div_ceil(AT_ONCE)).unwrap_or(u32::MAX);
+    let topics = u32::try_from(state.topics().len()).unwrap_or(u32::MAX);
     let to_set = settings.configs.len() + settings.quotas.len() + settings.acls.len();
     let to_set = u32::try_from(to_set).unwrap_or(u32::MAX);
     let window = Duration::from(run.config.cutover.fence_window).max(Duration::from_millis(300));
     let per_partition = Duration::from_micros(100) * u32::try_from(state.names.len()).unwrap_or(u32::MAX);
+    let fence = match run.config.cutover.write_fence {
+        WriteFence::None => Duration::ZERO,
+        WriteFence::Acl => watch.of("set the write fence").min(Duration::from_secs(2)) + RULES * topics,
+    };
     let steps = [
+        ("set the write fence", fence),
         ("prove the fence", watch.of("prove the fence").min(Duration::from_secs(2))),
         ("place sentinels", Duration::from_millis(50) + per_partition),
         ("drain", DRAIN + per_partition),
@@ -68,5 +77,6 @@ pub(super) fn expected(
         step: step.to_owned(),
         ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     };
-    steps.map(step).into()
+    let takes_time = |(name, took): &(&str, Duration)| *name != "set the write fence" || !took.is_zero();
+    steps.into_iter().filter(takes_time).map(step).collect()
 }

@@ -45,11 +45,16 @@ pub(crate) mod code {
     /// The key of the evidence cannot be used.
     pub(crate) const SIGNING_KEY: &str = "cutover.signing_key";
 
+    /// ACLs cannot keep anybody from writing to the source, or nothing would prove that they do.
+    pub(crate) const WRITE_FENCE: &str = "cutover.write_fence";
+    /// Brokers of the source have super users.
+    pub(crate) const SUPER_USERS: &str = "cutover.write_fence_super_users";
+
     /// What comes and goes while producers work: that it is there now does not make a rehearsal another one.
     pub(crate) const PASSING: [&str; 3] = [LAG, OPEN_TRANSACTION, PENDING_COMMIT];
 
     /// All of them, with what each means.
-    pub(super) const ALL: [(&str, &str); 20] = [
+    pub(super) const ALL: [(&str, &str); 22] = [
         (TAIL_NOT_RUNNING, "No running function copies a batch of partitions: the drain would wait for it in vain."),
         (PARTITION_STOPPED, "A partition stopped and is not copied any further."),
         (LAG, "The copy lags by more than cutover.drain_max_partition_lag: the freeze would last longer."),
@@ -73,6 +78,8 @@ pub(crate) mod code {
         (NOT_BROUGHT_OVER, "A config, quota or ACL of the source is not brought over as it is."),
         (LOCKED_OUT, "The target does not let this principal do what the cutover needs."),
         (SIGNING_KEY, "The evidence could not be signed."),
+        (WRITE_FENCE, "The source's ACLs cannot hold the write fence, or nothing would prove that they do."),
+        (SUPER_USERS, "Brokers of the source have super users, whom a write fence does not hold."),
     ];
 }
 

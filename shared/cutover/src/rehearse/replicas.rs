@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use documents::rehearsal::Weight;
 use kafka::{AclOperation, Cluster, ConfigEntry, TopicPartition};
-use migration::config::{AuthMode, Sentinels};
+use migration::config::{AuthMode, Sentinels, WriteFence};
 use migration::{Error, Result};
 use runtime::Run;
 
@@ -34,7 +34,7 @@ pub(super) async fn look(
         .into_iter()
         .map(|topic| (topic, "its records are stored in a format before Kafka 0.11".to_owned()))
         .collect();
-    if run.config.cutover.sentinels == Sentinels::Markers {
+    if run.config.cutover.sentinels == Sentinels::Markers && run.config.cutover.write_fence == WriteFence::None {
         markers(run, source, &topics, &mut no_markers, findings).await?;
         for (topic, reason) in &no_markers {
             findings.add(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use documents::CutoverPlan;
 use documents::cutover_plan::{EndProof, GroupPlan, PartitionEnd, PlannedOffset};
-use migration::config::Sentinels;
+use migration::config::{Cutover, Sentinels, WriteFence};
 use migration::scope;
 use tokio::time::Instant;
 
@@ -38,6 +38,7 @@ pub(crate) fn kinds(plan: &CutoverPlan) -> Vec<&'static str> {
         EndProof::Marker { .. } => "marker placed",
         EndProof::Record { .. } => "record sentinel",
         EndProof::End => "proven end",
+        EndProof::Fence => "fenced end",
     };
     let notes = plan.groups.iter().flat_map(|group| &group.offsets).filter_map(|offset| offset.note.as_deref());
     let of_note = |note: &str| match note {
@@ -68,7 +69,7 @@ fn judge_end(world: &World, known: &Known, index: usize, end: &PartitionEnd) -> 
         return Err(format!("the target does not hold what was written below {source_end}"));
     }
     let is_excluded = world.setup.limits.sentinel_exclude.iter().any(|pattern| pattern.matches(&partition.topic));
-    judge_proof(source, *source_end, *proof, world.setup.limits.sentinels, is_excluded)?;
+    judge_proof(source, *source_end, *proof, &world.setup.limits, is_excluded)?;
     judge_late(world, known, source, *source_end)
 }
 
@@ -78,9 +79,13 @@ fn lost_too_late(world: &World, known: &Known, log: &Log) -> bool {
     log.lost.is_some_and(|(_, at)| known.looked.is_none_or(|looked| began + at >= looked))
 }
 
-fn judge_proof(source: &Log, end: i64, proof: EndProof, wanted: Sentinels, is_excluded: bool) -> Verdict {
+fn judge_proof(source: &Log, end: i64, proof: EndProof, limits: &Cutover, is_excluded: bool) -> Verdict {
     let at = |offset: i64| source.entries.iter().find(|entry| entry.base == offset && entry.base < end);
-    let is_right = match (proof, wanted) {
+    if limits.write_fence == WriteFence::Acl {
+        let holds = proof == EndProof::Fence && source.denies;
+        return if holds { Ok(()) } else { Err(format!("{proof:?} proves nothing, denied: {}", source.denies)) };
+    }
+    let is_right = match (proof, limits.sentinels) {
         (EndProof::Marker { source_offset, producer_id, producer_epoch }, Sentinels::Markers) => at(source_offset)
             .is_some_and(|entry| {
                 let identity = entry.identity.map(|identity| (identity.id, identity.epoch));

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use journal::TailWanted;
+use migration::config::WriteFence;
 use migration::{Phase, Result};
 use tokio::time::sleep;
+use write_fence::Lifted;
 
 use crate::request::{Invocation, To};
 use crate::traffic;
@@ -18,6 +20,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Longest time that a call which ends a freeze may take while nothing goes wrong with it, and while everything does.
 const QUICK: Duration = Duration::from_secs(1);
 const SLOW: Duration = Duration::from_secs(180);
+
+/// How much longer one may take that lifts a write fence: an invocation that was killed while it set rules is waited for.
+const LIFTS: Duration = Duration::from_secs(4);
+const LIFTS_SLOWLY: Duration = Duration::from_secs(180);
 
 /// Why a freeze ends before the mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +51,14 @@ impl Gate {
     pub(crate) async fn enter(&self) {
         let function = Invocation::new(&self.world);
         while enter(&function).await.is_err() {
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Gives the migration up for good, if nothing is marked.
+    pub(crate) async fn roll_back(&self) {
+        let function = Invocation::new(&self.world);
+        while !self.world.lock().journal.committed && lift(&function).await.is_err() {
             sleep(AGAIN).await;
         }
     }
@@ -84,7 +98,13 @@ impl Gate {
         world.witness.ended(function.number);
         let took = world.elapsed() - began;
         let faults = &world.setup.faults;
-        let longest = if faults.lost + faults.slow + faults.outages == 0 { QUICK } else { SLOW };
+        let is_quick = faults.lost + faults.slow + faults.outages + faults.refused == 0;
+        let longest = match (is_quick, world.setup.limits.write_fence) {
+            (true, WriteFence::None) => QUICK,
+            (false, WriteFence::None) => SLOW,
+            (true, WriteFence::Acl) => QUICK + LIFTS,
+            (false, WriteFence::Acl) => SLOW + LIFTS_SLOWLY,
+        };
         if took > longest {
             world.broken(format!("the freeze was to end, and the call took {took:?}"));
         }
@@ -93,6 +113,10 @@ impl Gate {
 }
 
 async fn enter(function: &Invocation) -> Result<()> {
+    let committed = function.aws(To::Journal, "read meta", |world| world.journal.committed).await?;
+    if !committed {
+        lift(function).await?;
+    }
     loop {
         let meta = function.aws(To::Journal, "read meta", |world| world.journal.meta()).await?;
         let to = match meta.phase {
@@ -126,6 +150,15 @@ async fn set_frozen(function: &Invocation, freeze: u32, at: Option<DateTime<Utc>
     }
 }
 
+/// Lifts the write fence, if there may be one.
+async fn lift(function: &Invocation) -> Result<()> {
+    let connect = async || Ok(function.clone());
+    if write_fence::lift(connect, function, function, "the gate").await? != Lifted::Nothing {
+        function.world.lock().saw("write fence lifted");
+    }
+    Ok(())
+}
+
 /// The phase changes first, and producers are let go then: a function that still runs can pass no mark any more.
 async fn end(function: &Invocation, why: Why) -> Result<bool> {
     // This freeze and no later one: the call may be slow, and a resume may begin another cutover meanwhile.
@@ -151,6 +184,7 @@ async fn end(function: &Invocation, why: Why) -> Result<bool> {
             (Phase::Failed, _) if meta.committed => return Ok(true),
             (Phase::Failed, _) => {
                 function.aws(To::Journal, "stop tail", |world| world.journal.wanted = TailWanted::Stop).await?;
+                lift(function).await?;
                 function.aws(To::Cluster, "let go", move |world| traffic::let_go(world, freeze)).await?;
                 set_frozen(function, freeze, None).await?;
                 return Ok(true);

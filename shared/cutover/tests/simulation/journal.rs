@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use cutover::ports::Attempt;
-use journal::{CutoverLease, TailWanted};
+use journal::{CutoverLease, StoredFence, TailWanted};
 use migration::progress::PartitionProgress;
 use migration::{BatchId, Error, Phase, Result};
 
@@ -22,6 +22,7 @@ pub(crate) struct Item {
     /// Guards the freeze's record.
     pub(crate) edition: u64,
     pub(crate) wanted: TailWanted,
+    pub(crate) fence: Option<StoredFence>,
     pub(crate) attempt: Option<Attempt>,
     /// Progress by batch.
     pub(crate) progress: Vec<Vec<PartitionProgress>>,
@@ -48,6 +49,7 @@ impl Item {
             frozen_at: None,
             edition: 0,
             wanted: TailWanted::Run,
+            fence: None,
             attempt: None,
             progress: (0..setup.batches).map(|batch| tail.of_batch(setup, batch)).collect(),
         }

@@ -31,6 +31,7 @@ mod mischief;
 mod oracle;
 mod ports;
 mod request;
+mod rules;
 mod schedule;
 mod setup;
 mod source;
@@ -43,7 +44,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use migration::config::Sentinels;
+use migration::config::{Sentinels, WriteFence};
 use request::Death;
 use schedule::{Schedule, Script};
 use setup::Setup;
@@ -56,7 +57,7 @@ const SEEDS: u64 = 500;
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What has to happen in a normal run of the tests, so that a world in which nothing goes wrong any more is noticed.
-const MUST_HAPPEN: [&str; 39] = [
+const MUST_HAPPEN: [&str; 43] = [
     "already done",
     "chunk skipped on repeat",
     "clock skewed",
@@ -67,6 +68,7 @@ const MUST_HAPPEN: [&str; 39] = [
     "deadline names a transaction",
     "expired by the watchdog",
     "fenced",
+    "fenced end",
     "frozen sandbox",
     "given up",
     "group further on",
@@ -94,8 +96,11 @@ const MUST_HAPPEN: [&str; 39] = [
     "settings refused",
     "source lost a record",
     "straggler found",
+    "super user not held",
     "target spoiled",
     "twin",
+    "write fence lifted",
+    "writer held",
 ];
 
 /// How a world ended.
@@ -176,26 +181,28 @@ fn a_seed_decides_everything() {
 /// is begun again. Behind the mark it is the same however the fence was proven.
 #[test]
 fn a_crash_at_any_request_is_recovered_from() {
-    let [markers, records, none] = [Sentinels::Markers, Sentinels::Records, Sentinels::None].map(undisturbed);
-    for (sentinels, requests) in
-        [(Sentinels::Markers, markers.1), (Sentinels::Records, records.0), (Sentinels::None, none.0)]
-    {
+    let (plain, acl) = (WriteFence::None, WriteFence::Acl);
+    let ways =
+        [(Sentinels::Markers, plain), (Sentinels::Records, plain), (Sentinels::None, plain), (Sentinels::None, acl)];
+    for (sentinels, fence) in ways {
+        let (marked, all) = undisturbed(sentinels, fence);
+        let requests = if sentinels == Sentinels::Markers { all } else { marked };
         for request in 0..requests {
             for (is_sent, is_repeated) in [(false, false), (false, true), (true, false), (true, true)] {
                 let script = Script { death: Death { request, is_sent }, is_repeated };
-                let End { seen, verdict, .. } = run(1, Some(Setup::quiet(sentinels)), Some(script), false);
-                assert_eq!(verdict, Ok(()), "{sentinels:?}, {script:?}");
-                assert!(seen.contains_key("invocation killed"), "{sentinels:?}, {script:?}");
+                let End { seen, verdict, .. } = run(1, Some(Setup::quiet(sentinels, fence)), Some(script), false);
+                assert_eq!(verdict, Ok(()), "{sentinels:?}, {fence:?}, {script:?}");
+                assert!(seen.contains_key("invocation killed"), "{sentinels:?}, {fence:?}, {script:?}");
             }
         }
     }
 }
 
 /// Requests of a cutover in which nothing goes wrong: up to its mark, and all.
-fn undisturbed(sentinels: Sentinels) -> (usize, usize) {
+fn undisturbed(sentinels: Sentinels, fence: WriteFence) -> (usize, usize) {
     // With a script too, so that the dice fall alike.
     let never = Script { death: Death { request: usize::MAX, is_sent: false }, is_repeated: true };
-    let End { requests, verdict, .. } = run(1, Some(Setup::quiet(sentinels)), Some(never), false);
+    let End { requests, verdict, .. } = run(1, Some(Setup::quiet(sentinels, fence)), Some(never), false);
     assert_eq!(verdict, Ok(()), "{sentinels:?}");
     assert!(requests.0 > 15 && requests.1 > requests.0 + 65, "{sentinels:?}: {requests:?} requests");
     requests

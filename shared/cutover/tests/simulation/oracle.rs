@@ -3,9 +3,10 @@
 use documents::cutover_plan::{GroupPlan, PlannedOffset};
 use documents::{CutoverReport, cutover_report};
 use migration::Phase;
-use migration::config::Sentinels;
+use migration::config::{Sentinels, WriteFence};
 
 use crate::groups::METADATA_MAX;
+use crate::rules;
 use crate::source::Writer;
 use crate::target::{By, Committed};
 use crate::witness::Marked;
@@ -47,6 +48,9 @@ fn judge_given_up(world: &World) -> Verdict {
     if committed.into_iter().any(|committed| committed.by == By::Migration) {
         return Err("nothing is marked, and offsets are committed".to_owned());
     }
+    if let Some(left) = rules::ours(world).first() {
+        return Err(format!("given up, and a rule of the write fence is left: {left}"));
+    }
     if world.producers.frozen || world.journal.frozen_at.is_some() || world.journal.phase != Phase::Failed {
         return Err(format!("given up in phase {}, producers are still frozen", world.journal.phase));
     }
@@ -74,10 +78,23 @@ fn judge_ready(world: &mut World, marked: &Marked) -> Verdict {
             judge_offset(world, group, offset, &report)?;
         }
     }
-    let is_late = |(end, log): (&documents::cutover_plan::PartitionEnd, &crate::source::Log)| {
+    let is_late = |end: &documents::cutover_plan::PartitionEnd| {
+        let log = &world.source.logs[world.setup.index_of(&end.partition).unwrap()];
         log.entries.iter().any(|entry| entry.writer == Writer::Ignoring && entry.base >= end.source_end)
     };
-    if marked.plan.ends.iter().zip(&world.source.logs).any(is_late) {
+    let is_late = marked.plan.ends.iter().any(is_late);
+    if world.setup.limits.write_fence == WriteFence::Acl {
+        if is_late && !world.setup.ignoring_is_super {
+            return Err("a producer has written behind the end under a proven fence".to_owned());
+        }
+        let denied = |partition: &migration::TopicPartition| {
+            world.source.rules.contains(&write_fence::rules::deny(&partition.topic))
+        };
+        if !world.setup.partitions.iter().all(denied) {
+            return Err("the fence was lifted behind the mark".to_owned());
+        }
+    }
+    if is_late {
         world.saw("late record behind the mark");
     }
     Ok(())

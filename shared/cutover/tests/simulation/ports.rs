@@ -1,5 +1,6 @@
 //! The world as a cutover function sees it.
 
+mod acls;
 mod ledger;
 mod objects;
 mod source;
@@ -15,6 +16,8 @@ impl Ports for Invocation {
     type Target = Self;
     type Ledger = Self;
     type Objects = Self;
+    type Acls = Self;
+    type Fence = Self;
 
     fn source(&self) -> &Self {
         self
@@ -29,6 +32,14 @@ impl Ports for Invocation {
     }
 
     fn objects(&self) -> &Self {
+        self
+    }
+
+    fn acls(&self) -> &Self {
+        self
+    }
+
+    fn fence(&self) -> &Self {
         self
     }
 

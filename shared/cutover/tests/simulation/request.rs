@@ -108,7 +108,9 @@ impl Invocation {
             // What is done once in a cutover, so that its answer is lost often enough.
             let is_rare = ["put new", "mark"].contains(&what);
             let lost = if is_rare { world.faults.lost * 4 } else { world.faults.lost };
-            Fate::draw(&Faults { lost, ..world.faults.clone() }, &mut world.dice)
+            // A controller has done what it was asked for on a broken connection before it answers to the repetition.
+            let lingering = if ["add rules", "remove rules"].contains(&what) { 0 } else { world.faults.lingering };
+            Fate::draw(&Faults { lost, lingering, ..world.faults.clone() }, &mut world.dice)
         };
         let (answer, answered) = oneshot::channel();
         let request = Request { world: self.world.clone(), number: self.number, to, what, fate };

@@ -73,6 +73,7 @@ impl Schedule {
             other.await.map_err(|error| error.to_string())?;
         }
         sleep(AFTERWARDS).await;
+        self.gate.roll_back().await;
         done
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use migration::TopicPartition;
-use migration::config::{Cutover, Sentinels, Span, Topology};
+use migration::config::{Cutover, Sentinels, Span, Topology, WriteFence};
 
 use crate::dice::Dice;
 use crate::faults::Faults;
@@ -61,6 +61,12 @@ pub(crate) struct Setup {
     pub(crate) no_markers: u32,
     /// Groups and topics for which the target refuses commits, in a thousand.
     pub(crate) refusing: u32,
+    /// Whether everybody may do everything on a topic that no rule is about.
+    pub(crate) is_open: bool,
+    /// Whether the producer that ignores the freeze is a super user.
+    pub(crate) ignoring_is_super: bool,
+    /// Longest time until a leader knows of a change of the rules.
+    pub(crate) rules_take: Duration,
     pub(crate) faults: Faults,
 }
 
@@ -78,6 +84,7 @@ impl Setup {
             max_producer_freeze: Span::from_secs(dice.pick(&[5, 10, 20, 60])),
             fence_window: Span::from_secs(dice.pick(&[0, 0, 1, 2])),
             sentinels,
+            write_fence: if dice.chance(350) { WriteFence::Acl } else { WriteFence::None },
             sentinel_exclude: parse(exclude),
             skip_groups: parse(&["tmp-.*"]),
             ..Cutover::default()
@@ -99,15 +106,19 @@ impl Setup {
             lists_pending: dice.chance(500),
             no_markers: if dice.chance(250) { 400 } else { 0 },
             refusing: if dice.chance(400) { 300 } else { 0 },
+            is_open: dice.chance(700),
+            ignoring_is_super: dice.chance(200),
+            rules_take: Duration::from_millis(dice.pick(&[20, 20, 300, 3_000])),
             faults: Faults::draw(dice),
         }
     }
 
     /// A world in which nothing goes wrong.
-    pub(crate) fn quiet(sentinels: Sentinels) -> Self {
+    pub(crate) fn quiet(sentinels: Sentinels, write_fence: WriteFence) -> Self {
         let limits = Cutover {
             max_producer_freeze: Span::from_secs(30),
             sentinels,
+            write_fence,
             skip_groups: vec!["tmp-.*".parse().unwrap()],
             ..Cutover::default()
         };
@@ -124,6 +135,9 @@ impl Setup {
             lists_pending: false,
             no_markers: 0,
             refusing: 0,
+            is_open: true,
+            ignoring_is_super: false,
+            rules_take: Duration::from_millis(20),
             faults: Faults::default(),
         }
     }
@@ -141,7 +155,10 @@ impl Setup {
 
 /// What happens at which step, in some worlds.
 fn mischief(dice: &mut Dice) -> Vec<Mischief> {
-    const STEPS: [&str; 12] = [
+    const STEPS: [&str; 15] = [
+        "add rules",
+        "probe",
+        "write the write fence",
         "frozen since",
         "stable ends",
         "append markers",

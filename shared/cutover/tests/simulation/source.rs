@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cutover::ports::WrittenBatch;
-use kafka::ProducerIdentity;
+use kafka::{AclBinding, ProducerIdentity};
 use migration::TopicPartition;
 use tokio::time::Instant;
 
@@ -69,6 +69,9 @@ pub(crate) struct Log {
     pub(crate) no_record: bool,
     /// Its leader is away until then.
     pub(crate) away_until: Option<Instant>,
+    /// Whether its leader denies writing to everybody but super users, and by which edition of the rules.
+    pub(crate) denies: bool,
+    pub(crate) rules_edition: u64,
     /// The first offset of what its leader lost, and when, since the world began.
     pub(crate) lost: Option<(i64, Duration)>,
 }
@@ -176,6 +179,10 @@ pub(crate) struct Source {
     /// Epoch of the migration's transactional producer.
     pub(crate) marker_epoch: i16,
     pub(crate) next_producer: i64,
+    /// ACLs, and those of them that others have set.
+    pub(crate) rules: BTreeSet<AclBinding>,
+    pub(crate) foreign: BTreeSet<AclBinding>,
+    pub(crate) rules_edition: u64,
 }
 
 impl Source {

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use crate::dice::Dice;
 use crate::groups::{Transacted, metadata};
+use crate::rules;
 use crate::source::{Entry, Kind, Log, Pending, Transaction, Writer};
 use crate::world::{Shared, World};
 
@@ -84,6 +85,13 @@ pub(crate) fn ignore(shared: &Shared, world: &mut World, in_transaction: bool) {
     let partition = dice.index(0..world.source.logs.len());
     let identity = (in_transaction || dice.chance(700)).then_some(ProducerIdentity { id: IGNORING, epoch: 0 });
     let entry = batch(dice, Writer::Ignoring, identity, at);
+    if world.source.logs[partition].denies {
+        if !world.setup.ignoring_is_super {
+            world.note(|| format!("a producer ignores the freeze and is refused by {partition}"));
+            return world.saw("writer held");
+        }
+        world.saw("super user not held");
+    }
     if in_transaction && !world.source.transactions.contains_key(&IGNORING) {
         let base = world.source.logs[partition].append(Entry { kind: Kind::Open(IGNORING), ..entry });
         let mut txn = Transaction::default();
@@ -237,6 +245,11 @@ pub(crate) fn let_go(world: &mut World, freeze: u32) {
         return;
     }
     world.freeze_ends("producers are let go");
+    // Somebody who is late may set rules behind the gate's back; he is on record.
+    let is_settled = world.journal.fence.as_ref().is_none_or(|stored| stored.fence.setters.is_empty());
+    if is_settled && !rules::ours(world).is_empty() {
+        world.broken("producers are let go under a write fence".to_owned());
+    }
     if world.witness.marked.is_some() {
         world.broken("producers are let go towards the source behind the mark".to_owned());
     }

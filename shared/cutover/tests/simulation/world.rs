@@ -13,6 +13,7 @@ use crate::dice::Dice;
 use crate::faults::Faults;
 use crate::groups::Groups;
 use crate::journal::Item;
+use crate::rules;
 use crate::setup::Setup;
 use crate::source::{Log, Source};
 use crate::tail::Tail;
@@ -53,11 +54,13 @@ impl World {
     pub(crate) fn new(seed: u64, setup: Option<Setup>, traced: bool) -> Self {
         let mut dice = Dice::new(seed);
         let setup = setup.unwrap_or_else(|| Setup::draw(&mut dice));
-        let mut source = Source { next_producer: 100, ..Source::default() };
-        for _ in &setup.partitions {
+        let foreign = rules::draw(&setup, &mut dice);
+        let mut source = Source { rules: foreign.clone(), foreign, next_producer: 100, ..Source::default() };
+        for partition in &setup.partitions {
             let mut log = Log::starting_at(if dice.chance(250) { dice.number(1..200) } else { 0 });
             log.no_marker = dice.chance(setup.no_markers).then_some("message.format.version 0.10 has no markers");
             log.no_record = dice.chance(setup.no_markers / 4);
+            log.denies = source.rules.contains(&write_fence::rules::deny(&partition.topic));
             traffic::fill(&mut log, &mut dice);
             source.logs.push(log);
         }
@@ -138,6 +141,7 @@ impl World {
         self.setup.mischief.clear();
         self.setup.markers_take = Duration::from_millis(20);
         self.setup.ignores_every = None;
+        self.setup.rules_take = Duration::from_millis(20);
         self.source.logs.iter_mut().for_each(|log| (log.away_until, log.no_record) = (None, false));
         self.source.transactions.values_mut().for_each(|txn| txn.held_until = None);
         self.target.cure();

@@ -145,6 +145,17 @@ impl fmt::Display for AclBinding {
     }
 }
 
+impl AclBinding {
+    /// Whether the rule is about the resource `name`, as authorizers match names (KIP-290).
+    pub fn is_about(&self, resource: AclResource, name: &str) -> bool {
+        let named = match self.pattern {
+            PatternType::Prefixed => name.starts_with(&self.name),
+            _ => self.name == name || self.name == "*",
+        };
+        self.resource == resource && named
+    }
+}
+
 impl Cluster {
     /// All rules of the cluster in a fixed order, or `None` when it has no authorizer and so no rules.
     pub async fn describe_acls(&self) -> Result<Option<Vec<AclBinding>>> {

@@ -1,6 +1,6 @@
 //! What types cannot refuse: bounds, and values that only make sense together.
 
-use super::{Config, Cutover, MAX_PARTITIONS_PER_BATCH, Span, WriteFence, arn, is_secret_arn};
+use super::{AuthMode, Config, Cutover, MAX_PARTITIONS_PER_BATCH, Span, WriteFence, arn, is_secret_arn};
 
 /// Longest that a state of Step Functions waits, in seconds: what the freeze gate gets as its time limit
 /// (<https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html>, `TimeoutSeconds`).
@@ -39,6 +39,11 @@ impl Config {
         require(
             self.evidence.retention.is_none_or(|kept| (SHORTEST_RETENTION..=LONGEST_RETENTION).contains(&kept)),
             &format!("evidence.retention must be from {SHORTEST_RETENTION} to {LONGEST_RETENTION}, as S3 takes it"),
+        );
+        require(
+            self.cutover.write_fence == WriteFence::None || self.source.auth.mode != AuthMode::Iam,
+            "cutover.write_fence acl needs a source.auth.mode other than iam: no ACL counts for who signs in with IAM, so that nothing \
+             would prove the fence. Sign in with scram-sha-512 or mtls, or set it to none",
         );
         problems.extend(self.cutover.problems());
         problems.extend(self.backup.kms_key_arn.as_deref().and_then(arn::key_problem));
@@ -83,10 +88,6 @@ impl Cutover {
         require(
             self.fence_window < self.max_producer_freeze,
             "fence_window must be shorter than cutover.max_producer_freeze, or no cutover ends in time".to_owned(),
-        );
-        require(
-            self.write_fence == WriteFence::None,
-            "write_fence acl is not available yet: stop writers by other means, see cutover.fence_window".to_owned(),
         );
         require(!self.rehearsal_max_age.is_zero(), "rehearsal_max_age must be longer than 0s".to_owned());
         let webhooks = [

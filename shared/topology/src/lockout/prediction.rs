@@ -5,7 +5,7 @@
 
 use kafka::{AclBinding, AclOperation, AclResource, Operations};
 
-use crate::access::{Access, Verdict, is_about};
+use crate::access::{Access, Verdict};
 
 /// The name of the cluster in its ACLs (`org.apache.kafka.common.resource.Resource.CLUSTER_NAME`).
 pub const CLUSTER: &str = "kafka-cluster";
@@ -48,7 +48,7 @@ pub fn closing<'a>(
             used.operations.iter().copied().any(lost)
         })
         .collect();
-    added.into_iter().filter(|acl| closed.iter().any(|used| is_about(acl, used.resource))).collect()
+    added.into_iter().filter(|acl| closed.iter().any(|used| acl.is_about(used.resource.0, used.resource.1))).collect()
 }
 
 /// Whether `principal` is a super user: brokers permit what the ACLs that are `there` do not. `permitted` is what brokers

@@ -1,0 +1,99 @@
+//! The write fence on the source: lifted before producers are let go, so that none of them meets it on the way back.
+//!
+//! It is lifted here, where producers are let go, and not by a state of its own: nothing can come in between, and every way back
+//! leads through here. For that the gate function reaches the source, when there is a fence.
+
+use documents::FenceRules;
+use journal::{Meta, WriteFence};
+use migration::config;
+use migration::{Error, Phase, Result};
+use runtime::{Run, clusters};
+use serde_json::{Value, json};
+use write_fence::live::LiveAcls;
+use write_fence::ports::Acls;
+use write_fence::{Lifted, commands};
+
+/// Lifts the fence, if there may be one. The source is not asked otherwise.
+///
+/// # Errors
+/// Those of the source, with the commands that do it by hand; those of the journal and of the bucket.
+pub(crate) async fn lift(run: &Run<'_>, by: &str) -> Result<Lifted> {
+    let connect = async || LiveAcls::of_source(run).await;
+    match write_fence::lift(connect, &run.journal, &run.store, by).await {
+        Ok(lifted) => {
+            if let Lifted::Rules(rules) = lifted {
+                tracing::info!(run = %run.id, rules, by, "write fence lifted");
+            }
+            Ok(lifted)
+        }
+        Err(error) => Err(by_hand(run, error).await),
+    }
+}
+
+/// Lifts the fence that stands behind the point of no return.
+///
+/// # Errors
+/// Blocked before it, where every way back lifts the fence; otherwise as [`lift`].
+pub(crate) async fn unfence(run: &Run<'_>, by: &str) -> Result<Value> {
+    if !is_cut_over(&run.meta) {
+        return Err(Error::blocked(format_args!(
+            "the migration is in phase {}: before its point of no return the write fence belongs to the cutover, and resume or \
+             rollback lifts it",
+            run.meta.phase
+        )));
+    }
+    let rules = match lift(run, by).await? {
+        Lifted::Nothing => 0,
+        Lifted::Rules(rules) => rules,
+    };
+    Ok(json!({"rules": rules}))
+}
+
+/// Whether clients may be switched, or are.
+fn is_cut_over(meta: &Meta) -> bool {
+    let phase = meta.failed_in.unwrap_or(meta.phase);
+    meta.committed && matches!(phase, Phase::AwaitingClientSwitch | Phase::Validating | Phase::Finalized)
+}
+
+/// Looks, before producers are asked to stop, whether the function that will have to lift the fence reaches the source's ACLs.
+///
+/// # Errors
+/// What keeps it from that.
+pub(crate) async fn reach(run: &Run<'_>) -> Result<()> {
+    if run.config.cutover.write_fence == config::WriteFence::None {
+        return Ok(());
+    }
+    let asked = async { LiveAcls::of_source(run).await?.rules().await };
+    asked.await.map(drop).map_err(|error| Error {
+        message: format!(
+            "the cutover is not approved: under cutover.write_fence acl the gate function lifts the fence, and it cannot ask the \
+             source for its ACLs: {}. Let it reach the brokers (subnets, security groups) and read the secrets of source.auth",
+            error.message
+        ),
+        ..error
+    })
+}
+
+/// `error`, with the commands by which an operator lifts the fence.
+async fn by_hand(run: &Run<'_>, error: Error) -> Error {
+    let commands = match run.journal.write_fence().await {
+        Ok(Some(stored)) => commands(run, &stored.fence).await,
+        Ok(None) | Err(_) => None,
+    };
+    let commands = commands.map_or_else(String::new, |commands| format!(". By hand: {commands}"));
+    Error {
+        message: format!(
+            "the write fence could NOT be lifted, so that producers stay frozen: {}. Repeat it once the source answers (resume and \
+             rollback do){commands}",
+            error.message
+        ),
+        ..error
+    }
+}
+
+async fn commands(run: &Run<'_>, fence: &WriteFence) -> Option<String> {
+    let rules: FenceRules = documents::read(&run.store, &fence.rules).await.ok()?;
+    let servers = clusters::bootstrap_servers(&run.host().aws, &run.config.source).await;
+    let servers = servers.unwrap_or_else(|_| "<source bootstrap servers>".to_owned());
+    Some(commands::by_hand(&rules, &servers, &run.store.url(&fence.rules)))
+}
