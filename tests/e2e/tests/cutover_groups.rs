@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use e2e::{Cli, Holding, Rehearsal, config, small};
 use kafka::{Cluster, GroupType, NewOffset, TopicPartition, all_ok};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use stack::process::Process;
 use stack::{Options, SEGMENTS_BUCKET, Side, Weather};
@@ -121,7 +123,7 @@ async fn every_group_is_brought_over_or_named_and_none_is_set_back() {
 async fn groups_that_the_target_refuses_are_named_before_producers_stop(clusters: &Clusters) {
     let Clusters { source, target, producer, .. } = clusters;
     groups(clusters).await;
-    let freeze = "      max_producer_freeze: 20s\n";
+    let freeze = "      max_producer_freeze: 15s\n";
     let cli = clusters.wave("first", &format!("{freeze}      skip_groups: ['tmp-.*']\n"));
     cli.run_all(&["execute"]).await.unwrap();
     let pending = a_pending_commit_ends_the_freeze_by_name(clusters, &cli).await;
@@ -217,7 +219,7 @@ async fn a_pending_commit_ends_the_freeze_by_name(clusters: &Clusters, cli: &Cli
     let ended = cutover.await.unwrap().unwrap();
     let waited =
         "waiting for the pending commit of group pending for first-orders/0, which cutover.skip_groups can leave out";
-    ended.refused(&["Deadline: max_producer_freeze of 20s passed", waited]).unwrap();
+    ended.refused(&["Deadline: max_producer_freeze of 15s passed", waited]).unwrap();
     assert_eq!(producer.state(), "running source", "producers were let go");
     assert!(small::committed(target, "plain", "first-orders").await.unwrap().is_none(), "nothing was committed");
 
@@ -249,7 +251,7 @@ async fn a_group_that_went_on_stays_where_it_is_when_the_cutover_is_completed(cl
     let expected: String = (COMMITTED..COMMITTED + READ).map(|at| format!("second-orders/0 {at}\n")).collect();
     assert_eq!(String::from_utf8_lossy(&reader.stdout), expected, "it reads on where it stood on the source");
     assert_eq!(small::committed(target, &first, "second-orders").await.unwrap(), Some(COMMITTED + READ));
-    let member = member(clusters, &last).await;
+    let mut member = member(clusters, &last).await;
 
     assert_eq!(cli.resume().await.unwrap(), "awaiting_client_switch");
     let report = clusters.report("second").await;
@@ -258,7 +260,9 @@ async fn a_group_that_went_on_stays_where_it_is_when_the_cutover_is_completed(cl
     assert_eq!(report["not_committed"][0]["group"], json!(last), "{report:#}");
     assert_eq!(report["not_committed"].as_array().unwrap().len(), 1, "{report:#}");
     assert_eq!(small::committed(target, &first, "second-orders").await.unwrap(), Some(COMMITTED + READ));
-    drop(member);
+    // In an orderly way, so that its coordinator need not wait for it.
+    kill(Pid::from_raw(member.id().unwrap().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    member.wait().await.unwrap();
     repair(clusters, &report, &last).await;
     clusters.judge("second", &[&first]).await;
     cli.run_all(&["cutover-ack", "finalize"]).await.unwrap();
