@@ -13,6 +13,9 @@
 //! - a log of the source that ends before what was copied is taken for idle;
 //! - a stored plan is compared with its own as values, whose times are finer than what is stored;
 //! - the rehearsal is read outside of the freeze's limit;
+//! - leaders are not asked whether they refuse writing under the write fence;
+//! - the write fence's rules are decided by another record than the one that is replaced;
+//! - producers are let go before the write fence is lifted;
 //! - an invocation that was overtaken places a record, or says that nothing was committed;
 //! - what the tail copied of a late record is taken for another client's, or a wait that is over is named as the cause.
 
