@@ -148,7 +148,8 @@ async fn notices(run: &Run<'_>, late: &Late) -> Result<Vec<String>> {
     }
     let topics: BTreeSet<_> = late.records.iter().map(|late| late.partition.topic.clone()).collect();
     let topics: Vec<_> = topics.into_iter().collect();
-    let configs = run.target().await?.topic_configs(&topics).await;
+    let target = run.target().await?;
+    let configs = target.topic_configs(&topics).await;
     let configs: BTreeMap<_, _> = configs.into_iter().filter_map(|(topic, found)| Some((topic, found.ok()?))).collect();
     let now = run.journal.now().timestamp_millis();
     let of = |late: &document::LateRecords| {
@@ -169,7 +170,8 @@ async fn notices(run: &Run<'_>, late: &Late) -> Result<Vec<String>> {
 /// Those of [`append`].
 pub async fn append_for(run: &Run<'_>, by: &str, budget: Budget) -> Result<Report> {
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
-    let live = Live { run, source: LiveSource::new(run, source).await?, target: LiveTarget(target), budget };
+    let live =
+        Live { run, source: LiveSource::new(run, source).await?, target: LiveTarget { cluster: target }, budget };
     let report = append(&live, by).await?;
     if report.number.is_some() && !report.again {
         list(run).await?;

@@ -17,7 +17,9 @@ use crate::late::walk::walk;
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The target of a run.
-pub(crate) struct LiveTarget(pub(super) Cluster);
+pub(crate) struct LiveTarget {
+    pub(super) cluster: Cluster,
+}
 
 impl LiveTarget {
     async fn scan_one(
@@ -48,7 +50,7 @@ impl LiveTarget {
         if begin >= end {
             return Ok(Scanned { start, reached: begin, batches });
         }
-        let reached = walk(&self.0, partition, begin, Isolation::ReadUncommitted, take).await;
+        let reached = walk(&self.cluster, partition, begin, Isolation::ReadUncommitted, take).await;
         let reached = reached.map_err(|error| of_scan(partition, &error))?;
         Ok(Scanned { start, reached, batches })
     }
@@ -69,23 +71,25 @@ fn of_scan(partition: &TopicPartition, error: &Error) -> kafka::Error {
 
 impl Target for LiveTarget {
     async fn ends(&self, partitions: &[TopicPartition]) -> Each<TopicPartition, i64> {
-        self.0.list_offsets(partitions, OffsetSpec::Latest).await
+        self.cluster.list_offsets(partitions, OffsetSpec::Latest).await
     }
 
     async fn configs(&self, topics: &[Arc<str>]) -> Each<Arc<str>, Vec<ConfigEntry>> {
-        self.0.topic_configs(topics).await
+        self.cluster.topic_configs(topics).await
     }
 
     async fn new_producer(&self) -> Result<ProducerIdentity> {
-        Ok(self.0.init_producer_id().await?)
+        Ok(self.cluster.init_producer_id().await?)
     }
 
     async fn scan(&self, from: &[(TopicPartition, i64)], producer: i64) -> Each<TopicPartition, Scanned> {
         let names: Vec<_> = from.iter().map(|(partition, _)| partition.clone()).collect();
-        let starts = self.0.list_offsets(&names, OffsetSpec::Earliest).await;
+        let starts = self.cluster.list_offsets(&names, OffsetSpec::Earliest).await;
         let starts: BTreeMap<_, _> = starts.into_iter().collect();
         let mut scanned = Each::with_capacity(from.len());
-        for ((partition, from), (_, end)) in from.iter().zip(self.0.list_offsets(&names, OffsetSpec::Latest).await) {
+        for ((partition, from), (_, end)) in
+            from.iter().zip(self.cluster.list_offsets(&names, OffsetSpec::Latest).await)
+        {
             let bounds = starts[partition].clone().and_then(|start| Ok((start, end?)));
             let found = match bounds {
                 Ok(bounds) => self.scan_one(partition, *from, bounds, producer).await,
@@ -97,13 +101,13 @@ impl Target for LiveTarget {
     }
 
     async fn last_sequence(&self, partition: &TopicPartition, producer: i64) -> kafka::Result<Option<i32>> {
-        let described = self.0.describe_producers(std::slice::from_ref(partition)).await.pop();
+        let described = self.cluster.describe_producers(std::slice::from_ref(partition)).await.pop();
         let Some((_, producers)) = described else { return Ok(None) };
         let found = producers?.into_iter().find(|state| state.producer_id == producer);
         Ok(found.map(|state| state.last_sequence).filter(|last| *last >= 0))
     }
 
     async fn produce(&self, batches: &[(TopicPartition, ProduceBytes)]) -> Each<TopicPartition, Produced> {
-        self.0.produce(batches, PRODUCE_TIMEOUT).await
+        self.cluster.produce(batches, PRODUCE_TIMEOUT).await
     }
 }
