@@ -44,7 +44,7 @@ impl Invocation {
                 breaks: dice.chance(faults.lost).then(|| dice.chance(500)),
                 lingers: dice.chance(faults.lingering).then(|| dice.millis(1..20_000)),
             };
-            let still = dice.chance(faults.freezes).then(|| dice.millis(1_000..300_000));
+            let still = dice.chance(faults.freezes).then(|| dice.millis(1_000..40_000));
             if still.is_some() {
                 world.saw("sandbox stood still");
             }
@@ -126,7 +126,9 @@ struct Armed(Invocation);
 
 impl Drop for Armed {
     fn drop(&mut self) {
-        self.0.world.lock().unwrap().armed.remove(&self.0.number);
+        let world = &mut *self.0.world.lock().unwrap();
+        world.armed.remove(&self.0.number);
+        world.running -= 1;
     }
 }
 
@@ -139,8 +141,10 @@ pub(crate) fn invoke(world: &Shared) -> JoinHandle<Result<Report>> {
         let requests_left = if dice.chance(faults.short) { dice.number(5..60) as u32 } else { u32::MAX };
         Invocation { world: world.clone(), number, requests_left, made: std::sync::Arc::default() }
     };
+    world.lock().unwrap().running += 1;
+    let armed = Armed(invocation.clone());
     tokio::spawn(async move {
-        let armed = Armed(invocation.clone());
+        let armed = armed;
         let outcome = append(&invocation, "ada").await;
         {
             let world = &mut *invocation.world.lock().unwrap();

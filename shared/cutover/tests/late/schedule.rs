@@ -15,9 +15,6 @@ const STUCK: usize = 40;
 /// Longest time that somebody waits for an invocation.
 const LONGEST: Duration = Duration::from_secs(900);
 
-/// Time behind the end in which everything that is still under way comes to an end.
-const AFTERWARDS: Duration = Duration::from_secs(3_600);
-
 /// Appends until nothing is left, and waits for everything to end.
 ///
 /// # Errors
@@ -25,18 +22,31 @@ const AFTERWARDS: Duration = Duration::from_secs(3_600);
 pub(crate) async fn live(world: &Shared) -> Result<(), String> {
     let around = tokio::spawn(around(world.clone()));
     let done = operator(world).await;
-    sleep(AFTERWARDS).await;
+    settle(world).await;
     world.lock().unwrap().over = true;
     around.await.map_err(|error| error.to_string())?;
     done
+}
+
+/// Waits until no invocation and no request is under way.
+async fn settle(world: &Shared) {
+    loop {
+        {
+            let world = world.lock().unwrap();
+            if world.running == 0 && world.under_way == 0 {
+                return;
+            }
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 async fn operator(world: &Shared) -> Result<(), String> {
     for call in 0..STUCK {
         if call == CALLS {
             // Whatever was left alone is over before the last word.
-            sleep(AFTERWARDS).await;
             world.lock().unwrap().calm_down();
+            settle(world).await;
         }
         let mut invocation = invoke(world);
         let (twin, patience, kills) = {
@@ -84,12 +94,7 @@ async fn around(world: Shared) {
                 return;
             }
             step(world);
-            // Hours in which nothing happens go by in few steps.
-            if world.faults.lost == 0 && world.elapsed() > AFTERWARDS {
-                Duration::from_millis(500)
-            } else {
-                world.dice.millis(5..60)
-            }
+            world.dice.millis(10..120)
         };
         sleep(pause).await;
     }

@@ -79,6 +79,8 @@ pub(crate) struct World {
     /// Invocations that have checked their lease and have not produced since, and produce requests that are under way.
     pub(crate) armed: BTreeMap<usize, u32>,
     pub(crate) under_way: u32,
+    /// Invocations that go on.
+    pub(crate) running: u32,
     pub(crate) over: bool,
     began: Instant,
     pub(crate) seen: BTreeMap<&'static str, u32>,
@@ -102,6 +104,7 @@ impl World {
             next_invocation: 0,
             armed: BTreeMap::new(),
             under_way: 0,
+            running: 0,
             over: false,
             began: Instant::now(),
             seen: BTreeMap::new(),
