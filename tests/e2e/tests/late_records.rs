@@ -91,7 +91,7 @@ async fn late_records_are_appended_once_and_are_in_the_evidence() {
     let rehearsal = Rehearsal::start(options, "late").await.unwrap();
     transaction::trust(&rehearsal.stack).await.unwrap();
     let source = Cluster::connect(Settings::parse(&rehearsal.stack.source_bootstrap())).await.unwrap();
-    let topic = NewTopic { name: "orders".into(), partitions: 2, replication_factor: 1, configs: Vec::new() };
+    let topic = NewTopic { name: "orders".into(), partitions: 2, replication_factor: 1, configs: BTreeMap::new() };
     all_ok(source.create_topics(&[topic]).await).unwrap();
     let partitions = [0, 1].map(|number| TopicPartition::new("orders", number));
     for partition in &partitions {

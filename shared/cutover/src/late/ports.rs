@@ -86,13 +86,6 @@ pub trait Target: Sync {
         producer: i64,
     ) -> impl Future<Output = Each<TopicPartition, Scanned>> + Send;
 
-    /// The sequence number of the last record that the leader remembers of `producer`; none when it does not know it.
-    fn last_sequence(
-        &self,
-        partition: &TopicPartition,
-        producer: i64,
-    ) -> impl Future<Output = kafka::Result<Option<i32>>> + Send;
-
     /// Writes one batch to each partition, once, without repeats.
     fn produce(
         &self,

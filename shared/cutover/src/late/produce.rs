@@ -142,30 +142,8 @@ impl<P: Ports> Round<'_, P> {
                 continue;
             };
             match scanned {
-                Ok(scanned) => self.take(sending, &scanned).await?,
+                Ok(scanned) => take(sending, &scanned)?,
                 Err(error) => sending.trouble = Some(error),
-            }
-        }
-        Ok(())
-    }
-
-    async fn take(&self, sending: &mut Sending<'_>, scanned: &Scanned) -> Result<()> {
-        sending.found(scanned)?;
-        if !sending.is_out_of_sight(scanned) {
-            return Ok(());
-        }
-        match self.ports.target().last_sequence(&sending.slice().partition, self.producer).await {
-            Ok(Some(last)) => sending.leader_has(i64::from(last)),
-            Ok(None) => {
-                sending.problem = Some(format!(
-                    "the target has removed its records below offset {} since the append began, and none of its records is seen: whether \
-                     they were appended before is not known, and they are not appended again",
-                    scanned.start
-                ));
-            }
-            Err(error) => {
-                sending.is_certain = false;
-                sending.trouble = Some(error);
             }
         }
         Ok(())
@@ -188,8 +166,8 @@ impl<P: Ports> Round<'_, P> {
             };
             match answer {
                 Ok(produced) => sending.appended(produced)?,
-                Err(error) if is_sequence_fault(&error) => self.realign(sending, error).await,
-                Err(error) if error.is_retryable() => {
+                // The leader has more than every replica has by now, or less than an acknowledgement was given for a moment ago.
+                Err(error) if error.is_retryable() || is_sequence_fault(&error) => {
                     sending.is_certain = false;
                     sending.trouble = Some(error);
                 }
@@ -198,17 +176,19 @@ impl<P: Ports> Round<'_, P> {
         }
         Ok(())
     }
+}
 
-    /// The leader expects another sequence number: it has more of the append than was seen, or less for a moment.
-    async fn realign(&self, sending: &mut Sending<'_>, error: kafka::Error) {
-        let partition = &sending.slice().partition;
-        sending.is_certain = false;
-        sending.trouble = Some(error);
-        match self.ports.target().last_sequence(partition, self.producer).await {
-            Ok(last) => last.into_iter().for_each(|last| sending.leader_has(i64::from(last))),
-            Err(error) => sending.trouble = Some(error),
-        }
+/// Takes what a scan found, unless it cannot tell: then the partition is given up, since records that are gone could be appended twice.
+fn take(sending: &mut Sending<'_>, scanned: &Scanned) -> Result<()> {
+    if sending.is_out_of_sight(scanned) {
+        sending.problem = Some(format!(
+            "the target has removed records below offset {} before they were looked at, and shows none of the append behind them: whether \
+             its records were among them is not known, and what is left of them is not appended",
+            scanned.start
+        ));
+        return Ok(());
     }
+    sending.found(scanned)
 }
 
 /// Whether a partition was not found.

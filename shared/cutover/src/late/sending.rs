@@ -12,11 +12,9 @@ use super::ports::Scanned;
 #[derive(Debug)]
 pub(super) struct Sending<'a> {
     slice: &'a Slice,
-    /// Where the target ended when the append began.
-    begin: i64,
-    /// Where the next scan goes on.
+    /// Where the next scan goes on: at first where the target ended when the append began.
     pub(super) scan_from: i64,
-    /// Sequence number that the target wants next, as far as it is known.
+    /// Sequence number that the target wants next, by what every replica has: a scan up to the high watermark, or an acknowledgement.
     next: i64,
     /// Whether `next` is known: by a scan, and nothing went wrong since.
     pub(super) is_certain: bool,
@@ -46,7 +44,6 @@ impl<'a> Sending<'a> {
         }
         Ok(Self {
             slice,
-            begin: range.target_end,
             scan_from: range.target_end,
             next: 0,
             is_certain: false,
@@ -96,9 +93,10 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// Whether a scan cannot tell what was appended: the target has removed records since the append began, and none of it is seen.
+    /// Whether `scanned` cannot tell what was appended: records were removed between this scan and the one before, and nothing of the
+    /// append is seen behind them that would prove what came before it.
     pub(super) fn is_out_of_sight(&self, scanned: &Scanned) -> bool {
-        self.next == 0 && scanned.start > self.begin
+        scanned.start > self.scan_from && scanned.batches.is_empty()
     }
 
     /// Takes the answer to the batch that was sent.
@@ -118,18 +116,6 @@ impl<'a> Sending<'a> {
         self.landed(produced.base_offset, records);
         self.advance(self.next + records);
         Ok(())
-    }
-
-    /// Takes that the leader has everything up to the sequence number `last`, although no scan shows it: its batch is sent again, and
-    /// the leader answers that once it is replicated.
-    pub(super) fn leader_has(&mut self, last: i64) {
-        let batch = self.slice.batches.iter().find(|batch| {
-            let header = batch.header();
-            i64::from(header.base_sequence) + i64::from(header.records_count) == last + 1
-        });
-        if let Some(batch) = batch {
-            self.next = self.next.max(i64::from(batch.header().base_sequence));
-        }
     }
 
     /// Where it came to lie.
@@ -228,18 +214,11 @@ mod tests {
         let mut sending = Sending::new(&range(), &slice).unwrap();
         assert!(sending.is_out_of_sight(&scanned(41, &[])));
         assert!(!sending.is_out_of_sight(&scanned(40, &[])));
-        sending.found(&scanned(41, &[(0, 2, 50)])).unwrap();
-        assert!(!sending.is_out_of_sight(&scanned(41, &[])));
-    }
-
-    #[test]
-    fn what_only_the_leader_knows_is_asked_for_by_a_repeat() {
-        let slice = slice();
-        let mut sending = Sending::new(&range(), &slice).unwrap();
-        sending.leader_has(3);
-        assert_eq!(sending.next, 2, "the batch that ends there is sent again");
-        sending.leader_has(2);
-        assert_eq!(sending.next, 2, "no batch ends there");
+        let found = scanned(41, &[(0, 2, 50)]);
+        assert!(!sending.is_out_of_sight(&found), "what comes behind the gap proves what was in it");
+        sending.found(&found).unwrap();
+        assert!(!sending.is_out_of_sight(&scanned(90, &[])), "what was scanned may be removed");
+        assert!(sending.is_out_of_sight(&scanned(91, &[])));
     }
 
     #[test]

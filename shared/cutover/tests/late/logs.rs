@@ -133,12 +133,6 @@ impl TargetLog {
         Ok(Taken::Appended(self.entries.len() - 1))
     }
 
-    /// Sequence number of the last record that the leader knows of `producer`.
-    pub(crate) fn last_sequence(&self, producer: i64) -> Option<i32> {
-        let known = self.entries.iter().skip(self.forgotten).rev();
-        known.filter(|entry| entry.producer == producer).map(Entry::last_sequence).next()
-    }
-
     pub(crate) fn scan(&self, from: i64, producer: i64) -> Option<Scanned> {
         let end = self.high_watermark();
         if end < from {

@@ -164,12 +164,6 @@ impl Target for Invocation {
         each(&names, self.request("scan", scan).await)
     }
 
-    async fn last_sequence(&self, partition: &TopicPartition, producer: i64) -> kafka::Result<Option<i32>> {
-        let number = World::number(partition);
-        let last = move |world: &mut World| world.targets[number].last_sequence(producer);
-        self.request("last sequence", last).await.ok_or_else(unreachable)
-    }
-
     async fn produce(&self, batches: &[(TopicPartition, ProduceBytes)]) -> Each<TopicPartition, Produced> {
         let under_way = UnderWay::begin(&self.world);
         self.world.lock().unwrap().armed.remove(&self.number);

@@ -116,7 +116,10 @@ fn step(world: &mut World) {
         world.note(|| format!("t{number}: another leader"));
         world.saw("leader lost records");
     }
-    if world.dice.chance(faults.forgets) && world.armed.is_empty() && world.under_way == 0 {
+    let is_quiet = world.armed.is_empty() && world.under_way == 0;
+    // A broker looks for producers to forget every ten minutes: what it has is replicated by then.
+    let is_replicated = world.targets.iter().all(|log| log.replicated == log.entries.len());
+    if world.dice.chance(faults.forgets) && is_quiet && is_replicated {
         world.targets.iter_mut().for_each(crate::logs::TargetLog::forget);
         world.note(|| "producers are forgotten".to_owned());
         world.saw("producer forgotten");

@@ -100,13 +100,6 @@ impl Target for LiveTarget {
         scanned
     }
 
-    async fn last_sequence(&self, partition: &TopicPartition, producer: i64) -> kafka::Result<Option<i32>> {
-        let described = self.cluster.describe_producers(std::slice::from_ref(partition)).await.pop();
-        let Some((_, producers)) = described else { return Ok(None) };
-        let found = producers?.into_iter().find(|state| state.producer_id == producer);
-        Ok(found.map(|state| state.last_sequence).filter(|last| *last >= 0))
-    }
-
     async fn produce(&self, batches: &[(TopicPartition, ProduceBytes)]) -> Each<TopicPartition, Produced> {
         self.cluster.produce(batches, PRODUCE_TIMEOUT).await
     }
