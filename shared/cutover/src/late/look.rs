@@ -86,7 +86,9 @@ mod tests {
         look
     }
 
-    fn ranges(look: &Look) -> (Vec<(i64, i64)>, Vec<(i64, i64)>, usize) {
+    type Ranges = Vec<(i64, i64)>;
+
+    fn ranges(look: &Look) -> (Ranges, Ranges, usize) {
         let stretches = look.stretches.iter().map(|stretch| (stretch.from, stretch.until)).collect();
         (stretches, look.removed.iter().map(|removed| (removed.from, removed.to)).collect(), look.unreadable.len())
     }

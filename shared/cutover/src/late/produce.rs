@@ -8,9 +8,14 @@ use documents::{LateAppend, Objects};
 use journal::LateLease;
 use kafka::{Code, Each, Produced, TopicPartition};
 use migration::{Error, Result};
+use tokio::time::Instant;
 
 use super::ports::{Ledger, Ports, Scanned, Target};
 use super::sending::Sending;
+
+/// How long what is known of the target counts. A function that stood still scans again: what an overtaken one had under way has arrived
+/// since, and a leader that has forgotten the producer would not know it as a repeat.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// Pause behind a round in which something went wrong.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -90,6 +95,9 @@ impl<P: Ports> Round<'_, P> {
         self.scan(open).await?;
         // Between what was found and what is sent: whoever took over since is not disturbed.
         self.ports.ledger().check(self.lease).await?;
+        for sending in open.iter_mut().filter(|sending| sending.known_at.elapsed() > FRESH) {
+            sending.is_certain = false;
+        }
         self.send(open).await?;
         let mut wait = false;
         for sending in open.iter_mut().filter(|sending| sending.trouble.is_some() && !sending.is_done()) {
@@ -110,7 +118,7 @@ impl<P: Ports> Round<'_, P> {
     async fn lose_patience(&self, sending: &mut Sending<'_>) -> Result<()> {
         let Some(trouble) = sending.trouble.clone() else { return Ok(()) };
         let partition = &sending.slice().partition;
-        if is_missing(&trouble) && sending.stalled % LOOK_AGAIN == 0 {
+        if is_missing(&trouble) && sending.stalled.is_multiple_of(LOOK_AGAIN) {
             let topic = self.ports.target().configs(std::slice::from_ref(&partition.topic)).await.pop();
             if topic.is_some_and(|(_, found)| found.is_err_and(|error| is_missing(&error))) {
                 let why = "the topic was deleted on the target before all of its late records were appended";
@@ -137,6 +145,7 @@ impl<P: Ports> Round<'_, P> {
         if from.is_empty() {
             return Ok(());
         }
+        let known_at = Instant::now();
         for (partition, scanned) in self.ports.target().scan(&from, self.producer).await {
             let Some(sending) = open.iter_mut().find(|sending| sending.slice().partition == partition) else {
                 continue;
@@ -159,13 +168,17 @@ impl<P: Ports> Round<'_, P> {
         if batches.is_empty() {
             return Ok(());
         }
+        let known_at = Instant::now();
         let answers: Each<TopicPartition, Produced> = self.ports.target().produce(&batches).await;
         for (partition, answer) in answers {
             let Some(sending) = open.iter_mut().find(|sending| sending.slice().partition == partition) else {
                 continue;
             };
             match answer {
-                Ok(produced) => sending.appended(produced)?,
+                Ok(produced) => {
+                    sending.appended(produced)?;
+                    sending.known_at = known_at;
+                }
                 // The leader has more than every replica has by now, or less than an acknowledgement was given for a moment ago.
                 Err(error) if error.is_retryable() || is_sequence_fault(&error) => {
                     sending.is_certain = false;

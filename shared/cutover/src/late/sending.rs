@@ -6,6 +6,8 @@ use kafka::Produced;
 use kafka::batch::{ProduceBytes, StampedBatch};
 use migration::{Error, Result};
 
+use tokio::time::Instant;
+
 use super::ports::Scanned;
 
 /// One partition of an append. Sequence numbers count its records from 0.
@@ -18,6 +20,8 @@ pub(super) struct Sending<'a> {
     next: i64,
     /// Whether `next` is known: by a scan, and nothing went wrong since.
     pub(super) is_certain: bool,
+    /// Since when at least that is so: before the scan, or the acknowledgement.
+    pub(super) known_at: Instant,
     first: Option<i64>,
     end: Option<i64>,
     /// Why it is given up, when it is.
@@ -47,6 +51,7 @@ impl<'a> Sending<'a> {
             scan_from: range.target_end,
             next: 0,
             is_certain: false,
+            known_at: Instant::now(),
             first: None,
             end: None,
             problem: None,
