@@ -150,6 +150,7 @@ impl<P: Ports> Round<'_, P> {
             let Some(sending) = open.iter_mut().find(|sending| sending.slice().partition == partition) else {
                 continue;
             };
+            sending.known_at = known_at;
             match scanned {
                 Ok(scanned) => take(sending, &scanned)?,
                 Err(error) => sending.trouble = Some(error),
