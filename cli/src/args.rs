@@ -168,6 +168,23 @@ Examples:
   msk-kraft offsets --migration-id prod-to-kraft --topic orders --partition 3 > orders-3.csv
   msk-kraft offsets --migration-id prod-to-kraft --format json --out-dir ./offsets")]
     Offsets(OffsetsArgs),
+    /// List what was written to the source behind the cutover's fence; append it to the target
+    #[command(
+        name = "late-records",
+        after_help = "\
+Looks at the source just now: committed records behind the end of the copy, without those of aborted transactions. Possible once the
+cutover is complete, also when the migration is finalized, as long as the migration's credentials are still there.
+
+With --append they are appended to the same partitions of the target, exactly once, however often it is interrupted and repeated.
+They come to lie behind what clients wrote there since the switch, and keep their timestamps, keys, values and headers. What the
+target would not take as it is, is named before anything is sent; exit code 1 says that something was left out.
+
+Examples:
+  msk-kraft late-records --migration-id prod-to-kraft
+  msk-kraft late-records --migration-id prod-to-kraft --append
+  msk-kraft late-records --migration-id prod-to-kraft --output json | jq '.late.records[] | {topic, partition, records}'"
+    )]
+    LateRecords(LateRecordsArgs),
     /// Print the IAM policies that stand for the source's ACLs, for a target whose clients sign in with IAM
     #[command(
         name = "access-map",
@@ -334,6 +351,20 @@ pub(crate) struct RollbackArgs {
     /// Why, for the journal
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+}
+
+/// Flags of `late-records`.
+#[derive(Debug, Args)]
+pub(crate) struct LateRecordsArgs {
+    /// The migration.
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Append them to the target
+    #[arg(long)]
+    pub(crate) append: bool,
+    /// Do not ask before that
+    #[arg(long, requires = "append")]
+    pub(crate) yes: bool,
 }
 
 /// Forms of lookups and maps.

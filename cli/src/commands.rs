@@ -7,6 +7,7 @@ mod decide;
 mod execute;
 mod finalize;
 mod journal;
+mod late_records;
 mod offsets;
 mod plan;
 mod precheck;
@@ -65,6 +66,7 @@ pub(crate) async fn run(verb: Verb) -> Result<Exit> {
         Verb::Ack(args) => ack::run(&args).await,
         Verb::Throttle(args) => throttle::run(&args).await,
         Verb::Offsets(args) => offsets::run(&args).await,
+        Verb::LateRecords(args) => late_records::run(&args).await,
         Verb::AccessMap(args) => access_map::run(&args).await,
         Verb::Journal(args) => journal::run(&args).await,
     }

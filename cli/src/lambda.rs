@@ -6,6 +6,8 @@ use std::time::Duration;
 use aws_sdk_lambda::config::StalledStreamProtectionConfig;
 use aws_sdk_lambda::primitives::Blob;
 use copy::measure::Measured;
+use cutover::late::Report;
+use cutover::late::live::Listing;
 use journal::{Decision, GateName};
 use migration::message::{BatchInput, CutoverInput, PrecheckInput};
 use migration::report::{Acceptable, Plan, PrecheckReport};
@@ -201,6 +203,23 @@ impl Functions {
             Err(error) => return Err(error),
         };
         let input = CutoverInput::Rehearse { migration_id: id.clone(), approved: false, signing_key };
+        Ok(self.invoke("cutover", &input).await??)
+    }
+
+    /// The late records of `id`, looked at just now.
+    ///
+    /// # Errors
+    /// The function's own.
+    pub(crate) async fn list_late(&self, id: &MigrationId) -> Result<Listing> {
+        Ok(self.invoke("cutover", &CutoverInput::ListLate { migration_id: id.clone() }).await??)
+    }
+
+    /// Appends late records of `id` to the target, in the name of `by`.
+    ///
+    /// # Errors
+    /// The function's own.
+    pub(crate) async fn append_late(&self, id: &MigrationId, by: &str) -> Result<Report> {
+        let input = CutoverInput::AppendLate { migration_id: id.clone(), by: by.to_owned() };
         Ok(self.invoke("cutover", &input).await??)
     }
 

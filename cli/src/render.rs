@@ -153,7 +153,8 @@ pub(crate) fn reencoded(counts: &ReencodedCounts) -> Option<String> {
     (!counts.is_empty()).then(|| format!("{}: {}", words::count(total, "batch"), reasons.join(", ")))
 }
 
-fn table<const N: usize>(header: [&str; N]) -> Table {
+/// An empty table.
+pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
     table

@@ -51,6 +51,7 @@ pub(crate) fn meta(phase: Phase) -> Meta {
         committed: false,
         plan: None,
         cutover_epoch: 0,
+        late_epoch: 0,
         executions: 1,
         facts: BTreeMap::new(),
     }

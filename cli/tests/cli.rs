@@ -5,6 +5,8 @@
 
 #[path = "cli/finalize.rs"]
 mod finalize;
+#[path = "cli/late_records.rs"]
+mod late_records;
 #[path = "cli/offsets.rs"]
 mod offsets;
 #[path = "cli/phases.rs"]

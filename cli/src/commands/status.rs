@@ -7,6 +7,7 @@ mod running;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use documents::late;
 use journal::{Event, Freeze, FreezeState, Gate, GateState, Meta, Tails, WebhookCalls, WriteFence};
 use migration::config::Throttle;
 use migration::{Config, MigrationId, Phase, Result};
@@ -109,7 +110,7 @@ fn status(
     let mut notes = notes(meta.phase, meta.committed, freezes.as_ref(), &totals, now, config);
     notes.extend(figures.notes());
     notes.extend(copy_time_configs(&meta));
-    notes.extend([TOPOLOGY, CHANGES].iter().flat_map(|fact| lines(&meta, fact)));
+    notes.extend([TOPOLOGY, CHANGES, late::FACT].iter().flat_map(|fact| lines(&meta, fact)));
     Status {
         migration_id: id.clone(),
         phase: meta.phase,
@@ -432,6 +433,21 @@ STOPPED    b/0: foreign record
         assert!(lines(&meta, CHANGES).is_empty());
         meta.facts.insert(CHANGES.to_owned(), serde_json::json!(["topic a was created", "b/0: removed"]));
         assert_eq!(lines(&meta, CHANGES), ["topic a was created", "b/0: removed"]);
+    }
+
+    #[test]
+    fn late_records_are_notes() {
+        let mut meta = meta(Phase::Validating);
+        let late =
+            "orders/3: 2 records were written to the source behind the fence; msk-kraft late-records appends them";
+        meta.facts.insert(late::FACT.to_owned(), json!([late]));
+        let snapshot = Snapshot { meta, gate: None };
+        let id: MigrationId = "m1".parse().unwrap();
+        let line = CommandLine { migration_id: id.clone(), config: None, journal_dir: None };
+        let next = advice::next(&snapshot, &config(), &line);
+        let way = way(Phase::Validating);
+        let status = status(&id, snapshot, next, way, &figures(Phase::Validating, &[]), None, now(), &config());
+        assert!(status.notes.iter().any(|note| note == late), "{:?}", status.notes);
     }
 
     #[test]

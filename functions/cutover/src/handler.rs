@@ -1,6 +1,6 @@
 //! Rehearses the cutover, carries it out, and looks after the fence behind it.
 
-use cutover::{live, rehearse, watch};
+use cutover::{late, live, rehearse, watch};
 use migration::message::CutoverInput;
 use migration::{Phase, Result};
 use runtime::{Budget, Host};
@@ -11,12 +11,12 @@ use telemetry::metrics;
 ///
 /// # Errors
 /// Those of the rehearsal and of the cutover, see [`cutover`].
-pub(crate) async fn handle(host: &Host, input: CutoverInput, _: Budget) -> Result<Value> {
+pub(crate) async fn handle(host: &Host, input: CutoverInput, budget: Budget) -> Result<Value> {
     let id = input.migration_id().clone();
-    answer(host, input).await.map_err(|error| error.in_run(&id).in_phase(Phase::Cutover))
+    answer(host, input, budget).await.map_err(|error| error.in_run(&id).in_phase(Phase::Cutover))
 }
 
-async fn answer(host: &Host, input: CutoverInput) -> Result<Value> {
+async fn answer(host: &Host, input: CutoverInput, budget: Budget) -> Result<Value> {
     let run = host.load(input.migration_id()).await?;
     match input {
         CutoverInput::Rehearse { approved: true, .. } => Ok(json!(rehearse::confirm(&run).await?)),
@@ -33,5 +33,7 @@ async fn answer(host: &Host, input: CutoverInput) -> Result<Value> {
             Ok(json!(outcome))
         }
         CutoverInput::Watch { .. } => Ok(json!(watch::watch(&run).await?)),
+        CutoverInput::ListLate { .. } => Ok(json!(late::live::list(&run).await?)),
+        CutoverInput::AppendLate { by, .. } => Ok(json!(late::live::append_for(&run, &by, budget).await?)),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use documents::{CutoverPlan, Document, late_records, rehearsal};
+use documents::{CutoverPlan, Document, late, late_append, rehearsal};
 use journal::{Acceptance, FreezePeriod, Gate, GateName};
 use migration::config::AuthMode;
 use migration::progress::{PartitionProgress, ReencodedCounts};
@@ -147,9 +147,9 @@ pub(crate) async fn collect(
         put_report(&mut bundle, &run.store, name, object, &mut missing).await?;
     }
     put_plan(&mut bundle, run, &mut missing).await?;
-    // There is one only when somebody has looked for them.
-    let late = report(&run.store, late_records::KEY).await?;
-    bundle.put("late_records", &late)?;
+    // There is one only when somebody has looked behind the fence.
+    bundle.put("late", &report(&run.store, late::KEY).await?)?;
+    bundle.put("late_appends", &late_append::all(&run.store).await?)?;
     if run.config.target.auth.mode == AuthMode::Iam {
         put_report(&mut bundle, &run.store, "access_map", ACCESS_MAP, &mut missing).await?;
     }

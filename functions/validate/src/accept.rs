@@ -63,6 +63,7 @@ mod tests {
             committed: true,
             plan: None,
             cutover_epoch: 0,
+            late_epoch: 0,
             executions: 0,
             facts: std::collections::BTreeMap::default(),
         };

@@ -11,6 +11,7 @@
 //!
 //! - [`rehearse`]: everything that can fail, tried before producers stop;
 //! - [`watch`]: what reaches the source behind the fence;
+//! - [`late`]: the same, listed and appended to the target;
 //! - [`ports`]: what a cutover needs from outside;
 //! - [`live`]: the clusters, the journal and the bucket of a migration as ports.
 
@@ -20,6 +21,7 @@ mod complete;
 mod drain;
 mod fence;
 pub mod groups;
+pub mod late;
 mod limit;
 pub mod live;
 pub mod ports;

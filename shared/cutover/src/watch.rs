@@ -8,19 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use documents::CutoverPlan;
 use documents::cutover_plan::GroupPlan;
-use documents::late::{self, Late, LateCommit, LateRecords, Unseen};
-use kafka::{Cluster, CommittedOffset, OffsetSpec, Stability, TopicPartition, WrittenBatch};
+use documents::late::{self as found, Late, LateCommit, Unseen};
+use kafka::{Cluster, CommittedOffset, Stability};
 use migration::{Error, Phase, Result};
 use runtime::Run;
 use serde::Serialize;
 use serde_json::json;
 use telemetry::metrics;
 
-use crate::fence;
 use crate::live::target::group_offsets;
-
-/// Batches of a partition that are looked at; the rest is counted by offsets.
-const LOOKED_AT: usize = 1_000;
+use crate::{fence, late};
 
 /// Lines in the fact, which shares the run's item in the journal.
 const LINES: usize = 20;
@@ -45,7 +42,7 @@ pub async fn watch(run: &Run<'_>) -> Result<Next> {
         return Ok(Next { again: false, wait_seconds: 0 });
     };
     let plan: CutoverPlan = documents::read(&run.store, plan).await?;
-    let before: Late = documents::read_if_there(&run.store, late::KEY).await?.unwrap_or_default();
+    let before: Late = documents::read_if_there(&run.store, found::KEY).await?.unwrap_or_default();
     let now = run.journal.now();
     let after = match look(run, &plan, &before, now).await {
         Ok(found) => found,
@@ -55,17 +52,23 @@ pub async fn watch(run: &Run<'_>) -> Result<Next> {
             Late { unseen: Some(Unseen { since, error: error.to_string() }), ..before.clone() }
         }
     };
-    if (&after.records, &after.commits, after.unseen.is_some())
-        != (&before.records, &before.commits, before.unseen.is_some())
-    {
-        let all = lines(&after);
-        run.journal.set_fact(late::FACT, &json!(all.iter().take(LINES).collect::<Vec<_>>())).await?;
+    record(run, phase, &before, &after).await?;
+    Ok(Next { again: true, wait_seconds: pause(now - plan.made_at) })
+}
+
+/// Puts `after` on record, which was found behind `before`, and tells whoever looks when it is something else.
+///
+/// # Errors
+/// Those of the journal and the bucket.
+pub(crate) async fn record(run: &Run<'_>, phase: Phase, before: &Late, after: &Late) -> Result<()> {
+    if lines(after) != lines(before) {
+        let all = lines(after);
+        run.journal.set_fact(found::FACT, &json!(all.iter().take(LINES).collect::<Vec<_>>())).await?;
         let records: i64 = after.records.iter().map(|late| late.records).sum();
         let values = [(metrics::LATE_RECORDS, records as f64), (metrics::LATE_COMMITS, after.commits.len() as f64)];
         metrics::emit(phase.name(), run.id.as_str(), &values);
     }
-    documents::write(&run.store, late::KEY, &after).await?;
-    Ok(Next { again: true, wait_seconds: pause(now - plan.made_at) })
+    documents::write(&run.store, found::KEY, after).await
 }
 
 /// Whether late records can still come in a phase.
@@ -83,55 +86,15 @@ fn pause(age: TimeDelta) -> u32 {
     }
 }
 
-async fn look(run: &Run<'_>, plan: &CutoverPlan, before: &Late, now: DateTime<Utc>) -> Result<Late> {
+/// Looks at the source once.
+///
+/// # Errors
+/// Those of the source, and of the bucket and the journal.
+pub(crate) async fn look(run: &Run<'_>, plan: &CutoverPlan, before: &Late, now: DateTime<Utc>) -> Result<Late> {
     let source = run.source().await?;
-    let records = late_records(&source, plan, before, now).await?;
+    let found = late::live::found(run, &source, before, now).await?;
     let commits = late_commits(&source, plan, before, now).await?;
-    Ok(Late { looked_at: Some(now), unseen: None, records, commits })
-}
-
-async fn late_records(
-    source: &Cluster,
-    plan: &CutoverPlan,
-    before: &Late,
-    now: DateTime<Utc>,
-) -> Result<Vec<LateRecords>> {
-    let names: Vec<_> = plan.ends.iter().map(|end| end.partition.clone()).collect();
-    let mut ends = BTreeMap::new();
-    for (partition, end) in source.list_offsets(&names, OffsetSpec::Latest).await {
-        // A topic that its owner deleted on the source has no late records.
-        match end {
-            Err(error) if error.code() == Some(kafka::Code::UnknownTopicOrPartition) => {}
-            end => _ = ends.insert(partition, end?),
-        }
-    }
-    let moved = plan.ends.iter().filter(|end| ends.get(&end.partition).is_some_and(|now| *now > end.source_end));
-    let moved: Vec<_> = moved.map(|end| (end.partition.clone(), end.source_end)).collect();
-    let known: BTreeMap<_, _> = before.records.iter().map(|late| (&late.partition, late.first_seen)).collect();
-    let mut late = Vec::new();
-    for (partition, batches) in source.written_since(&moved, LOOKED_AT).await {
-        let batches: Vec<_> = batches?.into_iter().filter(|batch| !batch.is_control).collect();
-        let first_seen = known.get(&partition).copied().unwrap_or(now);
-        late.extend(summary(partition, &batches, first_seen));
-    }
-    Ok(late)
-}
-
-/// What `batches` are together; nothing without records.
-fn summary(partition: TopicPartition, batches: &[WrittenBatch], first_seen: DateTime<Utc>) -> Option<LateRecords> {
-    let (first, last) = (batches.first()?, batches.last()?);
-    let producers: BTreeSet<_> =
-        batches.iter().filter_map(|batch| batch.producer).map(|producer| producer.id).collect();
-    let newest = batches.iter().map(|batch| batch.timestamp).max().filter(|at| *at >= 0);
-    Some(LateRecords {
-        partition,
-        from: first.base_offset,
-        to: last.next_offset,
-        records: batches.iter().map(|batch| batch.records).sum(),
-        producers: producers.into_iter().collect(),
-        newest: newest.and_then(DateTime::from_timestamp_millis),
-        first_seen,
-    })
+    Ok(Late { looked_at: Some(now), unseen: None, commits, ..found })
 }
 
 async fn late_commits(
@@ -212,7 +175,7 @@ pub fn lines(late: &Late) -> Vec<String> {
         };
         format!(
             "{}: {} {noun} written to the source behind the fence, at offsets {} to {}, by {by}, seen at {}: they are not on the \
-             target",
+             target; msk-kraft late-records appends them",
             late.partition,
             late.records,
             late.from,
@@ -232,7 +195,17 @@ pub fn lines(late: &Late) -> Vec<String> {
             late.found - late.planned
         )
     });
-    unseen.into_iter().chain(records).chain(commits).collect()
+    let removed = late.removed.iter().map(|removed| {
+        format!(
+            "{}: offsets {} to {} were written to the source behind the fence and removed there before they were looked at: whether they \
+             were records is not known, and they are not on the target",
+            removed.partition,
+            removed.from,
+            removed.to - 1
+        )
+    });
+    let unreadable = late.unreadable.iter().map(|(partition, why)| format!("{partition}: {why}"));
+    unseen.into_iter().chain(records).chain(removed).chain(unreadable).chain(commits).collect()
 }
 
 /// Refuses nothing and changes nothing: what is on record, for whoever asks.
@@ -240,41 +213,48 @@ pub fn lines(late: &Late) -> Vec<String> {
 /// # Errors
 /// Those of the bucket.
 pub async fn on_record(run: &Run<'_>) -> Result<Late, Error> {
-    Ok(documents::read_if_there(&run.store, late::KEY).await?.unwrap_or_default())
+    Ok(documents::read_if_there(&run.store, found::KEY).await?.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use documents::cutover_plan::PlannedOffset;
-    use kafka::ProducerIdentity;
+    use documents::late::LateRecords;
+    use documents::late_append::LateRemoved;
+    use kafka::TopicPartition;
 
     fn at() -> DateTime<Utc> {
         DateTime::from_timestamp(1_700_000_000, 0).unwrap()
     }
 
     #[test]
-    fn late_records_are_summed_up_by_partition() {
-        let batch = |base: i64, records: i64, producer: Option<i64>| WrittenBatch {
-            base_offset: base,
-            next_offset: base + records,
-            records,
-            is_control: false,
-            producer: producer.map(|id| ProducerIdentity { id, epoch: 0 }),
-            timestamp: base,
-        };
+    fn late_records_are_named_with_the_way_out() {
         let partition = TopicPartition::new("orders", 3);
-        assert_eq!(summary(partition.clone(), &[], at()), None);
-        let late = summary(partition, &[batch(10, 2, Some(7)), batch(12, 1, None)], at()).unwrap();
-        assert_eq!((late.from, late.to, late.records, late.producers.as_slice()), (10, 13, 3, &[7][..]));
-        let line = lines(&Late { records: vec![late], ..Late::default() }).remove(0);
-        assert!(
-            line.starts_with(
-                "orders/3: 3 records were written to the source behind the fence, at offsets 10 to 13, by producer id 7, seen at \
-                 2023-11-14T22:13:20.000000Z"
-            ),
-            "{line}"
-        );
+        let records = LateRecords {
+            partition: partition.clone(),
+            from: 10,
+            to: 13,
+            records: 3,
+            producers: vec![7],
+            newest: None,
+            first_seen: at(),
+        };
+        let late = Late {
+            records: vec![records],
+            removed: vec![LateRemoved { partition, from: 8, to: 10 }],
+            unreadable: [("orders/4".to_owned(), "its topic was deleted".to_owned())].into(),
+            ..Late::default()
+        };
+        let lines = lines(&late);
+        for (line, parts) in lines.iter().zip([
+            ["orders/3: 3 records were written to the source behind the fence, at offsets 10 to 13, by producer id 7", "late-records"],
+            ["orders/3: offsets 8 to 9 were written", "removed there before"],
+            ["orders/4", "its topic was deleted"],
+        ]) {
+            assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+        }
+        assert_eq!(lines.len(), 3);
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! What reached the source behind the cutover's fence: records that were written, and offsets that groups committed, too late to
-//! be brought over.
+//! be brought over. Records that were appended to the target since ([`late_append`](crate::late_append)) are not in it any more.
 //!
 //! Written by `cutover` each time it looks, read by `validate`, `evidence` and the CLI.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use migration::TopicPartition;
 use serde::{Deserialize, Serialize};
 
 use crate::document::Document;
+use crate::late_append::LateRemoved;
 
 /// Its key.
 pub const KEY: &str = "cutover/late.json";
@@ -24,8 +27,14 @@ pub struct Late {
     /// Why the last look failed, and since when looks fail; none when it did not. A source that was switched off is normal
     /// behind the switch.
     pub unseen: Option<Unseen>,
-    /// Records, by partition.
+    /// Records that the target does not have, by partition.
     pub records: Vec<LateRecords>,
+    /// What the source removed before it was looked at.
+    #[serde(default)]
+    pub removed: Vec<LateRemoved>,
+    /// Partitions that cannot be looked at, and why.
+    #[serde(default)]
+    pub unreadable: BTreeMap<String, String>,
     /// Commits, by group and partition.
     pub commits: Vec<LateCommit>,
 }
@@ -55,7 +64,7 @@ pub struct LateRecords {
     pub from: i64,
     /// Source offset behind the last of them.
     pub to: i64,
-    /// How many there are; transaction markers do not count. At least so many where there are very many.
+    /// How many there are: committed ones, without transaction markers. At least so many where there are very many.
     pub records: i64,
     /// Producer ids that wrote them, as far as they are idempotent producers.
     pub producers: Vec<i64>,

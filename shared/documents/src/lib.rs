@@ -7,7 +7,7 @@
 //! - [`rehearsal`], [`cutover_plan`], [`cutover_report`], and what they have in common, [`settings`];
 //! - [`fence_rules`]: the ACLs of a write fence;
 //! - [`restart`].
-//! - [`late`] and [`late_records`]: what reached the source behind the fence, and what became of it.
+//! - [`late`] and [`late_append`]: what reached the source behind the fence, and what of it was appended to the target.
 
 pub mod commits;
 pub mod cutover_plan;
@@ -15,7 +15,7 @@ pub mod cutover_report;
 pub mod document;
 pub mod fence_rules;
 pub mod late;
-pub mod late_records;
+pub mod late_append;
 pub mod objects;
 pub mod rehearsal;
 pub mod restart;
@@ -26,7 +26,7 @@ pub use cutover_plan::CutoverPlan;
 pub use cutover_report::CutoverReport;
 pub use document::{Document, read, read_if_there, write, write_new};
 pub use fence_rules::FenceRules;
-pub use late_records::LateRecords;
+pub use late_append::LateAppend;
 pub use objects::{Object, Objects, PutOnce};
 pub use rehearsal::Rehearsal;
 pub use restart::Restart;

@@ -7,7 +7,7 @@
 //!
 //! | pk | sk | holds |
 //! |---|---|---|
-//! | `run#<id>` | `meta` | phase, version, configuration, producer id, claims of the cutover, point of no return and its plan |
+//! | `run#<id>` | `meta` | phase, version, configuration, producer id, claims of the cutover and of late records, point of no return and its plan |
 //! | `run#<id>` | `event#<number>` | one transition, append only |
 //! | `run#<id>` | `gate#<name>` | task token and decision of a gate |
 //! | `run#<id>` | `freeze` | when producers were asked to stop, confirmed to be frozen, and let go |
@@ -37,6 +37,7 @@ mod fault;
 mod freeze;
 mod gate;
 pub mod heartbeat;
+mod late;
 pub mod restart;
 mod run;
 pub mod schema;
@@ -56,6 +57,7 @@ pub use event::Event;
 pub use freeze::{AskedFreeze, Freeze, FreezeHow, FreezePeriod, FreezeState, Side};
 pub use gate::{Decided, Decision, Gate, GateName, GateState, Verdict};
 pub use heartbeat::{Beat, CopyWork, Health, Heartbeat, LastError, Refused, TailTrouble, Tails, Trouble};
+pub use late::LateLease;
 pub use restart::{Remains, Removed, RestartLease, Restarted};
 pub use run::{Created, Meta, NewRun, ProducerId};
 pub use tail::{CopyControl, TailWanted};

@@ -66,6 +66,8 @@ pub struct Meta {
     pub plan: Option<String>,
     /// Claims of the run's cutovers so far, see [`CutoverLease`](crate::CutoverLease).
     pub cutover_epoch: u64,
+    /// Claims of the run's late records so far, see [`LateLease`](crate::LateLease).
+    pub late_epoch: u64,
     /// Step Functions executions started for the run.
     pub executions: u32,
     /// Small facts by name, see [`Journal::set_fact`].
@@ -93,6 +95,8 @@ struct MetaItem {
     plan: Option<String>,
     #[serde(default)]
     cutover_epoch: u64,
+    #[serde(default)]
+    late_epoch: u64,
     executions: u32,
     facts: BTreeMap<String, String>,
 }
@@ -158,6 +162,7 @@ impl Journal {
             committed: false,
             plan: None,
             cutover_epoch: 0,
+            late_epoch: 0,
             // Names of executions are numbered on.
             executions: earlier.as_ref().map_or(0, |earlier| earlier.executions),
             facts: BTreeMap::new(),
@@ -259,6 +264,7 @@ impl Journal {
             committed: item.committed,
             plan: item.plan,
             cutover_epoch: item.cutover_epoch,
+            late_epoch: item.late_epoch,
             executions: item.executions,
             facts: facts.collect::<Result<_>>()?,
         })

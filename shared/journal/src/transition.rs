@@ -186,6 +186,7 @@ mod tests {
             committed,
             plan: None,
             cutover_epoch: 0,
+            late_epoch: 0,
             executions: 0,
             facts: std::collections::BTreeMap::default(),
         }

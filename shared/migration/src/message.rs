@@ -51,15 +51,29 @@ pub enum CutoverInput {
         /// The migration.
         migration_id: MigrationId,
     },
+    /// Lists records that were written to the source behind the fence. Answers with a `cutover::late::live::Listing`.
+    ListLate {
+        /// The migration.
+        migration_id: MigrationId,
+    },
+    /// Appends them to the target, or goes on with it. Answers with a `cutover::late::Report`.
+    AppendLate {
+        /// The migration.
+        migration_id: MigrationId,
+        /// Who wants it.
+        by: String,
+    },
 }
 
 impl CutoverInput {
     /// The migration it is about.
     pub const fn migration_id(&self) -> &MigrationId {
         match self {
-            Self::Rehearse { migration_id, .. } | Self::CutOver { migration_id } | Self::Watch { migration_id } => {
-                migration_id
-            }
+            Self::Rehearse { migration_id, .. }
+            | Self::CutOver { migration_id }
+            | Self::Watch { migration_id }
+            | Self::ListLate { migration_id }
+            | Self::AppendLate { migration_id, .. } => migration_id,
         }
     }
 }

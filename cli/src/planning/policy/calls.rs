@@ -322,6 +322,9 @@ pub(super) const FUNCTIONS: [Function; 8] = [
             "kafka-cluster:DescribeTopicDynamicConfiguration",
             "kafka-cluster:AlterTopicDynamicConfiguration",
             "kafka-cluster:ReadData",
+            // Late records, when an operator has them appended.
+            "kafka-cluster:WriteData",
+            "kafka-cluster:WriteDataIdempotently",
             "kafka-cluster:DescribeGroup",
             "kafka-cluster:AlterGroup",
         ],

@@ -38,19 +38,20 @@ pub(crate) async fn count(
         }
         other => counts.problems.push(absent_on_target(other, counts.expected, bench.switch, partition)),
     }
+    let appended = bench.repaired.of(partition);
+    counts.late_appended = appended.map_or(0, |appended| appended.records);
     let found = bench.source_ends.get(partition).copied().filter(|_| sides.source == Presence::There);
     let Some((source_end, stable)) = found else {
         counts.problems.push(absent_on_source(sides.source, bench.switch, partition));
+        counts.problems.extend(late(partition, &Late::default(), appended));
         return Ok(counts);
     };
     counts.source_end = Some(source_end);
-    let appended = bench.repaired.of(partition);
     let from = appended.map_or(progress.source_next, |appended| appended.next_offset.max(progress.source_next));
     let found = if stable > from { late::read(&bench.source, partition, from, stable).await? } else { Late::default() };
     counts.problems.extend(judge_source(partition, progress.source_next, from, source_end, stable));
     counts.problems.extend(late(partition, &found, appended));
     counts.late = found;
-    counts.late_appended = appended.map_or(0, |appended| appended.records);
     Ok(counts)
 }
 

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use documents::LateRecords;
-use documents::late_records::Appended;
+use documents::late_append::{self, Append};
 use kafka::batch::{self, AbortedFilter, BatchError, DecodeLimit, Entry, OffsetRun, Record};
 use kafka::{Cluster, Code, FetchPosition, Fetched, Isolation};
 use migration::report::CheckName;
@@ -45,14 +44,30 @@ pub(crate) struct Late {
 #[derive(Debug, Default)]
 pub(crate) struct Repaired(BTreeMap<TopicPartition, Appended>);
 
+/// Late records of one partition that were appended to the target. Offsets are the source's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Appended {
+    /// Every late record below this offset.
+    pub(crate) next_offset: i64,
+    /// How many they are.
+    pub(crate) records: u64,
+    /// Who wanted it last.
+    pub(crate) by: String,
+    /// What the source had removed before it was read.
+    removed: Vec<(i64, i64)>,
+    /// Why it is not known that all of them are there.
+    problems: Vec<String>,
+    /// The number of the append that is not done.
+    unfinished: Option<u32>,
+}
+
 impl Repaired {
     /// What was put on record of late records that were appended; nothing where none were.
     ///
     /// # Errors
     /// Those of the store.
     pub(crate) async fn load(store: &Store) -> Result<Self> {
-        let recorded: Option<LateRecords> = documents::read_if_there(store, documents::late_records::KEY).await?;
-        Ok(recorded.map(Self::from).unwrap_or_default())
+        Ok(late_append::all(store).await?.into())
     }
 
     /// What was appended of `partition`.
@@ -61,44 +76,81 @@ impl Repaired {
     }
 }
 
-impl From<LateRecords> for Repaired {
-    fn from(recorded: LateRecords) -> Self {
-        let appended = recorded.partitions.into_iter().filter_map(|late| Some((late.partition, late.appended?)));
-        Self(appended.collect())
+impl From<Vec<Append>> for Repaired {
+    fn from(appends: Vec<Append>) -> Self {
+        let mut repaired = Self::default();
+        for Append { number, plan, done } in appends {
+            for range in plan.partitions {
+                let appended = repaired.0.entry(range.partition).or_default();
+                appended.next_offset = appended.next_offset.max(range.to);
+                appended.records += range.records.unsigned_abs();
+                appended.by.clone_from(&plan.by);
+                appended.unfinished = done.is_none().then_some(number);
+            }
+            for removed in plan.removed {
+                repaired.0.entry(removed.partition).or_default().removed.push((removed.from, removed.to));
+            }
+            for landed in done.into_iter().flat_map(|done| done.partitions) {
+                repaired.0.entry(landed.partition).or_default().problems.extend(landed.problem);
+            }
+        }
+        repaired
     }
+}
+
+impl Appended {
+    /// What is to be said of it.
+    fn problems(&self, partition: &TopicPartition) -> Vec<Problem> {
+        let Self { next_offset, records, by, .. } = self;
+        let mut problems = Vec::new();
+        if let Some(number) = self.unfinished {
+            let message = format_args!(
+                "append {number} of late records below source offset {next_offset} was begun for {by} and is not done: complete it with \
+                 msk-kraft late-records --append, then finalize again"
+            );
+            problems.push(Problem::failed(partition, message));
+        } else if *records > 0 {
+            let message = format_args!(
+                "{records} late record(s) below source offset {next_offset} were written after the copy had ended and appended to \
+                 the target for {by}: they lie behind what clients wrote there before"
+            );
+            problems.push(Problem::warning(partition, message));
+        }
+        problems.extend(self.problems.iter().map(|why| {
+            Problem::failed(partition, format_args!("whether all late records were appended is not known: {why}"))
+        }));
+        problems.extend(self.removed.iter().map(|removed| gone(partition, *removed)));
+        problems
+    }
+}
+
+/// What the source removed before anybody read it.
+fn gone(partition: &TopicPartition, (from, to): (i64, i64)) -> Problem {
+    let message = format_args!(
+        "source offsets {from} to {} were written after the copy had ended and removed on the source before they were looked \
+         at: whether they were records is not known, and they are not on the target",
+        to - 1
+    );
+    Problem::failed(partition, message)
 }
 
 /// What is to be said of the late records of `partition`: `found` lies behind everything that was copied or, as `appended` says,
 /// appended later.
 pub(crate) fn late(partition: &TopicPartition, found: &Late, appended: Option<&Appended>) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if let Some(Appended { next_offset, records, by }) = appended.filter(|appended| appended.records > 0) {
-        let message = format_args!(
-            "{records} late record(s) below source offset {next_offset} were written after the copy had ended and appended to \
-             the target for {by}: they lie behind what clients wrote there before"
-        );
-        problems.push(Problem::warning(partition, message));
-    }
+    let mut problems = appended.map(|appended| appended.problems(partition)).unwrap_or_default();
     if let Some(first) = found.first {
         let at_least = if found.at_least { "at least " } else { "" };
         let accept = CheckName::CountsAndOffsets;
         let message = format_args!(
             "{at_least}{} late record(s) at source offsets {first} to {} were written after the copy had ended and are not on the \
-             target: a producer ignored the freeze. Stop it; when they were brought over by hand, or are not wanted, accept \
+             target: a producer ignored the freeze. Stop it; append them with msk-kraft late-records --append, or accept \
              {accept}:{partition}",
             found.records,
             found.last_next - 1
         );
         problems.push(Problem::failed(partition, message));
     }
-    if let Some((from, to)) = found.removed {
-        let message = format_args!(
-            "source offsets {from} to {} were written after the copy had ended and removed on the source before they were looked \
-             at: whether they were records is not known, and they are not on the target",
-            to - 1
-        );
-        problems.push(Problem::failed(partition, message));
-    }
+    problems.extend(found.removed.map(|removed| gone(partition, removed)));
     if let Some(reason) = &found.unreadable {
         let message = format_args!(
             "what follows the copied records on the source at offset {} cannot be read: {reason}",
@@ -192,7 +244,8 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use chrono::DateTime;
-    use documents::late_records::LatePartition;
+    use documents::LateAppend;
+    use documents::late_append::{Landed, LateAppended, LateRange, LateRemoved};
     use kafka::batch::{Codec, Stamp, encode};
     use migration::report::Outcome;
 
@@ -211,7 +264,7 @@ mod tests {
         let found = said(&two, None);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, Outcome::Failed);
-        for part in ["2 late record(s)", "offsets 51 to 52", "brought over by hand", "counts_and_offsets:orders/3"] {
+        for part in ["2 late record(s)", "offsets 51 to 52", "late-records --append", "counts_and_offsets:orders/3"] {
             assert!(found[0].1.contains(part), "{part}: {}", found[0].1);
         }
         let many = Late { at_least: true, records: 100_000, ..two };
@@ -220,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_was_appended_is_a_warning_and_what_came_after_it_is_not() {
-        let appended = Appended { next_offset: 53, records: 2, by: "ada".to_owned() };
+        let appended = Appended { next_offset: 53, records: 2, by: "ada".to_owned(), ..Appended::default() };
         let nothing_more = said(&Late::default(), Some(&appended));
         assert_eq!(nothing_more.iter().map(|(outcome, _)| *outcome).collect::<Vec<_>>(), [Outcome::Warning]);
         assert!(nothing_more[0].1.contains("2 late record(s) below source offset 53"), "{}", nothing_more[0].1);
@@ -229,20 +282,52 @@ mod tests {
         assert_eq!(outcomes, [Outcome::Warning, Outcome::Failed]);
     }
 
-    #[test]
-    fn the_document_says_what_was_appended() {
-        let appended = Appended { next_offset: 12, records: 2, by: "ada".to_owned() };
-        let listed = |number, appended| LatePartition {
-            partition: TopicPartition::new("orders", number),
-            first_offset: 10,
-            next_offset: 12,
-            records: 2,
-            appended,
+    /// An append of two late records of the partition up to source offset `to`.
+    fn append(number: u32, to: i64, problem: Option<&str>) -> Append {
+        let plan = LateAppend {
+            by: "ada".to_owned(),
+            begun_at: DateTime::UNIX_EPOCH,
+            producer_id: 7,
+            producer_epoch: 0,
+            batches: String::new(),
+            partitions: vec![LateRange { partition: partition(), from: to - 2, to, records: 2, target_end: 90 }],
+            removed: Vec::new(),
         };
-        let partitions = vec![listed(3, Some(appended.clone())), listed(4, None)];
-        let repaired = Repaired::from(LateRecords { looked_at: DateTime::UNIX_EPOCH, partitions });
-        assert_eq!(repaired.of(&partition()), Some(&appended));
+        let landed =
+            Landed { partition: partition(), first: Some(90), next: Some(99), problem: problem.map(str::to_owned) };
+        let done = LateAppended { done_at: DateTime::UNIX_EPOCH, partitions: vec![landed] };
+        Append { number, plan, done: Some(done) }
+    }
+
+    #[test]
+    fn appends_add_up_by_partition() {
+        let repaired = Repaired::from(vec![append(1, 12, None), append(2, 20, None)]);
+        let appended = repaired.of(&partition()).unwrap();
+        assert_eq!((appended.next_offset, appended.records, appended.by.as_str()), (20, 4, "ada"));
         assert_eq!(repaired.of(&TopicPartition::new("orders", 4)), None);
+    }
+
+    #[test]
+    fn an_append_that_is_not_done_and_what_it_does_not_know_are_findings() {
+        let failed = |append: Append| {
+            let repaired = Repaired::from(vec![append]);
+            let said = said(&Late::default(), repaired.of(&partition()));
+            said.into_iter()
+                .filter(|(outcome, _)| *outcome == Outcome::Failed)
+                .map(|(_, message)| message)
+                .collect::<Vec<_>>()
+        };
+        assert!(failed(append(1, 12, None)).is_empty());
+        let unfinished = failed(Append { done: None, ..append(3, 12, None) });
+        assert!(
+            unfinished[0].contains("append 3 of late records") && unfinished[0].contains("--append"),
+            "{unfinished:?}"
+        );
+        let unknown = failed(append(1, 12, Some("the topic was deleted")));
+        assert!(unknown[0].contains("not known: the topic was deleted"), "{unknown:?}");
+        let mut removed = append(1, 12, None);
+        removed.plan.removed.push(LateRemoved { partition: partition(), from: 7, to: 10 });
+        assert!(failed(removed)[0].contains("offsets 7 to 9"));
     }
 
     #[test]

@@ -175,6 +175,21 @@ async fn of_two_invocations_of_a_cutover_the_newest_passes_with_one_plan() {
 }
 
 #[tokio::test]
+async fn late_records_are_claimed_behind_the_point_of_no_return_and_by_the_newest() {
+    let Some(bench) = Bench::in_phase(Phase::Cutover).await else { return };
+    let error = bench.journal.claim_late().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Blocked);
+    assert!(error.message.contains("phase cutover, before the point of no return"), "{error}");
+    mark(&bench).await.unwrap();
+    let old = bench.journal.claim_late().await.unwrap();
+    bench.journal.check_late(&old).await.unwrap();
+    let new = bench.journal.claim_late().await.unwrap();
+    assert_eq!(new.epoch, old.epoch + 1);
+    bench.journal.check_late(&new).await.unwrap();
+    assert_eq!(bench.journal.check_late(&old).await.unwrap_err().kind, ErrorKind::Fenced);
+}
+
+#[tokio::test]
 async fn the_point_of_no_return_and_the_way_back_exclude_each_other() {
     for round in 0..5 {
         let Some(bench) = Bench::in_phase(Phase::Cutover).await else { return };

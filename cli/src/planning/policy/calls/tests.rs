@@ -109,14 +109,18 @@ const KAFKA: [(&str, &[&str]); 59] = [
 ];
 
 /// Modules of shared crates by the functions that use them.
-const SHARED: [(&str, &[&str]); 35] = [
+const SHARED: [(&str, &[&str]); 39] = [
     ("shared/copy/src/engine.rs", &["seed-partition", "tail-batch"]),
     ("shared/copy/src/measure.rs", &["tail-batch"]),
-    ("shared/copy/src/reader.rs", &["seed-partition", "tail-batch"]),
+    ("shared/copy/src/reader.rs", &["seed-partition", "tail-batch", "cutover"]),
     ("shared/copy/src/writer.rs", &["seed-partition", "tail-batch"]),
     ("shared/cutover/src/live/source.rs", &["cutover"]),
     ("shared/cutover/src/live/target.rs", &["cutover"]),
     ("shared/cutover/src/live/records.rs", &["cutover"]),
+    ("shared/cutover/src/late/live.rs", &["cutover"]),
+    ("shared/cutover/src/late/live/source.rs", &["cutover"]),
+    ("shared/cutover/src/late/live/target.rs", &["cutover"]),
+    ("shared/cutover/src/late/walk.rs", &["cutover"]),
     ("shared/cutover/src/rehearse/copy.rs", &["cutover"]),
     ("shared/cutover/src/rehearse/groups.rs", &["cutover"]),
     ("shared/cutover/src/rehearse/replicas.rs", &["cutover"]),
@@ -150,10 +154,13 @@ const SHARED: [(&str, &[&str]); 35] = [
 const BOTH: &[&str] = &["source", "target"];
 
 /// Files that call a cluster `cluster`, with the sides that it may be.
-const EITHER_SIDE: [(&str, &[&str]); 13] = [
+const EITHER_SIDE: [(&str, &[&str]); 16] = [
     ("shared/cutover/src/live/source.rs", &["source"]),
     ("shared/cutover/src/live/target.rs", &["target"]),
     ("shared/cutover/src/live/records.rs", &["source"]),
+    ("shared/cutover/src/late/live/source.rs", &["source"]),
+    ("shared/cutover/src/late/live/target.rs", &["target"]),
+    ("shared/cutover/src/late/walk.rs", BOTH),
     ("functions/precheck/src/gather.rs", BOTH),
     ("functions/precheck/src/gather/brokers.rs", BOTH),
     ("functions/precheck/src/gather/permitted.rs", BOTH),

@@ -1,0 +1,243 @@
+//! How far one partition of an append is on the target.
+
+use copy::Slice;
+use documents::late_append::{Landed, LateRange};
+use kafka::Produced;
+use kafka::batch::{ProduceBytes, StampedBatch};
+use migration::{Error, Result};
+
+use tokio::time::Instant;
+
+use super::ports::Scanned;
+
+/// One partition of an append. Sequence numbers count its records from 0.
+#[derive(Debug)]
+pub(super) struct Sending<'a> {
+    slice: &'a Slice,
+    /// Where the next scan goes on: at first where the target ended when the append began.
+    pub(super) scan_from: i64,
+    /// Sequence number that the target wants next, by what every replica has: a scan up to the high watermark, or an acknowledgement.
+    next: i64,
+    /// Whether `next` is known: by a scan, and nothing went wrong since.
+    pub(super) is_certain: bool,
+    /// Since when at least that is so: before the scan, or the acknowledgement.
+    pub(super) known_at: Instant,
+    first: Option<i64>,
+    end: Option<i64>,
+    /// Why it is given up, when it is.
+    pub(super) problem: Option<String>,
+    /// The last fault that may pass.
+    pub(super) trouble: Option<kafka::Error>,
+    /// Rounds without progress.
+    pub(super) stalled: u32,
+}
+
+impl<'a> Sending<'a> {
+    /// The partition of `range`, whose batches are `slice`.
+    ///
+    /// # Errors
+    /// Unsafe when the slice is not what the range says.
+    pub(super) fn new(range: &LateRange, slice: &'a Slice) -> Result<Self> {
+        let (from, to) = (slice.from, slice.to);
+        let records: i64 = slice.batches.iter().map(|batch| i64::from(batch.header().records_count)).sum();
+        if (from.source_next, to.source_next, to.target_next, records)
+            != (range.from, range.to, range.records, range.records)
+        {
+            return Err(Error::data_unsafe("the stored batches of late records are not those of their plan")
+                .at(&range.partition));
+        }
+        Ok(Self {
+            slice,
+            scan_from: range.target_end,
+            next: 0,
+            is_certain: false,
+            known_at: Instant::now(),
+            first: None,
+            end: None,
+            problem: None,
+            trouble: None,
+            stalled: 0,
+        })
+    }
+
+    /// The stretch of records.
+    pub(super) const fn slice(&self) -> &'a Slice {
+        self.slice
+    }
+
+    /// Whether nothing is left to be sent.
+    pub(super) const fn is_done(&self) -> bool {
+        self.problem.is_some() || self.next >= self.slice.to.target_next
+    }
+
+    /// The batch that the target wants next.
+    pub(super) fn next_batch(&self) -> Option<ProduceBytes> {
+        self.batch_from(self.next).map(StampedBatch::to_produce)
+    }
+
+    /// Takes what a scan found of the append.
+    ///
+    /// # Errors
+    /// Unsafe for a batch of its producer id that is none of its batches.
+    pub(super) fn found(&mut self, scanned: &Scanned) -> Result<()> {
+        for found in &scanned.batches {
+            let sequence = i64::from(found.sequence);
+            let ours = self.batch_from(sequence).filter(|ours| i64::from(ours.header().records_count) == found.records);
+            if ours.is_none() {
+                let message = format!(
+                    "the target has a batch with the sequence number {sequence} of this append that is none of its batches: somebody \
+                     else uses its producer id"
+                );
+                return Err(Error::data_unsafe(message).at(&self.slice.partition).at_offset(found.offset));
+            }
+            self.landed(found.offset, found.records);
+            self.advance(sequence + found.records);
+        }
+        self.scan_from = self.scan_from.max(scanned.reached);
+        self.is_certain = true;
+        Ok(())
+    }
+
+    /// Whether `scanned` cannot tell what was appended: records were removed between this scan and the one before, and nothing of the
+    /// append is seen behind them that would prove what came before it.
+    pub(super) fn is_out_of_sight(&self, scanned: &Scanned) -> bool {
+        scanned.start > self.scan_from && scanned.batches.is_empty()
+    }
+
+    /// Takes the answer to the batch that was sent.
+    ///
+    /// # Errors
+    /// Unsafe when the target replaced its timestamps.
+    pub(super) fn appended(&mut self, produced: Produced) -> Result<()> {
+        let Some(batch) = self.batch_from(self.next) else { return Ok(()) };
+        let header = *batch.header();
+        // The answer to a repeat has a time too, that of the batch (`UnifiedLog.append`, the case of a duplicate).
+        if produced.log_append_time.is_some_and(|time| time != header.max_timestamp) {
+            let message = "the target replaced the timestamps of late records: message.timestamp.type of the topic was changed to \
+                           LogAppendTime since they were looked at; set it to CreateTime and repeat";
+            return Err(Error::data_unsafe(message).at(&self.slice.partition).at_offset(header.base_offset));
+        }
+        let records = i64::from(header.records_count);
+        self.landed(produced.base_offset, records);
+        self.advance(self.next + records);
+        Ok(())
+    }
+
+    /// Where it came to lie.
+    pub(super) fn outcome(&self) -> Landed {
+        let Self { first, end, problem, .. } = self;
+        Landed { partition: self.slice.partition.clone(), first: *first, next: *end, problem: problem.clone() }
+    }
+
+    fn landed(&mut self, offset: i64, records: i64) {
+        self.first = Some(self.first.map_or(offset, |first| first.min(offset)));
+        self.end = Some(self.end.map_or(offset + records, |end| end.max(offset + records)));
+    }
+
+    fn advance(&mut self, next: i64) {
+        if next > self.next {
+            self.next = next;
+            self.stalled = 0;
+            self.trouble = None;
+        }
+    }
+
+    fn batch_from(&self, sequence: i64) -> Option<&'a StampedBatch> {
+        self.slice.batches.iter().find(|batch| i64::from(batch.header().base_sequence) == sequence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::late::ports::ScannedBatch;
+    use journal::Position;
+    use kafka::TopicPartition;
+    use kafka::batch::{Codec, Record, Stamp, encode};
+
+    /// Three batches of two records.
+    fn slice() -> Slice {
+        let mut slice = Slice::at(TopicPartition::new("t", 0), Position { source_next: 100, target_next: 0 }, 200);
+        for batch in 0..3 {
+            let records = [Record { timestamp: 5, ..Record::default() }, Record { timestamp: 6, ..Record::default() }];
+            slice.batches.push(encode(&records, Codec::None, Stamp::nth(7, 0, 2 * batch), 100).unwrap().into());
+        }
+        slice.to = Position { source_next: 120, target_next: 6 };
+        slice
+    }
+
+    fn range() -> LateRange {
+        LateRange { partition: TopicPartition::new("t", 0), from: 100, to: 120, records: 6, target_end: 40 }
+    }
+
+    fn scanned(start: i64, batches: &[(i32, i64, i64)]) -> Scanned {
+        let batch = |(sequence, records, offset): &(i32, i64, i64)| ScannedBatch {
+            sequence: *sequence,
+            records: *records,
+            offset: *offset,
+        };
+        Scanned { start, reached: 90, batches: batches.iter().map(batch).collect() }
+    }
+
+    const fn produced(base_offset: i64, log_append_time: Option<i64>) -> Produced {
+        Produced { base_offset, log_append_time, log_start: 0 }
+    }
+
+    #[test]
+    fn what_a_scan_shows_is_not_sent_again() {
+        let slice = slice();
+        let mut sending = Sending::new(&range(), &slice).unwrap();
+        sending.found(&scanned(0, &[(0, 2, 50), (2, 2, 60)])).unwrap();
+        assert!(sending.is_certain && !sending.is_done());
+        assert_eq!((sending.next, sending.scan_from), (4, 90));
+        sending.appended(produced(70, None)).unwrap();
+        assert!(sending.is_done());
+        let landed = sending.outcome();
+        assert_eq!((landed.first, landed.next, landed.problem), (Some(50), Some(72), None));
+    }
+
+    #[test]
+    fn a_later_batch_proves_those_before_even_where_compaction_took_them() {
+        let slice = slice();
+        let mut sending = Sending::new(&range(), &slice).unwrap();
+        sending.found(&scanned(0, &[(4, 2, 60)])).unwrap();
+        assert!(sending.is_done());
+    }
+
+    #[test]
+    fn a_foreign_batch_of_the_producer_id_is_unsafe() {
+        let slice = slice();
+        for found in [(1, 2, 50), (0, 3, 50), (6, 2, 50)] {
+            let error = Sending::new(&range(), &slice).unwrap().found(&scanned(0, &[found])).unwrap_err();
+            assert_eq!(error.kind, migration::ErrorKind::Unsafe, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_seen_behind_a_log_start_that_moved_proves_nothing() {
+        let slice = slice();
+        let mut sending = Sending::new(&range(), &slice).unwrap();
+        assert!(sending.is_out_of_sight(&scanned(41, &[])));
+        assert!(!sending.is_out_of_sight(&scanned(40, &[])));
+        let found = scanned(41, &[(0, 2, 50)]);
+        assert!(!sending.is_out_of_sight(&found), "what comes behind the gap proves what was in it");
+        sending.found(&found).unwrap();
+        assert!(!sending.is_out_of_sight(&scanned(90, &[])), "what was scanned may be removed");
+        assert!(sending.is_out_of_sight(&scanned(91, &[])));
+    }
+
+    #[test]
+    fn replaced_timestamps_are_unsafe_and_the_answer_to_a_repeat_is_none() {
+        let slice = slice();
+        let mut sending = Sending::new(&range(), &slice).unwrap();
+        sending.appended(produced(50, Some(6))).unwrap();
+        assert_eq!(sending.next, 2);
+        assert_eq!(sending.appended(produced(52, Some(7))).unwrap_err().kind, migration::ErrorKind::Unsafe);
+    }
+
+    #[test]
+    fn stored_batches_have_to_be_those_of_the_plan() {
+        let error = Sending::new(&LateRange { records: 5, ..range() }, &slice()).unwrap_err();
+        assert_eq!(error.kind, migration::ErrorKind::Unsafe);
+    }
+}
