@@ -10,7 +10,7 @@
 //! sends the same bytes. What the target has of it is known by scanning from where the target ended when the append began, since
 //! clients write there meanwhile. The number of an append can be taken once, and the next one begins when the one before is done.
 //!
-//! - [`append`]: one append, from the claim to its outcome;
+//! - [`mod@append`]: one append, from the claim to its outcome;
 //! - [`ports`]: what an append needs from outside;
 //! - [`live`]: the same of a migration, and the list of what was found.
 
