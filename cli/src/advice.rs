@@ -112,9 +112,16 @@ pub(crate) fn held(freeze: &Freeze) -> &'static str {
     }
 }
 
-/// What a person has to know about producers after a failed cutover.
-pub(crate) fn producers_after_failure(freeze: Option<&Freeze>, now: DateTime<Utc>) -> String {
+/// What a person has to know about producers after a cutover that failed, behind its point of no return if `committed`.
+pub(crate) fn producers_after_failure(freeze: Option<&Freeze>, committed: bool, now: DateTime<Utc>) -> String {
     let Some(freeze) = freeze else { return "producers: were not frozen, nothing to do".to_owned() };
+    if committed && freeze.may_hold_producers() {
+        return format!(
+            "producers: still FROZEN, for {} so far, and have to stay so: offsets are committed on the target, and what is written to \
+             the source now is not copied; resume completes the cutover",
+            render::span(freeze.length(now))
+        );
+    }
     let by_hand = freeze.current().how == FreezeHow::Operator;
     match freeze.state() {
         FreezeState::Frozen => format!(
@@ -198,7 +205,7 @@ mod tests {
     #[test]
     fn producers_are_never_forgotten_and_never_called_frozen_when_nobody_froze_them() {
         assert_eq!(freeze(None, start()), "never frozen");
-        assert!(producers_after_failure(None, start()).contains("not frozen"));
+        assert!(producers_after_failure(None, false, start()).contains("not frozen"));
         let at = |second| journal::timestamp(start() + chrono::TimeDelta::seconds(second));
         let now = start() + chrono::TimeDelta::seconds(60);
         let base = |how: &str| serde_json::json!({"asked_at": at(0), "how": how, "by": "ada"});
@@ -220,7 +227,7 @@ mod tests {
             (with("webhook", unconfirmed), "never confirmed", "unfrozen", false),
             (with("webhook", unheard), "nobody was asked to stop", "nobody was asked to stop", false),
         ] {
-            let texts = (freeze(Some(&case), now), producers_after_failure(Some(&case), now));
+            let texts = (freeze(Some(&case), now), producers_after_failure(Some(&case), false, now));
             assert!(texts.0.contains(status) && texts.1.contains(failed), "{texts:?}");
             assert_eq!(case.may_hold_producers(), held, "{texts:?}");
             let is_frozen = case.state() == FreezeState::Frozen;

@@ -8,7 +8,7 @@ use runtime::clusters::bootstrap_servers;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{Exit, decide, rehearse, resume};
+use super::{Exit, decide, late_records, rehearse, resume};
 use crate::args::{CutoverArgs, RunArgs};
 use crate::follow::{self, Follower, Moment};
 use crate::session::{Session, Snapshot};
@@ -197,6 +197,7 @@ pub(super) async fn acknowledge(args: &RunArgs) -> Result<Exit> {
         _ => return Err(out_of_phase(&session, &snapshot, "cutover-ack", Phase::AwaitingClientSwitch)?),
     }
     let mut follower = decide::joined(&session, &snapshot).await?;
+    late_records::warn(&session).await;
     decide::when_armed(&session, &mut follower, GateName::ClientSwitch, &Decision::approve("")).await?;
     let reached = |moment: &Moment| match moment.phase() {
         Phase::Failed if moment.current => Some(Exit::Failed),

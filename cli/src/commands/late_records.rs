@@ -39,6 +39,24 @@ pub(super) async fn run(args: &LateRecordsArgs) -> Result<Exit> {
     Ok(if done { Exit::Done } else { Exit::Failed })
 }
 
+/// Says what reached the source behind the fence, before clients are confirmed to be on the target: what is appended before they
+/// write there comes in its order. A source that cannot be looked at, since it may be gone, holds nothing up.
+pub(super) async fn warn(session: &Session) {
+    match session.functions().list_late(session.id()).await {
+        Ok(Listing { late, .. }) if late.records.is_empty() => {}
+        Ok(listing) => {
+            let records: i64 = listing.late.records.iter().map(|late| late.records).sum();
+            session.console.say(format!(
+                "warning: {} of {} were written to the source behind the fence, and are not on the target",
+                words::count(usize::try_from(records).unwrap_or_default(), "record"),
+                words::count(listing.late.records.len(), "partition")
+            ));
+            tell(session, &listing);
+        }
+        Err(error) => session.console.say(format!("the source was not looked at for late records: {error}")),
+    }
+}
+
 /// Prints what there is.
 fn show(session: &Session, listing: &Listing) -> Result<Exit> {
     if session.console.is_json() {

@@ -138,8 +138,9 @@ pub(super) async fn tell_failure(session: &Session, follower: &mut Follower<'_>,
     let failed_in = moment.snapshot.meta.failed_in.map_or_else(String::new, |phase| format!(" in {phase}"));
     session.console.say(format!("failed{failed_in}: {reason}"));
     let freeze = freeze_after_failure(session, follower, moment).await?;
+    let committed = moment.snapshot.meta.committed;
     if freeze.is_some() {
-        session.console.say(advice::producers_after_failure(freeze.as_ref(), session.journal().now()));
+        session.console.say(advice::producers_after_failure(freeze.as_ref(), committed, session.journal().now()));
     }
     Ok(())
 }

@@ -102,7 +102,7 @@ async fn give_up(session: &Session, reason: &str) -> Result<()> {
     let (functions, by) = (session.functions(), naming::operator());
     session.patiently("give the cutover up", || functions.give_up(session.id(), &by, reason)).await?;
     let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
-    session.console.say(advice::producers_after_failure(freeze.as_ref(), session.journal().now()));
+    session.console.say(advice::producers_after_failure(freeze.as_ref(), false, session.journal().now()));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clock::{Backoff, RetryPolicy};
 use journal::{AskedFreeze, Decision, Freeze, FreezeHow, GateName, GateState, Token, Verdict, WebhookCall, timestamp};
 use migration::{Error, Phase, Result};
@@ -67,6 +68,10 @@ async fn ask(run: &Run<'_>, webhook: &Webhook, asked: &AskedFreeze, budget: Budg
     let heard = outcome.as_ref().err().is_none_or(Fault::may_have_reached);
     let answer = match outcome {
         Ok(202) => Ok("will be acknowledged"),
+        Ok(_) if is_superseded(run, asked_at).await? => Err(Error::blocked(
+            "the webhook answered to a freeze that was given up, and producers were asked for another one meanwhile: that one is not \
+             confirmed by it",
+        )),
         Ok(_) => {
             let decision = Decision::approve("the webhook froze the producers");
             decide::decide(run.host(), &run.id, GateName::Freeze, decision, "webhook").await.map(|_| "done")
@@ -83,7 +88,8 @@ async fn ask(run: &Run<'_>, webhook: &Webhook, asked: &AskedFreeze, budget: Budg
         }
     };
     webhook::remember(run, &call).await;
-    if heard && is_given_up(run).await? {
+    // A later freeze wants them to stand still, and ends for itself.
+    if heard && is_given_up(run).await? && !is_superseded(run, asked_at).await? {
         // They were let go while the webhook still froze them.
         producers::let_go_again(run, webhook).await?;
     }
@@ -96,6 +102,12 @@ async fn is_given_up(run: &Run<'_>) -> Result<bool> {
     let decision = run.journal.gate(GateName::Freeze).await?.and_then(|gate| gate.decision);
     let rejected = decision.is_some_and(|decision| decision.verdict == Verdict::Reject);
     Ok(!meta.committed && (rejected || meta.phase != Phase::Cutover))
+}
+
+/// Whether another freeze than the one of `asked_at` is under way.
+async fn is_superseded(run: &Run<'_>, asked_at: DateTime<Utc>) -> Result<bool> {
+    let freeze = run.journal.freeze_state().await?;
+    Ok(freeze.is_some_and(|freeze| freeze.current().asked_at != asked_at && freeze.may_hold_producers()))
 }
 
 /// The gate was opened again when the time for the freeze was over.

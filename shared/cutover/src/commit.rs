@@ -16,7 +16,7 @@ use journal::CutoverLease;
 use kafka::{CommittedOffset, NewOffset};
 use migration::{Error, Result, TopicPartition};
 
-use crate::ports::{Ledger, Ports, Target};
+use crate::ports::{BehindTheMark, Ledger, Target};
 use crate::steps::Steps;
 
 /// Groups of a chunk.
@@ -39,7 +39,7 @@ type OnTarget = BTreeMap<TopicPartition, CommittedOffset>;
 /// Transient when a coordinator cannot be reached, Fenced when another invocation took over. What a coordinator refuses is a
 /// warning with its repair.
 pub(crate) async fn commit(
-    ports: &impl Ports,
+    ports: &impl BehindTheMark,
     lease: &CutoverLease,
     plan: &str,
     groups: &[GroupPlan],
@@ -66,7 +66,11 @@ pub(crate) async fn commit(
     Ok(all)
 }
 
-async fn commit_chunk(ports: &impl Ports, lease: &CutoverLease, chunk: &[&GroupPlan]) -> Result<CommittedChunk> {
+async fn commit_chunk(
+    ports: &impl BehindTheMark,
+    lease: &CutoverLease,
+    chunk: &[&GroupPlan],
+) -> Result<CommittedChunk> {
     let mut refused = BTreeMap::new();
     let mut left = chunk.to_vec();
     while !left.is_empty() {
@@ -95,7 +99,7 @@ async fn commit_chunk(ports: &impl Ports, lease: &CutoverLease, chunk: &[&GroupP
 /// Commits what is missing of `groups`, for as long as what was seen of the target and the lease counts. Returns the groups that
 /// were answered for, with why the coordinator refuses which offset.
 async fn commit_fresh<'a>(
-    ports: &impl Ports,
+    ports: &impl BehindTheMark,
     lease: &CutoverLease,
     groups: &[&'a GroupPlan],
 ) -> Result<BTreeMap<&'a str, BTreeMap<TopicPartition, String>>> {
@@ -112,7 +116,7 @@ async fn commit_fresh<'a>(
     answered.map(|(group, outcome)| Ok((group, outcome?))).collect()
 }
 
-async fn on_target(ports: &impl Ports, chunk: &[&GroupPlan]) -> Result<BTreeMap<String, OnTarget>> {
+async fn on_target(ports: &impl BehindTheMark, chunk: &[&GroupPlan]) -> Result<BTreeMap<String, OnTarget>> {
     let ids: Vec<_> = chunk.iter().map(|group| group.group.clone()).collect();
     let groups = ports.target().group_offsets(&ids).await?;
     let by_partition = |offsets: Vec<CommittedOffset>| {
@@ -147,7 +151,7 @@ fn missing(group: &GroupPlan, there: &OnTarget) -> Vec<NewOffset> {
 /// # Errors
 /// Those that are worth another try.
 async fn commit_group(
-    ports: &impl Ports,
+    ports: &impl BehindTheMark,
     group: &str,
     missing: Vec<NewOffset>,
 ) -> Result<BTreeMap<TopicPartition, String>> {

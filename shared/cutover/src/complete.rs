@@ -7,7 +7,7 @@ use journal::CutoverLease;
 use migration::Result;
 
 use crate::Outcome;
-use crate::ports::{Applied, Ledger, Ports, Target};
+use crate::ports::{Applied, BehindTheMark, Ledger, Target};
 use crate::steps::Steps;
 use crate::{commit, groups};
 
@@ -15,7 +15,12 @@ use crate::{commit, groups};
 ///
 /// # Errors
 /// Transient when a cluster or AWS cannot be reached, Fenced when another invocation took over.
-pub(crate) async fn carry_out(ports: &impl Ports, lease: &CutoverLease, key: &str, steps: &Steps) -> Result<Outcome> {
+pub(crate) async fn carry_out(
+    ports: &impl BehindTheMark,
+    lease: &CutoverLease,
+    key: &str,
+    steps: &Steps,
+) -> Result<Outcome> {
     // The tail is told to stop, and not waited for.
     ports.ledger().stop_tail().await?;
     let plan: CutoverPlan = documents::read(ports.objects(), key).await?;
@@ -34,7 +39,7 @@ pub(crate) async fn carry_out(ports: &impl Ports, lease: &CutoverLease, key: &st
 }
 
 /// Puts the settings in place. What cannot be done is a warning, unless another try may do it.
-async fn apply(ports: &impl Ports, plan: &CutoverPlan) -> Result<Applied> {
+async fn apply(ports: &impl BehindTheMark, plan: &CutoverPlan) -> Result<Applied> {
     match ports.target().apply(&plan.settings).await {
         Err(error) if !error.kind.is_retryable() => Ok(Applied {
             warnings: vec![format!("configs, quotas and ACLs were not put in place: {error}")],
@@ -45,7 +50,7 @@ async fn apply(ports: &impl Ports, plan: &CutoverPlan) -> Result<Applied> {
 }
 
 async fn report(
-    ports: &impl Ports,
+    ports: &impl BehindTheMark,
     key: &str,
     plan: CutoverPlan,
     committed: CommittedChunk,

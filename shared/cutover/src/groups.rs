@@ -16,6 +16,9 @@ pub const OTHER_WAVE: &str = "it has committed offsets only for topics outside t
 pub const ACTIVE: &str =
     "it has active members on the target; stop them, then commit its offsets by hand: they are in the plan";
 
+/// What to do about a group that the target has further on.
+pub(crate) const AHEAD_CURE: &str = "Delete its offsets on the target (kafka-consumer-groups.sh --delete-offsets), or leave the group out by cutover.skip_groups";
+
 /// Why offsets of a group cannot be committed that this principal may not read.
 const DENIED: &str = "the target denies Read on it to the principal of target.auth";
 
@@ -123,6 +126,38 @@ fn not_committable(group: &str, error: Error) -> Error {
         error.message
     );
     Error { message, ..error }
+}
+
+/// Refuses groups that the target has further on than planned: before the switch nobody but another client can have
+/// committed there, and what lies between would never be read.
+///
+/// # Errors
+/// Blocked, by name; otherwise when the target cannot be asked.
+pub(crate) async fn refuse_ahead(ports: &impl Ports, plans: &[GroupPlan]) -> Result<()> {
+    let ids: Vec<_> = plans.iter().filter(|plan| plan.skipped.is_none()).map(|plan| plan.group.clone()).collect();
+    let found = ports.target().group_offsets(&ids).await?;
+    let ahead = |plan: &GroupPlan| Some((plan.group.clone(), ahead(plan, found.get(&plan.group)?)?));
+    match plans.iter().find_map(ahead) {
+        None => Ok(()),
+        Some((group, problem)) => {
+            Err(Error::blocked(format_args!("group {group}: {problem}. {AHEAD_CURE}, then resume")))
+        }
+    }
+}
+
+/// What the target has `found` further on than `plan` says, if anything.
+pub(crate) fn ahead(plan: &GroupPlan, found: &[CommittedOffset]) -> Option<String> {
+    let found: BTreeMap<_, _> = found.iter().map(|offset| (&offset.partition, offset.offset)).collect();
+    let mut ahead = plan.offsets.iter().filter(|_| plan.skipped.is_none()).filter_map(|offset| {
+        let (wanted, found) = (offset.target_offset?, *found.get(&offset.partition)?);
+        (found > wanted).then_some((&offset.partition, found, wanted))
+    });
+    let (partition, found, wanted) = ahead.next()?;
+    let more = crate::fence::and_more(1 + ahead.count(), "partition", "partitions");
+    Some(format!(
+        "offset {found} of {partition}{more} is committed for it on the target, beyond {wanted}, where it stands on the source: a \
+         client has read there before the switch, and the group would never read what lies between"
+    ))
 }
 
 /// How a group stands on the target.

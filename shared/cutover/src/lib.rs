@@ -40,7 +40,7 @@ use migration::config::{Cutover, Topology};
 use migration::{BatchId, Error, ErrorKind, Phase, Result};
 use serde::Serialize;
 
-use ports::{Ledger, Ports};
+use ports::{BehindTheMark, Ledger, Ports};
 use steps::Steps;
 
 /// What is to be cut over, and how.
@@ -80,12 +80,25 @@ pub enum Outcome {
 /// producer goes on writing or the target lost records, Blocked when producers are not frozen or something cannot be brought
 /// over. After it only what another invocation cures: Transient, and Fenced when one has taken over.
 pub async fn cut_over(ports: &impl Ports, job: &Job) -> Result<Outcome> {
+    unless_done(ports, claim_and_work(ports, job)).await
+}
+
+/// Completes a cutover that has passed its point of no return. The source is not asked for anything.
+///
+/// # Errors
+/// As [`cut_over`] behind its point of no return; Blocked when there is nothing to complete.
+pub async fn complete(ports: &impl BehindTheMark) -> Result<Outcome> {
+    unless_done(ports, claim_and_complete(ports)).await
+}
+
+/// Does `work` unless the migration is cut over.
+async fn unless_done(ports: &impl BehindTheMark, work: impl Future<Output = Result<Outcome>>) -> Result<Outcome> {
     match ports.ledger().phase().await? {
         Phase::Cutover => {}
         phase if is_done(phase) => return Ok(Outcome::Already),
         other => return Err(Error::blocked(format_args!("the migration is in phase {other}, not in cutover"))),
     }
-    match claim_and_work(ports, job).await {
+    match work.await {
         // Another invocation may have completed it since.
         Err(error) if matches!(error.kind, ErrorKind::Fenced | ErrorKind::Blocked) => {
             if is_done(ports.ledger().phase().await?) { Ok(Outcome::Already) } else { Err(error) }
@@ -107,4 +120,10 @@ async fn claim_and_work(ports: &impl Ports, job: &Job) -> Result<Outcome> {
         None => prepare::decide(ports, job, &lease, &steps).await?,
     };
     complete::carry_out(ports, &lease, &plan, &steps).await
+}
+
+async fn claim_and_complete(ports: &impl BehindTheMark) -> Result<Outcome> {
+    let (lease, plan) = ports.ledger().claim().await?;
+    let plan = plan.ok_or_else(|| Error::blocked("the cutover has not passed its point of no return"))?;
+    complete::carry_out(ports, &lease, &plan, &Steps::default()).await
 }

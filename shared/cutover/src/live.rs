@@ -12,7 +12,7 @@ use kafka::{Cluster, CommitLimits};
 use migration::{Error, Result};
 use runtime::{Run, Store};
 
-use crate::ports::Ports;
+use crate::ports::{Attempt, BehindTheMark, Ledger, Ports};
 use crate::{Job, Outcome};
 pub use ledger::ATTEMPT;
 use ledger::LiveLedger;
@@ -58,17 +58,10 @@ impl<'a> Live<'a> {
     }
 }
 
-impl<'a> Ports for Live<'a> {
-    type Source = LiveSource<'a>;
+impl<'a> BehindTheMark for Live<'a> {
     type Target = LiveTarget<'a>;
     type Ledger = LiveLedger<'a>;
     type Objects = Store;
-    type Acls = LiveAcls;
-    type Fence = Journal;
-
-    fn source(&self) -> &LiveSource<'a> {
-        &self.source
-    }
 
     fn target(&self) -> &LiveTarget<'a> {
         &self.target
@@ -82,6 +75,20 @@ impl<'a> Ports for Live<'a> {
         &self.run.store
     }
 
+    fn now(&self) -> DateTime<Utc> {
+        self.run.journal.now()
+    }
+}
+
+impl<'a> Ports for Live<'a> {
+    type Source = LiveSource<'a>;
+    type Acls = LiveAcls;
+    type Fence = Journal;
+
+    fn source(&self) -> &LiveSource<'a> {
+        &self.source
+    }
+
     fn acls(&self) -> &LiveAcls {
         &self.acls
     }
@@ -89,26 +96,68 @@ impl<'a> Ports for Live<'a> {
     fn fence(&self) -> &Journal {
         &self.run.journal
     }
+}
+
+/// What completes a cutover.
+struct LiveCompletion<'a> {
+    run: &'a Run<'a>,
+    target: LiveTarget<'a>,
+    ledger: LiveLedger<'a>,
+}
+
+impl<'a> BehindTheMark for LiveCompletion<'a> {
+    type Target = LiveTarget<'a>;
+    type Ledger = LiveLedger<'a>;
+    type Objects = Store;
+
+    fn target(&self) -> &LiveTarget<'a> {
+        &self.target
+    }
+
+    fn ledger(&self) -> &LiveLedger<'a> {
+        &self.ledger
+    }
+
+    fn objects(&self) -> &Store {
+        &self.run.store
+    }
 
     fn now(&self) -> DateTime<Utc> {
         self.run.journal.now()
     }
 }
 
-/// Cuts `run` over, see [`cut_over`](crate::cut_over).
+/// Cuts `run` over, see [`cut_over`](crate::cut_over); behind the point of no return with the target alone, see
+/// [`complete`](crate::complete).
 ///
 /// # Errors
-/// Those of [`cut_over`](crate::cut_over), and Blocked when no rehearsal was approved.
+/// Those of the two, and Blocked when no rehearsal was approved.
 pub async fn cut_over(run: &Run<'_>) -> Result<Outcome> {
     let id = approved(run).await?;
     let rehearsal: Rehearsal = documents::read(&run.store, &rehearsal::key(&id)).await?;
+    if run.meta.committed {
+        let target = LiveTarget::new(run, run.target().await?, rehearsal.coordinators.commits());
+        return crate::complete(&LiveCompletion { run, target, ledger: LiveLedger::new(run) }).await;
+    }
     let job = Job {
         limits: run.config.cutover.clone(),
         selection: run.config.topology.clone(),
         batches: run.batches()?,
         rehearsal: id,
     };
-    crate::cut_over(&Live::connect(run, rehearsal).await?, &job).await
+    match Live::connect(run, rehearsal).await {
+        Ok(live) => crate::cut_over(&live, &job).await,
+        Err(error) => Err(unconnected(run, error).await),
+    }
+}
+
+/// Puts on record that a cluster could not be reached, for whoever ends the freeze.
+async fn unconnected(run: &Run<'_>, error: Error) -> Error {
+    let attempt = Attempt { step: "connect", error: format!("{}: {error}", error.kind) };
+    if let Err(unsaid) = LiveLedger::new(run).note_attempt(&attempt).await {
+        tracing::warn!(%unsaid, "the failed attempt could not be put on record");
+    }
+    error
 }
 
 /// Id of the rehearsal that was approved at the gate `cutover`; the newest where the gate names none.

@@ -17,16 +17,29 @@ pub use write_fence::ports::{Acls, Record};
 /// Offsets by partition, in records.
 pub type Offsets = BTreeMap<TopicPartition, i64>;
 
-/// All of it.
-pub trait Ports: Sync {
-    /// The cluster that is left.
-    type Source: Source;
+/// What is needed behind the point of no return: the cluster that is left may be gone by then.
+pub trait BehindTheMark: Sync {
     /// The cluster that is migrated to.
     type Target: Target;
     /// The journal.
     type Ledger: Ledger;
     /// The run's bucket.
     type Objects: Objects;
+
+    /// The cluster that is migrated to.
+    fn target(&self) -> &Self::Target;
+    /// The journal.
+    fn ledger(&self) -> &Self::Ledger;
+    /// The run's bucket.
+    fn objects(&self) -> &Self::Objects;
+    /// The time of day, by this function's clock.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// All of it.
+pub trait Ports: BehindTheMark {
+    /// The cluster that is left.
+    type Source: Source;
     /// The ACLs of the cluster that is left.
     type Acls: Acls;
     /// The journal's record of the write fence.
@@ -34,18 +47,10 @@ pub trait Ports: Sync {
 
     /// The cluster that is left.
     fn source(&self) -> &Self::Source;
-    /// The cluster that is migrated to.
-    fn target(&self) -> &Self::Target;
-    /// The journal.
-    fn ledger(&self) -> &Self::Ledger;
-    /// The run's bucket.
-    fn objects(&self) -> &Self::Objects;
     /// The ACLs of the cluster that is left.
     fn acls(&self) -> &Self::Acls;
     /// The journal's record of the write fence.
     fn fence(&self) -> &Self::Fence;
-    /// The time of day, by this function's clock.
-    fn now(&self) -> DateTime<Utc>;
 }
 
 /// The cluster that is left. Calls repeat what fails for a passing reason, as [`kafka::Cluster`] does.

@@ -145,6 +145,7 @@ impl<P: Ports> Attempting<'_, P> {
         let mut snapshot = steps.time("read groups", self.groups()).await?;
         steps.time("describe groups on the target", groups::mark_active(ports, &mut snapshot)).await?;
         let groups = steps.time("translate offsets", translate::translate(ports.objects(), snapshot, &drained)).await?;
+        steps.time("read groups on the target", groups::refuse_ahead(ports, &groups)).await?;
         let now = steps.time("prove the fence again", self.hold(&ends, window)).await?;
         let plan = CutoverPlan {
             made_at: ports.now(),

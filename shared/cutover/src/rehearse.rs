@@ -27,6 +27,9 @@ use findings::{Findings, code};
 pub use differences::differences;
 pub use findings::table;
 
+/// Differences that are put on record.
+const LINES: usize = 20;
+
 /// What became of a rehearsal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rehearsed {
@@ -78,7 +81,15 @@ async fn compare(run: &Run<'_>) -> Result<Rehearsed> {
     let id = approved(run).await?;
     let approved: Rehearsal = documents::read(&run.store, &rehearsal::key(&id)).await?;
     let now = find(run, None).await?;
-    let differences = differences(&approved, &now);
+    let mut differences = differences(&approved, &now);
+    let allowed = run.config.cutover.drain_max_partition_lag;
+    if now.lag.largest > allowed.saturating_mul(10) {
+        differences.push(format!(
+            "{} records of one partition are not copied yet, cutover.drain_max_partition_lag is {allowed}: the freeze would last as \
+             long as they take",
+            now.lag.largest
+        ));
+    }
     let age = run.journal.now() - approved.made_at;
     let is_old = age > age_limit(run);
     let blocked = now.blockers().next().is_some();
@@ -98,6 +109,10 @@ async fn compare(run: &Run<'_>) -> Result<Rehearsed> {
 /// Puts on record why producers were not asked to stop: `lines` differ from what was approved in the rehearsal `now`, if one was
 /// made.
 async fn differs(run: &Run<'_>, now: Option<&str>, lines: &[String]) -> Result<()> {
+    // Facts share one item of the journal; all of them are in the stored rehearsals.
+    let more = lines.len().saturating_sub(LINES);
+    let more = (more > 0).then(|| format!("and {more} more, see msk-kraft cutover --rehearse"));
+    let lines: Vec<_> = lines.iter().take(LINES).cloned().chain(more).collect();
     run.journal.set_fact(DIFFERS, &json!({"rehearsal": now, "differences": lines})).await
 }
 
@@ -166,6 +181,7 @@ async fn find(run: &Run<'_>, signing_key: Option<String>) -> Result<Rehearsal> {
     }
     let made_at = run.journal.now();
     let expected = estimate::expected(run, &watch, &state, &groups, &settings);
+    estimate::judge(&expected, run.config.cutover.max_producer_freeze.into(), &mut findings);
     Ok(Rehearsal {
         id: id(made_at),
         migration_id: run.id.clone(),

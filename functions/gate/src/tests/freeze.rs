@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use journal::{FreezeHow, FreezeState, GateName, GateState, Side};
+use journal::{FreezeHow, FreezeState, GateName, GateState, Side, Token};
 use migration::{ErrorKind, Phase};
 use runtime::Budget;
 use serde_json::json;
@@ -202,6 +202,36 @@ async fn producers_that_were_frozen_for_a_cutover_that_was_given_up_meanwhile_ar
     let freeze = bench.freezes().await;
     assert_eq!(freeze.state(), FreezeState::Unfrozen { towards: Side::Source });
     assert_eq!((freeze.current().frozen_at, bench.phase().await), (None, Phase::Failed), "it never counted as frozen");
+}
+
+#[tokio::test]
+async fn a_late_answer_confirms_the_freeze_that_it_is_about_and_no_later_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let Some(bench) = Bench::new(Phase::DrainReady, json!({"producer_freeze_webhook": url})).await else { return };
+    let another = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        super::hook::read(&mut socket).await;
+        let hook = Hook::at(listener, &["200 OK"]);
+        bench.invoke("give_up", json!({"by": "ada", "reason": "enough"})).await.unwrap();
+        let journal = &bench.journal;
+        journal.resume_from_failed().await.unwrap();
+        for phase in [Phase::DrainReady, Phase::Cutover] {
+            journal.transition(phase, "").await.unwrap();
+        }
+        journal.open(GateName::Freeze, &Token::new("second"), None).await.unwrap();
+        journal.ask_freeze(journal.now(), FreezeHow::Operator, "operator").await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut socket, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        hook
+    };
+    let (opened, hook) = tokio::join!(bench.open(GateName::Freeze), another);
+    let error = opened.unwrap_err();
+    assert!(error.kind == ErrorKind::Blocked && error.message.contains("was given up"), "{error}");
+    assert_eq!(bench.freezes().await.state(), FreezeState::Asked, "nobody has confirmed the second one");
+    assert_eq!(bench.journal.gate(GateName::Freeze).await.unwrap().unwrap().state, GateState::Open);
+    assert_eq!(hook.actions(), ["unfreeze"], "and nobody has ended it");
 }
 
 #[tokio::test]

@@ -47,8 +47,10 @@ pub fn differences(before: &Rehearsal, now: &Rehearsal) -> Vec<String> {
     lines
 }
 
+/// What makes a finding the same one. Its words hold numbers that change; they count where it names nothing else.
 fn identity(finding: &Finding) -> (Weight, &str, &str) {
-    (finding.weight, &finding.code, &finding.subject)
+    let subject = if finding.subject.is_empty() { &finding.message } else { &finding.subject };
+    (finding.weight, &finding.code, subject)
 }
 
 fn changed<K: Ord + ToString, V: PartialEq + Debug>(

@@ -10,6 +10,7 @@ use runtime::Run;
 use tokio::time::Instant;
 
 use super::copy::CopyState;
+use super::findings::{Findings, code};
 
 /// What the tail takes to copy the last records once nothing arrives: a round and a checkpoint.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -42,6 +43,24 @@ impl Stopwatch {
     }
 }
 
+/// Steps behind the point of no return, which ends what `cutover.max_producer_freeze` bounds.
+const BEHIND_THE_MARK: [&str; 2] = ["commit and read back", "configs, quotas and ACLs"];
+
+/// Refuses a freeze that would be given up for its length.
+pub(super) fn judge(expected: &[ExpectedStep], limit: Duration, findings: &mut Findings) {
+    let before = expected.iter().filter(|step| !BEHIND_THE_MARK.contains(&step.step.as_str()));
+    let before = Duration::from_millis(before.map(|step| step.ms).sum());
+    if before <= limit {
+        return;
+    }
+    findings.block(
+        code::FREEZE_TOO_LONG,
+        "cutover.max_producer_freeze",
+        format!("the cutover is expected to take {before:.1?} to its point of no return, and producers are let go after {limit:.0?}"),
+        "raise it, or migrate in waves (topology.include)",
+    );
+}
+
 /// The steps of the freeze in their order. What was measured in the rehearsal is said as measured; commits and settings are counted
 /// and taken at what one usually takes.
 pub(super) fn expected(
@@ -69,6 +88,7 @@ pub(super) fn expected(
         ("drain", DRAIN + per_partition),
         ("read groups", watch.of("read groups") + watch.of("describe groups on the target")),
         ("translate offsets", watch.of("translate offsets")),
+        ("read groups on the target", watch.of("read groups on the target")),
         ("prove the fence again", window),
         ("commit and read back", COMMIT * rounds),
         ("configs, quotas and ACLs", SETTING * to_set),
@@ -79,4 +99,22 @@ pub(super) fn expected(
     };
     let takes_time = |(name, took): &(&str, Duration)| *name != "set the write fence" || !took.is_zero();
     steps.into_iter().filter(takes_time).map(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freeze_that_would_be_given_up_is_refused_before_it_begins() {
+        let step = |step: &str, ms| ExpectedStep { step: step.to_owned(), ms };
+        let steps = [step("set the write fence", 80_000), step("drain", 500), step("commit and read back", 90_000)];
+        let found = |limit| {
+            let mut findings = Findings::default();
+            judge(&steps, Duration::from_secs(limit), &mut findings);
+            findings.sorted().into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+        };
+        assert_eq!(found(90), Vec::<String>::new(), "what lies behind the mark is not bounded by it");
+        assert!(found(60)[0].contains("expected to take 80.5s"), "{:?}", found(60));
+    }
 }

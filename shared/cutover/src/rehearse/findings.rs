@@ -34,6 +34,10 @@ pub(crate) mod code {
     pub(crate) const GROUP_REFUSED: &str = "cutover.group_refused";
     /// A group has members on the target.
     pub(crate) const GROUP_ACTIVE: &str = "cutover.group_active_on_target";
+    /// A group is further on on the target than on the source.
+    pub(crate) const GROUP_AHEAD: &str = "cutover.group_ahead_on_target";
+    /// The freeze would take longer than it may.
+    pub(crate) const FREEZE_TOO_LONG: &str = "cutover.freeze_too_long";
     /// A group of another type has the name on the target.
     pub(crate) const GROUP_TYPE: &str = "cutover.group_type";
     /// Limits of the target's coordinators are not known.
@@ -54,7 +58,7 @@ pub(crate) mod code {
     pub(crate) const PASSING: [&str; 3] = [LAG, OPEN_TRANSACTION, PENDING_COMMIT];
 
     /// All of them, with what each means.
-    pub(super) const ALL: [(&str, &str); 22] = [
+    pub(super) const ALL: [(&str, &str); 24] = [
         (TAIL_NOT_RUNNING, "No running function copies a batch of partitions: the drain would wait for it in vain."),
         (PARTITION_STOPPED, "A partition stopped and is not copied any further."),
         (LAG, "The copy lags by more than cutover.drain_max_partition_lag: the freeze would last longer."),
@@ -73,6 +77,11 @@ pub(crate) mod code {
         ),
         (GROUP_REFUSED, "The target's coordinators would refuse an offset of a group."),
         (GROUP_ACTIVE, "A group has members on the target already: its offsets are not committed."),
+        (
+            GROUP_AHEAD,
+            "The target has offsets of a group that are further on than the source's: it would skip records.",
+        ),
+        (FREEZE_TOO_LONG, "The freeze is expected to last longer than cutover.max_producer_freeze."),
         (GROUP_TYPE, "The target has a group of this name whose type keeps no such offsets."),
         (LIMITS_UNKNOWN, "The target does not describe what its coordinators take."),
         (NOT_BROUGHT_OVER, "A config, quota or ACL of the source is not brought over as it is."),

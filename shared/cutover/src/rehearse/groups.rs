@@ -2,7 +2,7 @@
 
 use documents::cutover_plan::GroupPlan;
 use documents::rehearsal::{RehearsedGroup, Weight};
-use kafka::{Cluster, CommitLimits, CoordinatorLimits, NewOffset};
+use kafka::{Cluster, CommitLimits, CoordinatorLimits, NewOffset, Stability};
 use migration::Result;
 use runtime::Run;
 use topology::lockout;
@@ -13,6 +13,7 @@ use super::findings::{Findings, code};
 use crate::drain::Drained;
 use crate::groups::{self, OnTarget};
 use crate::live::Live;
+use crate::live::target::group_offsets;
 use crate::translate;
 
 /// Looks at the groups of both clusters.
@@ -40,10 +41,10 @@ pub(super) async fn look(
     let ids: Vec<_> = snapshot.wanted.keys().cloned().collect();
     let described =
         watch.time("describe groups on the target", async { Ok(target.describe_groups(&ids).await) }).await?;
-    let mut denied = Vec::new();
+    let (mut denied, mut free) = (Vec::new(), Vec::new());
     for (id, described) in described {
         match groups::judge(described) {
-            Ok(OnTarget::Free) => {}
+            Ok(OnTarget::Free) => free.push(id),
             Ok(OnTarget::Denied) => denied.push(id),
             Ok(OnTarget::Active) => {
                 findings.add(
@@ -72,6 +73,13 @@ pub(super) async fn look(
     let progress = state.progress.iter().map(|progress| (progress.partition.clone(), progress.clone()));
     let progress: Drained = progress.collect();
     let plans = watch.time("translate offsets", translate::translate(&run.store, snapshot, &progress)).await?;
+    let found = group_offsets(target, &free, Stability::Now);
+    let found = watch.time("read groups on the target", found).await?;
+    for plan in &plans {
+        if let Some(problem) = found.get(&plan.group).and_then(|found| groups::ahead(plan, found)) {
+            findings.block(code::GROUP_AHEAD, plan.group.as_str(), problem, groups::AHEAD_CURE);
+        }
+    }
     Ok((plans.iter().map(|plan| weigh(plan, &limits, findings)).collect(), limits))
 }
 

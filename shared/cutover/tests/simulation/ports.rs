@@ -7,21 +7,14 @@ mod source;
 mod target;
 
 use chrono::{DateTime, Utc};
-use cutover::ports::Ports;
+use cutover::ports::{BehindTheMark, Ports};
 
 use crate::request::Invocation;
 
-impl Ports for Invocation {
-    type Source = Self;
+impl BehindTheMark for Invocation {
     type Target = Self;
     type Ledger = Self;
     type Objects = Self;
-    type Acls = Self;
-    type Fence = Self;
-
-    fn source(&self) -> &Self {
-        self
-    }
 
     fn target(&self) -> &Self {
         self
@@ -35,15 +28,25 @@ impl Ports for Invocation {
         self
     }
 
+    fn now(&self) -> DateTime<Utc> {
+        Self::now(self)
+    }
+}
+
+impl Ports for Invocation {
+    type Source = Self;
+    type Acls = Self;
+    type Fence = Self;
+
+    fn source(&self) -> &Self {
+        self
+    }
+
     fn acls(&self) -> &Self {
         self
     }
 
     fn fence(&self) -> &Self {
         self
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        Self::now(self)
     }
 }
