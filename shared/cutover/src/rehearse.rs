@@ -8,6 +8,7 @@ mod estimate;
 mod findings;
 mod groups;
 mod replicas;
+mod target;
 mod transactions;
 mod write_fence;
 
@@ -164,6 +165,7 @@ async fn find(run: &Run<'_>, signing_key: Option<String>) -> Result<Rehearsal> {
     watch.time("set the write fence", write_fence::look(run, &source, &state.topics(), &mut findings)).await?;
     let replicas = replicas::look(run, &source, &target, &state.names, &mut findings);
     let (no_markers, min_insync_replicas) = watch.time("look at replicas", replicas).await?;
+    watch.time("check the target", target::look(run, &target, &state, &mut findings)).await?;
     let look = groups::look(run, &source, &target, &state, &mut findings, &mut watch);
     let (groups, coordinators) = look.await?;
     let decision = settings::decide(run, &source, &target);

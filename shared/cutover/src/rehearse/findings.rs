@@ -28,6 +28,8 @@ pub(crate) mod code {
     pub(crate) const NO_MARKER: &str = "cutover.no_marker";
     /// The principal may not use the transactional id.
     pub(crate) const TRANSACTIONAL_ID: &str = "cutover.transactional_id";
+    /// A log of the target is not what was copied to it.
+    pub(crate) const TARGET_CHANGED: &str = "cutover.target_changed";
     /// Too few replicas of a target's partition are in sync.
     pub(crate) const TARGET_REPLICAS: &str = "cutover.target_under_min_isr";
     /// The target's coordinators would refuse an offset of a group.
@@ -58,7 +60,7 @@ pub(crate) mod code {
     pub(crate) const PASSING: [&str; 3] = [LAG, OPEN_TRANSACTION, PENDING_COMMIT];
 
     /// All of them, with what each means.
-    pub(super) const ALL: [(&str, &str); 24] = [
+    pub(super) const ALL: [(&str, &str); 25] = [
         (TAIL_NOT_RUNNING, "No running function copies a batch of partitions: the drain would wait for it in vain."),
         (PARTITION_STOPPED, "A partition stopped and is not copied any further."),
         (LAG, "The copy lags by more than cutover.drain_max_partition_lag: the freeze would last longer."),
@@ -71,6 +73,7 @@ pub(crate) mod code {
         (PENDING_UNSEEN, "The source does not let this principal see commits that open transactions hold."),
         (NO_MARKER, "A topic takes no marker; the end of its logs is the proof there."),
         (TRANSACTIONAL_ID, "The source does not let this principal use the transactional id of the markers."),
+        (TARGET_CHANGED, "Another client wrote to a log of the target, or records were lost or deleted there."),
         (
             TARGET_REPLICAS,
             "The target takes no records or commits: fewer replicas than min.insync.replicas are in sync.",
