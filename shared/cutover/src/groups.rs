@@ -258,6 +258,24 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_is_ahead_on_the_target_is_named_and_one_that_is_not_is_none() {
+        let offset = |topic: &str, target_offset| documents::cutover_plan::PlannedOffset {
+            partition: TopicPartition::new(topic, 0),
+            source_offset: 7,
+            target_offset,
+            metadata: String::new(),
+            note: None,
+        };
+        let offsets = vec![offset("orders", Some(0)), offset("users", Some(1)), offset("other", None)];
+        let plan = GroupPlan { group: "g".to_owned(), skipped: None, offsets, outside: 0 };
+        assert_eq!(ahead(&plan, &[committed("users"), committed("other")]), None, "where it stands, or none of ours");
+        let problem = ahead(&plan, &[committed("orders")]).unwrap();
+        assert!(problem.starts_with("offset 1 of orders/0 is committed for it on the target, beyond 0"), "{problem}");
+        let skipped = GroupPlan { skipped: Some("why".to_owned()), ..plan };
+        assert_eq!(ahead(&skipped, &[committed("orders")]), None);
+    }
+
+    #[test]
     fn a_group_is_committed_for_the_topics_of_the_wave_alone() {
         let both = snapshot(&["orders", "users"], &[]);
         assert_eq!((both.wanted["g"].offsets.len(), both.wanted["g"].outside), (1, 1));

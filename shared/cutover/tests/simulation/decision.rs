@@ -59,7 +59,9 @@ fn judge_end(world: &World, known: &Known, index: usize, end: &PartitionEnd) -> 
     if let Some(open) = source.entries.iter().find(open) {
         return Err(format!("a transaction is open at {}", open.base));
     }
-    let is_spoiled = target.spoiled_at.is_some_and(|at| known.bounds.is_none_or(|bounds| at >= bounds));
+    // A cutover that never looked has to answer for everything up to its decision.
+    let looked = known.bounds.or(known.decided);
+    let is_spoiled = target.spoiled_at.is_some_and(|at| looked.is_none_or(|looked| at >= looked));
     let wanted: Vec<_> = source.copied_below(*source_end).map(Some).collect();
     if *target_end != wanted.len() as i64 {
         return Err(format!("the target ends at {target_end}, {} records were to be copied", wanted.len()));
@@ -67,6 +69,10 @@ fn judge_end(world: &World, known: &Known, index: usize, end: &PartitionEnd) -> 
     let found = target.records.get(..wanted.len());
     if !is_spoiled && (found != Some(&wanted[..]) || target.start != 0) {
         return Err(format!("the target does not hold what was written below {source_end}"));
+    }
+    // Records that are nobody's of the source.
+    if !is_spoiled && target.records.iter().any(Option::is_none) {
+        return Err("another client has written to the target, and nobody noticed".to_owned());
     }
     let is_excluded = world.setup.limits.sentinel_exclude.iter().any(|pattern| pattern.matches(&partition.topic));
     judge_proof(source, *source_end, *proof, &world.setup.limits, is_excluded)?;
