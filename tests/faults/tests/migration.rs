@@ -19,5 +19,7 @@ async fn a_migration_under_faults_loses_and_doubles_nothing() {
     };
     let account = faults::run(&plan).await.unwrap();
     let (counts, troubled) = (&account.counts, account.troubled_calls);
-    assert!(counts.len() >= 4 && troubled > 0, "hardly anything went wrong: {counts:?}, {troubled} calls of AWS");
+    // On a slow machine trouble with AWS may meet no call.
+    let kinds = counts.len() + usize::from(troubled > 0);
+    assert!(kinds >= 5, "hardly anything went wrong: {counts:?}, {troubled} calls of AWS");
 }

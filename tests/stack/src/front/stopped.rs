@@ -84,7 +84,7 @@ impl Stopped {
             told["status"] = json!("ABORTED");
         }
         // Only running ones are listed by status here, by the CLI.
-        if let Some(executions) = told["executions"].as_array_mut() {
+        if let Some(executions) = told.get_mut("executions").and_then(Value::as_array_mut) {
             executions.retain(|execution| !is_zombie(execution));
         }
     }
