@@ -1,7 +1,5 @@
 //! `unfence`: what is asked before the fence goes, where it is refused, and what `status` says.
 
-use std::collections::BTreeSet;
-
 use journal::WriteFence;
 use migration::Phase;
 use serde_json::json;
@@ -19,7 +17,7 @@ async fn fence(bench: &Bench) {
         topics: 3,
         own: 4,
         foreign: 0,
-        setters: BTreeSet::new(),
+        setters: Vec::new(),
         set_at: Some(now),
         proven_at: Some(now),
         lifted_at: None,

@@ -73,7 +73,8 @@ async fn go_on(run: &Run<'_>) -> Result<Phase> {
     }
     if !run.meta.committed {
         // Also where producers are not held: a function that was late may have set rules behind the last removal.
-        fence::lift(run, "another execution").await?;
+        let version = run.journal.meta().await?.version;
+        fence::lift(run, version, "another execution").await?;
         let_go(run).await?;
     }
     run.journal.resume_from_failed().await?;

@@ -6,26 +6,27 @@
 use documents::FenceRules;
 use journal::{Meta, WriteFence};
 use migration::config;
-use migration::{Error, Phase, Result};
+use migration::{Error, ErrorKind, Phase, Result};
 use runtime::{Run, clusters};
 use serde_json::{Value, json};
 use write_fence::live::LiveAcls;
 use write_fence::ports::Acls;
-use write_fence::{Lifted, commands};
+use write_fence::{Lift, Lifted, commands};
 
-/// Lifts the fence, if there may be one. The source is not asked otherwise.
+/// Lifts the fence of a cutover that began before the run's `version`, if there may be one. The source is not asked otherwise.
 ///
 /// # Errors
-/// Those of the source, with the commands that do it by hand; those of the journal and of the bucket.
-pub(crate) async fn lift(run: &Run<'_>, by: &str) -> Result<Lifted> {
+/// Fenced when the fence is that of a later cutover; those of the source, with the commands that do it by hand; those of the journal and of the bucket.
+pub(crate) async fn lift(run: &Run<'_>, version: u64, by: &str) -> Result<Lifted> {
     let connect = async || LiveAcls::of_source(run).await;
-    match write_fence::lift(connect, &run.journal, &run.store, by).await {
+    match write_fence::lift(connect, &run.journal, &run.store, Lift { version, by }).await {
         Ok(lifted) => {
             if let Lifted::Rules(rules) = lifted {
                 tracing::info!(run = %run.id, rules, by, "write fence lifted");
             }
             Ok(lifted)
         }
+        Err(error) if error.kind == ErrorKind::Fenced => Err(error),
         Err(error) => Err(by_hand(run, error).await),
     }
 }
@@ -42,7 +43,7 @@ pub(crate) async fn unfence(run: &Run<'_>, by: &str) -> Result<Value> {
             run.meta.phase
         )));
     }
-    let rules = match lift(run, by).await? {
+    let rules = match lift(run, run.meta.version, by).await? {
         Lifted::Nothing => 0,
         Lifted::Rules(rules) => rules,
     };

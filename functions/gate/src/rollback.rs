@@ -18,7 +18,8 @@ pub(crate) async fn rollback(run: &Run<'_>, reason: Option<String>) -> Result<Va
     };
     run.journal.transition(Phase::RolledBack, &reason).await?;
     ends::stop_tail(run).await?;
-    fence::lift(run, "the rollback").await?;
+    let version = run.journal.meta().await?.version;
+    fence::lift(run, version, "the rollback").await?;
     producers::unfreeze(run, Side::Source).await.map_err(|error| {
         ends::by_hand(
             "the migration is rolled back, but producers are still FROZEN: roll back again, or let them go by hand",

@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use documents::{FenceRules, fence_rules};
 use journal::{FreezeState, GateName, GateState, Side, WriteFence};
 use migration::{ErrorKind, Phase};
@@ -23,7 +21,7 @@ async fn fence(bench: &Bench) {
         topics: 1,
         own: 2,
         foreign: 0,
-        setters: BTreeSet::new(),
+        setters: Vec::new(),
         set_at: Some(now),
         proven_at: Some(now),
         lifted_at: None,
