@@ -51,6 +51,22 @@ async fn a_fence_is_lifted_when_somebody_says_so() {
 }
 
 #[tokio::test]
+async fn a_fence_that_somebody_removed_himself_is_recorded_when_he_says_so() {
+    let Some(bench) = Bench::new(Phase::Cutover).await else { return };
+    fence(&bench).await;
+    let (lease, _) = bench.journal.claim_cutover().await.unwrap();
+    bench.journal.mark_committed(&lease, "cutover/plans/1.json").await.unwrap();
+    let early = bench.run(&[COMMAND.as_slice(), &["--by-hand", "--yes"]].concat()).await;
+    early.exits(1).says("Offsets are committed on the target");
+    bench.journal.transition(Phase::AwaitingClientSwitch, "").await.unwrap();
+    let by_hand = [COMMAND.as_slice(), &["--by-hand"]].concat();
+    bench.on_terminal(&by_hand, "the journal will say that it was you", "no\n").await.unwrap().exits(1);
+    bench.answer("unfence", json!({"rules": 0}));
+    let run = bench.run(&[by_hand.as_slice(), &["--yes"]].concat()).await;
+    run.exits(0).says("recorded: the write fence was removed by hand");
+}
+
+#[tokio::test]
 async fn without_a_fence_nobody_is_asked() {
     let Some(bench) = Bench::new(Phase::Cutover).await else { return };
     cut_over(&bench, Phase::AwaitingClientSwitch).await;

@@ -106,12 +106,16 @@ async fn let_go(run: &Run<'_>) -> Result<()> {
     }
     fence::lift(run, meta.version, "the end of the cutover").await?;
     let unfrozen = producers::unfreeze_from(run, &freezes, Side::Source).await;
-    unfrozen.map_err(|error| by_hand("producers could NOT be unfrozen, do it by hand", error))
+    unfrozen.map_err(|error| by_hand(run, "producers could NOT be unfrozen, do it by hand", error))
 }
 
-/// `error`, with what an operator has to know first.
-pub(crate) fn by_hand(what: &str, error: Error) -> Error {
-    Error { message: format!("{what}: {}", error.message), ..error }
+/// `error` of letting producers go, with what an operator has to know first, and what he can say when he has done it himself.
+pub(crate) fn by_hand(run: &Run<'_>, what: &str, error: Error) -> Error {
+    let message = format!(
+        "{what}: {}. When they were let go by hand, and the webhook is gone for good: `msk-kraft rollback --by-hand --migration-id {}`",
+        error.message, run.id
+    );
+    Error { message, ..error }
 }
 
 /// How the cutover function's last try ended.

@@ -93,6 +93,7 @@ async fn let_go(run: &Run<'_>) -> Result<()> {
     }
     let Err(error) = producers::unfreeze(run, Side::Source).await else { return Ok(()) };
     let error = ends::by_hand(
+        run,
         "producers are still FROZEN since the cutover that was given up: let them go by hand, or resume again when the webhook \
          answers",
         error,
