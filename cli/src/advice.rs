@@ -125,11 +125,12 @@ pub(crate) fn producers_after_failure(freeze: Option<&Freeze>, committed: bool, 
     let by_hand = freeze.current().how == FreezeHow::Operator;
     match freeze.state() {
         FreezeState::Frozen => format!(
-            "producers: still FROZEN, for {} so far; resume the migration, or let them go on by hand",
+            "producers: still FROZEN, for {} so far; resume the migration, or let them go on by hand and say so (rollback --by-hand)",
             render::span(freeze.length(now))
         ),
         FreezeState::Asked => {
-            "producers: were asked to stop, and some may stand still; resume the migration, or let them go on by hand"
+            "producers: were asked to stop, and some may stand still; resume the migration, or let them go on by hand and say so \
+             (rollback --by-hand)"
                 .to_owned()
         }
         FreezeState::Unfrozen { towards: Side::Source } if by_hand && freeze.current().frozen_at.is_some() => {

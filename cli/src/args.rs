@@ -123,8 +123,12 @@ Example:
 Possible until the cutover's point of no return, also while producers are frozen: the cutover is given up first, and they
 go on. Topics and data on the target stay: delete them by hand.
 
-Example:
-  msk-kraft rollback --config migration.yaml --migration-id prod-to-kraft")]
+With --by-hand neither the freeze webhook nor the source is asked, because you have let producers go and removed the ACLs of a
+write fence yourself; the journal says that it was you. It works on a migration that is rolled back, too.
+
+Examples:
+  msk-kraft rollback --config migration.yaml --migration-id prod-to-kraft
+  msk-kraft rollback --by-hand --migration-id prod-to-kraft")]
     Rollback(RollbackArgs),
     /// Validate the target and store the signed evidence (from validating)
     #[command(after_help = finalize::HELP)]
@@ -351,6 +355,9 @@ pub(crate) struct RollbackArgs {
     /// Why, for the journal
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// Producers were let go, and a write fence was removed, by hand: the webhook and the source are not asked
+    #[arg(long)]
+    pub(crate) by_hand: bool,
 }
 
 /// Flags of `late-records`.

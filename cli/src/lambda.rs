@@ -140,12 +140,12 @@ impl Functions {
         Ok(())
     }
 
-    /// Lifts the write fence of `id` behind its cutover, in the name of `by`; answers with how many rules are gone.
+    /// Lifts the write fence of `id` behind its cutover, in the name of `by`, or records that he has done so by hand; answers with how many rules are gone.
     ///
     /// # Errors
     /// The function's own.
-    pub(crate) async fn unfence(&self, id: &MigrationId, by: &str) -> Result<usize> {
-        let input = json!({"op": "unfence", "migration_id": id, "by": by});
+    pub(crate) async fn unfence(&self, id: &MigrationId, by: &str, by_hand: bool) -> Result<usize> {
+        let input = json!({"op": "unfence", "migration_id": id, "by": by, "by_hand": by_hand});
         let answer: serde_json::Value = self.invoke("gate", &input).await??;
         Ok(answer["rules"].as_u64().and_then(|rules| usize::try_from(rules).ok()).unwrap_or_default())
     }
@@ -166,12 +166,19 @@ impl Functions {
         }
     }
 
-    /// Marks `id` as rolled back; answers with the address of the report.
+    /// Marks `id` as rolled back, where `by_hand` has let producers go and removed the write fence himself; answers with the address
+    /// of the report.
     ///
     /// # Errors
     /// The function's own.
-    pub(crate) async fn rollback(&self, id: &MigrationId, reason: &str) -> Result<Option<String>> {
-        let input = json!({"op": "rollback", "migration_id": id, "reason": reason});
+    pub(crate) async fn rollback(
+        &self,
+        id: &MigrationId,
+        reason: &str,
+        by_hand: Option<&str>,
+    ) -> Result<Option<String>> {
+        let by_hand = by_hand.map(|by| json!({"by": by}));
+        let input = json!({"op": "rollback", "migration_id": id, "reason": reason, "by_hand": by_hand});
         let answer: serde_json::Value = self.invoke("gate", &input).await??;
         Ok(answer["report"].as_str().map(str::to_owned))
     }

@@ -314,6 +314,31 @@ async fn rollback_again_lets_producers_go_that_are_still_frozen() {
 }
 
 #[tokio::test]
+async fn what_was_undone_by_hand_is_asked_for_and_recorded() {
+    let Some(bench) = Bench::new(Phase::DrainReady).await else { return };
+    let now = bench.journal.now();
+    bench.journal.set_frozen(now, FreezeHow::Webhook, "hook").await.unwrap();
+    bench.journal.transition(Phase::RolledBack, "given up").await.unwrap();
+    let args = ["rollback", "--migration-id", "m1", "--by-hand"];
+    bench.run(&args).await.exits(1).says("add --yes");
+    let asked = bench.on_terminal(&args, "the journal will say that it was you", "no\n").await.unwrap();
+    asked.exits(1).says("nothing was changed");
+    assert!(bench.journal.freeze_state().await.unwrap().unwrap().may_hold_producers());
+    bench.run(&[args.as_slice(), &["--yes"]].concat()).await.exits(0).says("you let them go by hand");
+    let freeze = bench.journal.freeze_state().await.unwrap().unwrap();
+    assert_eq!(freeze.state(), FreezeState::Unfrozen { towards: Side::Source });
+    assert!(freeze.current().by_hand.is_some());
+}
+
+#[tokio::test]
+async fn a_cutover_under_way_is_not_rolled_back_by_hand() {
+    let Some(bench) = Bench::with(Phase::Cutover, true).await else { return };
+    let run = bench.run(&["rollback", "--migration-id", "m1", "--by-hand", "--yes"]).await;
+    run.exits(1).says("a cutover is under way").says("msk-kraft rollback --migration-id m1");
+    assert_eq!(bench.journal.meta().await.unwrap().phase, Phase::Cutover);
+}
+
+#[tokio::test]
 async fn rollback_during_a_cutover_gives_it_up_first_and_waits_for_nothing() {
     let Some(bench) = Bench::with(Phase::Cutover, true).await else { return };
     bench.start(1).await;

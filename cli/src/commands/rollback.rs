@@ -22,32 +22,36 @@ pub(super) async fn run(args: &RollbackArgs) -> Result<Exit> {
     session.events().await?;
     if snapshot.meta.phase == Phase::RolledBack {
         session.console.say("the migration is rolled back already");
-        complete(&session, &snapshot).await?;
+        if args.by_hand && !confirmed(&session, &snapshot, args).await? {
+            session.console.say("not confirmed: nothing was changed");
+            return Ok(Exit::Failed);
+        }
+        complete(&session, &snapshot, args.by_hand).await?;
         tell_what_stays(&session, &snapshot).await?;
         return Ok(Exit::Done);
     }
-    check(&session, &snapshot)?;
-    if !confirmed(&session, &snapshot, args.yes).await? {
+    check(&session, &snapshot, args.by_hand)?;
+    if !confirmed(&session, &snapshot, args).await? {
         session.console.say("not confirmed: nothing was changed");
         return Ok(Exit::Failed);
     }
     // It has gone on while somebody thought about the question.
     let snapshot = session.snapshot().await?;
-    check(&session, &snapshot)?;
+    check(&session, &snapshot, args.by_hand)?;
     let reason = args.reason.as_deref().unwrap_or("rolled back by the operator");
     if is_cutting_over(&snapshot.meta) {
         give_up(&session, reason).await?;
     }
     let running = Follower::join(&session, &snapshot).await?;
     let after = match running {
-        Some(mut follower) if snapshot.meta.phase == Phase::DrainReady => {
+        Some(mut follower) if snapshot.meta.phase == Phase::DrainReady && !args.by_hand => {
             reject(&session, &mut follower, reason).await?
         }
         Some(follower) => {
             stop(&session, follower.execution()).await?;
-            invoke(&session, &snapshot, reason).await?
+            invoke(&session, &snapshot, reason, args.by_hand).await?
         }
-        None => invoke(&session, &snapshot, reason).await?,
+        None => invoke(&session, &snapshot, reason, args.by_hand).await?,
     };
     let Some(after) = after else { return Ok(Exit::Failed) };
     tell_what_stays(&session, &after).await?;
@@ -55,21 +59,23 @@ pub(super) async fn run(args: &RollbackArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Does what an earlier rollback could not: lets producers go, and leaves its report.
-async fn complete(session: &Session, snapshot: &Snapshot) -> Result<()> {
+/// Does what an earlier rollback could not: lets producers go, or records that this was done by hand, and leaves its report.
+async fn complete(session: &Session, snapshot: &Snapshot, by_hand: bool) -> Result<()> {
     let freeze = session.patiently("read the freeze", || session.journal().freeze_state()).await?;
     let held = freeze.as_ref().filter(|freeze| freeze.may_hold_producers());
     if let Some(freeze) = held {
-        session.console.say(format!("{}: letting them go on against the source", advice::held(freeze)));
+        let what = if by_hand { "you let them go by hand" } else { "letting them go on against the source" };
+        session.console.say(format!("{}: {what}", advice::held(freeze)));
     }
     let evidence = session.host.evidence(&Config::from_json(&snapshot.meta.config)?, session.id());
     let fence = session.patiently("read the write fence", || session.journal().write_fence()).await?;
     let fenced = fence.is_some_and(|stored| stored.fence.may_hold());
     if fenced {
-        session.console.say("the write fence may still keep producers from writing to the source: lifting it");
+        let what = if by_hand { "you removed it by hand" } else { "lifting it" };
+        session.console.say(format!("the write fence may still keep producers from writing to the source: {what}"));
     }
     if fenced || held.is_some() || evidence.get("rollback.json").await.is_ok_and(|report| report.is_none()) {
-        invoke(session, snapshot, "rolled back again").await?;
+        invoke(session, snapshot, "rolled back again", by_hand).await?;
     }
     Ok(())
 }
@@ -79,9 +85,15 @@ fn is_cutting_over(meta: &Meta) -> bool {
     meta.phase == Phase::Cutover && !meta.committed
 }
 
-/// Refuses where there is no way back.
-fn check(session: &Session, snapshot: &Snapshot) -> Result<()> {
+/// Refuses where there is no way back, and `by_hand` while a cutover stands: that one ends first.
+fn check(session: &Session, snapshot: &Snapshot, by_hand: bool) -> Result<()> {
     let meta = &snapshot.meta;
+    if is_cutting_over(meta) && by_hand {
+        return Err(Error::blocked(format_args!(
+            "a cutover is under way: --by-hand is for what could not be undone behind one. Give it up first: {}",
+            session.line.command("rollback")
+        )));
+    }
     if is_cutting_over(meta) {
         return Ok(());
     }
@@ -106,16 +118,22 @@ async fn give_up(session: &Session, reason: &str) -> Result<()> {
     Ok(())
 }
 
-async fn confirmed(session: &Session, snapshot: &Snapshot, yes: bool) -> Result<bool> {
-    if yes {
+async fn confirmed(session: &Session, snapshot: &Snapshot, args: &RollbackArgs) -> Result<bool> {
+    if args.yes {
         return Ok(true);
     }
     if !console::can_ask() {
         return Err(Error::invalid("rollback asks for confirmation and stdin is not a TTY: add --yes"));
     }
     let cutover = if is_cutting_over(&snapshot.meta) { "; its cutover is under way and ends first" } else { "" };
+    let by_hand = if args.by_hand {
+        "You say that producers were let go, and that the ACLs of a write fence were removed, by hand: neither the webhook nor the \
+         source is asked, and the journal will say that it was you.\n"
+    } else {
+        ""
+    };
     let question = format!(
-        "The migration {} (phase {}{cutover}) will be given up for good. Type `{CONFIRMATION}` to go on:",
+        "{by_hand}The migration {} (phase {}{cutover}) will be given up for good. Type `{CONFIRMATION}` to go on:",
         session.id(),
         snapshot.meta.phase
     );
@@ -149,9 +167,9 @@ async fn stop(session: &Session, execution: &Execution) -> Result<()> {
         .await
 }
 
-async fn invoke(session: &Session, before: &Snapshot, reason: &str) -> Result<Option<Snapshot>> {
-    let functions = session.functions();
-    let report = session.patiently("roll back", || functions.rollback(session.id(), reason)).await?;
+async fn invoke(session: &Session, before: &Snapshot, reason: &str, by_hand: bool) -> Result<Option<Snapshot>> {
+    let (functions, by) = (session.functions(), by_hand.then(naming::operator));
+    let report = session.patiently("roll back", || functions.rollback(session.id(), reason, by.as_deref())).await?;
     let events = session.events().await?;
     for event in events.iter().filter(|event| event.number > before.meta.version) {
         if session.console.is_json() {
@@ -169,7 +187,16 @@ async fn invoke(session: &Session, before: &Snapshot, reason: &str) -> Result<Op
 /// Says what a rollback does not undo.
 async fn tell_what_stays(session: &Session, snapshot: &Snapshot) -> Result<()> {
     let config = Config::from_json(&snapshot.meta.config)?;
-    session.forget_secrets(&config).await;
+    let fence = session.patiently("read the write fence", || session.journal().write_fence()).await?;
+    if fence.is_some_and(|stored| stored.fence.may_hold()) {
+        session.console.say(format!(
+            "a function that was cut off may still set ACLs of the write fence: in a quarter of an hour look once more, until when the \
+             run's secrets stay: {}",
+            session.line.command("rollback")
+        ));
+    } else {
+        session.forget_secrets(&config).await;
+    }
     let store = session.backup(&config);
     let target = config.target.name();
     match brought(session, &config).await {

@@ -439,6 +439,9 @@ async fn change(journal: &Journal, op: &str, input: &Value) {
         _ => return,
     }
     if let Some(freeze) = journal.freeze_state().await.unwrap() {
+        if let Some(by) = input["by_hand"]["by"].as_str() {
+            journal.set_unfrozen_by_hand(&freeze, by, journal.now()).await.unwrap();
+        }
         journal.set_unfrozen(&freeze, Side::Source, journal.now()).await.unwrap();
     }
 }

@@ -1,7 +1,5 @@
 //! `unfence`: what is asked before the fence goes, where it is refused, and what `status` says.
 
-use std::collections::BTreeSet;
-
 use journal::WriteFence;
 use migration::Phase;
 use serde_json::json;
@@ -19,7 +17,7 @@ async fn fence(bench: &Bench) {
         topics: 3,
         own: 4,
         foreign: 0,
-        setters: BTreeSet::new(),
+        setters: Vec::new(),
         set_at: Some(now),
         proven_at: Some(now),
         lifted_at: None,
@@ -50,6 +48,22 @@ async fn a_fence_is_lifted_when_somebody_says_so() {
     let run = bench.run(&[COMMAND.as_slice(), &["--yes", "--output", "json"]].concat()).await;
     run.exits(0).says("4 ACLs of the write fence removed");
     assert_eq!(run.json(), json!({"migration_id": "m1", "rules_removed": 4}));
+}
+
+#[tokio::test]
+async fn a_fence_that_somebody_removed_himself_is_recorded_when_he_says_so() {
+    let Some(bench) = Bench::new(Phase::Cutover).await else { return };
+    fence(&bench).await;
+    let (lease, _) = bench.journal.claim_cutover().await.unwrap();
+    bench.journal.mark_committed(&lease, "cutover/plans/1.json").await.unwrap();
+    let early = bench.run(&[COMMAND.as_slice(), &["--by-hand", "--yes"]].concat()).await;
+    early.exits(1).says("Offsets are committed on the target");
+    bench.journal.transition(Phase::AwaitingClientSwitch, "").await.unwrap();
+    let by_hand = [COMMAND.as_slice(), &["--by-hand"]].concat();
+    bench.on_terminal(&by_hand, "the journal will say that it was you", "no\n").await.unwrap().exits(1);
+    bench.answer("unfence", json!({"rules": 0}));
+    let run = bench.run(&[by_hand.as_slice(), &["--yes"]].concat()).await;
+    run.exits(0).says("recorded: the write fence was removed by hand");
 }
 
 #[tokio::test]

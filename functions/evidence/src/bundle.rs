@@ -293,6 +293,7 @@ mod tests {
             by: "ada".into(),
             unfrozen_at: Some(at(142)),
             towards: Some(Side::Target),
+            by_hand: None,
         };
         let value = frozen(&period, at(9999));
         assert_eq!((&value["length_ms"], &value["towards"]), (&42_000.into(), &"target".into()));

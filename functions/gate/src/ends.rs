@@ -95,8 +95,8 @@ fn failed_in_cutover(meta: &Meta) -> bool {
     meta.phase == Phase::Failed && meta.failed_in == Some(Phase::Cutover) && !meta.committed
 }
 
-/// Lifts the write fence and lets producers go on against the source, unless the point of no return is passed, or another execution has begun meanwhile:
-/// that one lets them go itself before it enters, and freezes them again for its own cutover.
+/// Lifts the write fence and lets producers go on against the source, unless the point of no return is passed, or another execution
+/// has begun meanwhile, also since the look at the phase: that one lets them go itself before it enters, and freezes them again for its own cutover.
 async fn let_go(run: &Run<'_>) -> Result<()> {
     // The freeze is read first: one that began after the look at the phase is another.
     let Some(freezes) = run.journal.freeze_state().await? else { return Ok(()) };
@@ -104,14 +104,18 @@ async fn let_go(run: &Run<'_>) -> Result<()> {
     if meta.committed || meta.phase != Phase::Failed {
         return Ok(());
     }
-    fence::lift(run, "the end of the cutover").await?;
+    fence::lift(run, meta.version, "the end of the cutover").await?;
     let unfrozen = producers::unfreeze_from(run, &freezes, Side::Source).await;
-    unfrozen.map_err(|error| by_hand("producers could NOT be unfrozen, do it by hand", error))
+    unfrozen.map_err(|error| by_hand(run, "producers could NOT be unfrozen, do it by hand", error))
 }
 
-/// `error`, with what an operator has to know first.
-pub(crate) fn by_hand(what: &str, error: Error) -> Error {
-    Error { message: format!("{what}: {}", error.message), ..error }
+/// `error` of letting producers go, with what an operator has to know first, and what he can say when he has done it himself.
+pub(crate) fn by_hand(run: &Run<'_>, what: &str, error: Error) -> Error {
+    let message = format!(
+        "{what}: {}. When they were let go by hand, and the webhook is gone for good: `msk-kraft rollback --by-hand --migration-id {}`",
+        error.message, run.id
+    );
+    Error { message, ..error }
 }
 
 /// How the cutover function's last try ended.

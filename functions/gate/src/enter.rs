@@ -73,7 +73,8 @@ async fn go_on(run: &Run<'_>) -> Result<Phase> {
     }
     if !run.meta.committed {
         // Also where producers are not held: a function that was late may have set rules behind the last removal.
-        fence::lift(run, "another execution").await?;
+        let version = run.journal.meta().await?.version;
+        fence::lift(run, version, "another execution").await?;
         let_go(run).await?;
     }
     run.journal.resume_from_failed().await?;
@@ -92,6 +93,7 @@ async fn let_go(run: &Run<'_>) -> Result<()> {
     }
     let Err(error) = producers::unfreeze(run, Side::Source).await else { return Ok(()) };
     let error = ends::by_hand(
+        run,
         "producers are still FROZEN since the cutover that was given up: let them go by hand, or resume again when the webhook \
          answers",
         error,

@@ -6,47 +6,72 @@
 use documents::FenceRules;
 use journal::{Meta, WriteFence};
 use migration::config;
-use migration::{Error, Phase, Result};
+use migration::{Error, ErrorKind, Phase, Result};
 use runtime::{Run, clusters};
 use serde_json::{Value, json};
 use write_fence::live::LiveAcls;
 use write_fence::ports::Acls;
-use write_fence::{Lifted, commands};
+use write_fence::{Lift, Lifted, commands};
 
-/// Lifts the fence, if there may be one. The source is not asked otherwise.
+/// Lifts the fence of a cutover that began before the run's `version`, if there may be one. The source is not asked otherwise.
 ///
 /// # Errors
-/// Those of the source, with the commands that do it by hand; those of the journal and of the bucket.
-pub(crate) async fn lift(run: &Run<'_>, by: &str) -> Result<Lifted> {
+/// Fenced when the fence is that of a later cutover; those of the source, with the commands that do it by hand; those of the journal and of the bucket.
+pub(crate) async fn lift(run: &Run<'_>, version: u64, by: &str) -> Result<Lifted> {
     let connect = async || LiveAcls::of_source(run).await;
-    match write_fence::lift(connect, &run.journal, &run.store, by).await {
+    match write_fence::lift(connect, &run.journal, &run.store, Lift { version, by }).await {
         Ok(lifted) => {
             if let Lifted::Rules(rules) = lifted {
                 tracing::info!(run = %run.id, rules, by, "write fence lifted");
             }
             Ok(lifted)
         }
+        Err(error) if error.kind == ErrorKind::Fenced => Err(error),
         Err(error) => Err(by_hand(run, error).await),
     }
 }
 
-/// Lifts the fence that stands behind the point of no return.
+/// Whether rules of a fence may be on the source.
+///
+/// # Errors
+/// Those of the journal.
+pub(crate) async fn may_hold(run: &Run<'_>) -> Result<bool> {
+    Ok(run.journal.write_fence().await?.is_some_and(|stored| stored.fence.may_hold()))
+}
+
+/// Lifts the fence that stands behind the point of no return, or records that `by` has done so by hand.
 ///
 /// # Errors
 /// Blocked before it, where every way back lifts the fence; otherwise as [`lift`].
-pub(crate) async fn unfence(run: &Run<'_>, by: &str) -> Result<Value> {
+pub(crate) async fn unfence(run: &Run<'_>, by: &str, by_hand: bool) -> Result<Value> {
     if !is_cut_over(&run.meta) {
-        return Err(Error::blocked(format_args!(
-            "the migration is in phase {}: before its point of no return the write fence belongs to the cutover, and resume or \
-             rollback lifts it",
-            run.meta.phase
-        )));
+        return Err(Error::blocked(too_early(&run.meta)));
     }
-    let rules = match lift(run, by).await? {
+    if by_hand {
+        write_fence::lifted_by_hand(&run.journal, by).await?;
+        return Ok(json!({"rules": 0}));
+    }
+    let rules = match lift(run, run.meta.version, by).await? {
         Lifted::Nothing => 0,
         Lifted::Rules(rules) => rules,
     };
     Ok(json!({"rules": rules}))
+}
+
+/// Why the fence is not to be lifted yet, and what does it.
+fn too_early(meta: &Meta) -> String {
+    let phase = meta.phase;
+    if meta.committed {
+        return format!(
+            "the migration is in phase {phase}: offsets are committed on the target, and its cutover goes forward under the write \
+             fence. resume completes it, and unfence is for behind it"
+        );
+    }
+    let verb = if phase == Phase::RolledBack { "rollback" } else { "resume or rollback" };
+    format!(
+        "the migration is in phase {phase}, before its point of no return: the write fence belongs to the cutover, and {verb} \
+         lifts it"
+    )
 }
 
 /// Whether clients may be switched, or are.
@@ -74,21 +99,35 @@ pub(crate) async fn reach(run: &Run<'_>) -> Result<()> {
     })
 }
 
-/// `error`, with the commands by which an operator lifts the fence.
+/// `error`, with what it leaves as it is, and the commands by which an operator lifts the fence.
 async fn by_hand(run: &Run<'_>, error: Error) -> Error {
-    let commands = match run.journal.write_fence().await {
-        Ok(Some(stored)) => commands(run, &stored.fence).await,
-        Ok(None) | Err(_) => None,
-    };
-    let commands = commands.map_or_else(String::new, |commands| format!(". By hand: {commands}"));
-    Error {
-        message: format!(
-            "the write fence could NOT be lifted, so that producers stay frozen: {}. Repeat it once the source answers (resume and \
-             rollback do){commands}",
-            error.message
+    let fence = run.journal.write_fence().await.ok().flatten().map(|stored| stored.fence);
+    let stands = fence.as_ref().is_none_or(WriteFence::stands);
+    let (what, again, verb) = match (run.meta.committed, stands) {
+        (true, _) => (
+            "the write fence could NOT be lifted: the source goes on refusing every write",
+            "Repeat unfence once the source answers",
+            "unfence",
         ),
-        ..error
-    }
+        (false, true) => (
+            "the write fence could NOT be lifted, so that producers stay frozen",
+            "Repeat it once the source answers (resume and rollback do)",
+            "rollback",
+        ),
+        (false, false) => (
+            "the write fence was lifted, and whether a function that was cut off has set ACLs of it since could NOT be found out",
+            "Repeat it once the source answers (resume and rollback do)",
+            "rollback",
+        ),
+    };
+    let commands = match &fence {
+        Some(fence) => commands(run, fence).await,
+        None => None,
+    };
+    let commands = commands.map_or_else(String::new, |commands| {
+        format!(". By hand: {commands}; then `msk-kraft {verb} --by-hand --migration-id {}`", run.id)
+    });
+    Error { message: format!("{what}: {}. {again}{commands}", error.message), ..error }
 }
 
 async fn commands(run: &Run<'_>, fence: &WriteFence) -> Option<String> {

@@ -45,10 +45,12 @@ async fn operate(host: &Host, input: GateInput, budget: Budget) -> Result<Value>
             ends::give_up(&host.load(&migration_id).await?, &by, &reason).await
         }
         GateInput::Switched { migration_id } => switch::switched(&host.load(&migration_id).await?).await,
-        GateInput::Rollback { migration_id, reason } => {
-            rollback::rollback(&host.load(&migration_id).await?, reason).await
+        GateInput::Rollback { migration_id, reason, by_hand } => {
+            rollback::rollback(&host.load(&migration_id).await?, reason, by_hand).await
         }
-        GateInput::Unfence { migration_id, by } => fence::unfence(&host.load(&migration_id).await?, &by).await,
+        GateInput::Unfence { migration_id, by, by_hand } => {
+            fence::unfence(&host.load(&migration_id).await?, &by, by_hand).await
+        }
         GateInput::Fail { migration_id, cause } => ends::fail(&host.load(&migration_id).await?, &cause).await,
     }
 }

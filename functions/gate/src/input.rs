@@ -47,15 +47,28 @@ pub(crate) enum GateInput {
         migration_id: MigrationId,
         #[serde(default)]
         reason: Option<String>,
+        /// Producers were let go, and a write fence was removed, by hand: neither the webhook nor the source is asked.
+        #[serde(default)]
+        by_hand: Option<ByHand>,
     },
     /// Lifts the write fence that stands behind the point of no return.
     Unfence {
         migration_id: MigrationId,
         /// Who, for the journal.
         by: String,
+        /// It was removed by hand: the source is not asked.
+        #[serde(default)]
+        by_hand: bool,
     },
     /// Records that an execution failed, and lets frozen producers go on where that is right.
     Fail { migration_id: MigrationId, cause: Caught },
+}
+
+/// What was done by hand, as somebody says.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ByHand {
+    /// Who says so, for the journal.
+    pub(crate) by: String,
 }
 
 impl GateInput {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use journal::{Freeze, Side, timestamp};
+use migration::Result;
 use migration::config::ClusterConfig;
-use migration::{Error, Result};
 use runtime::secrets::WebhookName;
 use runtime::{Run, clusters};
 use serde_json::json;
 
-use crate::switch;
 use crate::webhook::{self, Webhook};
+use crate::{ends, switch};
 
 /// Longest wait for one answer to an unfreeze: all tries have to fit into one invocation, which may last 15 minutes.
 const UNFREEZE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -68,12 +68,9 @@ pub(crate) async fn unfreeze_from(run: &Run<'_>, freezes: &Freeze, towards: Side
 /// As [`unfreeze`], with what the operator has to do.
 pub(crate) async fn let_go_again(run: &Run<'_>, webhook: &Webhook) -> Result<()> {
     let Some(freeze) = run.journal.freeze_state().await? else { return Ok(()) };
-    call(run, webhook, &freeze, Side::Source, LAST_TIMEOUT, &[]).await.map_err(|error| Error {
-        message: format!(
-            "producers may have been frozen for a cutover that was given up meanwhile, let them go by hand: {}",
-            error.message
-        ),
-        ..error
+    call(run, webhook, &freeze, Side::Source, LAST_TIMEOUT, &[]).await.map_err(|error| {
+        let what = "producers may have been frozen for a cutover that was given up meanwhile, let them go by hand";
+        ends::by_hand(run, what, error)
     })?;
     run.journal.set_unfrozen(&freeze, Side::Source, run.journal.now()).await?;
     Ok(())

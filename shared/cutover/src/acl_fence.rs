@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use clock::Deadline;
 use journal::CutoverLease;
 use migration::{Error, Result, TopicPartition};
 use tokio::time::sleep;
@@ -15,6 +16,9 @@ use crate::steps::Steps;
 
 /// Pause between two looks at leaders, which get to know rules behind the answer.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long the end of an invocation may take for what it has on its way.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Sets the fence around the topics of `partitions`, and waits until every leader refuses to write.
 ///
@@ -33,6 +37,16 @@ pub(crate) async fn raise(
     let set = write_fence::raise(acls, record, objects, Claim { lease, attempt }, &topics, holds);
     steps.time("set the write fence", set).await?;
     steps.time("prove the write fence", prove(ports, partitions, steps)).await
+}
+
+/// Ends what an invocation that ends before the mark still has on its way, as far as that can be done in a moment.
+pub(crate) async fn settle(ports: &impl Ports, lease: &CutoverLease) {
+    let settle = write_fence::settle(ports.acls(), ports.fence(), ports.objects(), lease.epoch);
+    match Deadline::after(MOMENT).limit(settle).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::info!(%error, "the write fence at the end of an invocation"),
+        Err(_) => tracing::warn!("the write fence counts as being set for as long as an invocation may last"),
+    }
 }
 
 async fn prove(ports: &impl Ports, partitions: &[TopicPartition], steps: &Steps) -> Result<()> {

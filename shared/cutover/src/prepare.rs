@@ -51,7 +51,7 @@ pub(crate) async fn decide(ports: &impl Ports, job: &Job, lease: &CutoverLease, 
     let reading = documents::read(ports.objects(), &key);
     let rehearsal: Rehearsal = match limit.deadline().limit(steps.time("read the rehearsal", reading)).await {
         Ok(outcome) => outcome?,
-        Err(_) => return Err(ended(ports, lease, steps, limit.passed(ports, steps, None)).await),
+        Err(_) => return Err(ended(ports, job, lease, steps, limit.passed(ports, steps, None)).await),
     };
     let mut last = None;
     for attempt in 1.. {
@@ -60,13 +60,13 @@ pub(crate) async fn decide(ports: &impl Ports, job: &Job, lease: &CutoverLease, 
             Ok(Ok(plan)) if !limit.deadline().has_passed() => {
                 return match mark(ports, lease, &plan, limit.deadline()).await {
                     Ok(()) => Ok(plan),
-                    Err(error) => Err(ended(ports, lease, steps, error).await),
+                    Err(error) => Err(ended(ports, job, lease, steps, error).await),
                 };
             }
             Ok(Err(error)) if error.kind.is_retryable() => error,
-            Ok(Err(error)) => return Err(ended(ports, lease, steps, error).await),
+            Ok(Err(error)) => return Err(ended(ports, job, lease, steps, error).await),
             Ok(Ok(_)) | Err(_) => {
-                return Err(ended(ports, lease, steps, limit.passed(ports, steps, last.as_ref())).await);
+                return Err(ended(ports, job, lease, steps, limit.passed(ports, steps, last.as_ref())).await);
             }
         };
         last = Some(noted(ports, steps, error).await);
@@ -77,7 +77,10 @@ pub(crate) async fn decide(ports: &impl Ports, job: &Job, lease: &CutoverLease, 
 
 /// What an invocation ends with before the mark: `error`, which is put on record, unless it was overtaken. Then its error says
 /// nothing about the cutover any more, of which another invocation may have passed the mark.
-async fn ended(ports: &impl Ports, lease: &CutoverLease, steps: &Steps, error: Error) -> Error {
+async fn ended(ports: &impl Ports, job: &Job, lease: &CutoverLease, steps: &Steps, error: Error) -> Error {
+    if is_fenced(job) {
+        acl_fence::settle(ports, lease).await;
+    }
     match Deadline::after(MOMENT).limit(ports.ledger().check(lease)).await {
         Ok(Err(overtaken)) if !overtaken.kind.is_retryable() => overtaken,
         _ => noted(ports, steps, error).await,
@@ -110,6 +113,11 @@ async fn mark(ports: &impl Ports, lease: &CutoverLease, plan: &str, deadline: De
     outcome
 }
 
+/// Whether ACLs keep producers from writing.
+fn is_fenced(job: &Job) -> bool {
+    job.limits.write_fence == WriteFence::Acl
+}
+
 /// One attempt.
 struct Attempting<'a, P> {
     ports: &'a P,
@@ -126,7 +134,7 @@ impl<P: Ports> Attempting<'_, P> {
         let Self { ports, job, steps, .. } = *self;
         let copied = steps.time("read the progress", self.copied()).await?;
         let partitions: Vec<_> = copied.keys().cloned().collect();
-        if self.is_fenced() {
+        if is_fenced(self.job) {
             acl_fence::raise(ports, self.lease, self.attempt, &partitions, steps).await?;
         }
         let settle = async { tokio::try_join!(fence::settle(ports, &partitions, steps), self.changes()) };
@@ -156,11 +164,6 @@ impl<P: Ports> Attempting<'_, P> {
             warnings,
         };
         steps.time("store the plan", self.store(&plan)).await
-    }
-
-    /// Whether ACLs keep producers from writing.
-    fn is_fenced(&self) -> bool {
-        self.job.limits.write_fence == WriteFence::Acl
     }
 
     /// How long the ends have to stand still at least.
@@ -198,7 +201,7 @@ impl<P: Ports> Attempting<'_, P> {
             sleep(window.left()).await;
             self.steps.waits_no_more();
         }
-        if self.is_fenced() {
+        if is_fenced(self.job) {
             // A leader that was elected meanwhile may not have known the rules.
             acl_fence::hold(self.ports, &ends.keys().cloned().collect::<Vec<_>>()).await?;
         }

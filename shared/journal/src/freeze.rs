@@ -174,6 +174,16 @@ impl Journal {
     /// [`ErrorKind::Blocked`](migration::ErrorKind::Blocked) when they were let go towards the other cluster: they have to
     /// be frozen again before they change sides.
     pub async fn set_unfrozen(&self, freezes: &Freeze, towards: Side, at: DateTime<Utc>) -> Result<Option<Freeze>> {
+        self.end_freeze(freezes, towards, at, None).await
+    }
+
+    async fn end_freeze(
+        &self,
+        freezes: &Freeze,
+        towards: Side,
+        at: DateTime<Utc>,
+        by_hand: Option<&str>,
+    ) -> Result<Option<Freeze>> {
         let asked_at = freezes.current().asked_at;
         let changed = self.change_freeze("record the end of the freeze", |periods| {
             let Some(last) = periods.last_mut().filter(|last| last.asked_at == asked_at) else { return Ok(false) };
@@ -186,11 +196,18 @@ impl Journal {
                 FreezeState::Unfrozen { .. } | FreezeState::NotReached => Ok(false),
                 FreezeState::Asked | FreezeState::Frozen => {
                     last.let_go(towards, at);
+                    last.by_hand = by_hand.map(str::to_owned);
                     Ok(true)
                 }
             }
         });
         Ok(changed.await?.0)
+    }
+
+    /// Records that `by` has let the producers go by hand whom the latest of `freezes` held, and that they write to the source since
+    /// `at` or before. Otherwise as [`Journal::set_unfrozen`].
+    pub async fn set_unfrozen_by_hand(&self, freezes: &Freeze, by: &str, at: DateTime<Utc>) -> Result<Option<Freeze>> {
+        self.end_freeze(freezes, Side::Source, at, Some(by)).await
     }
 
     /// Changes the freezes until no other writer came in between. Returns them as they stand, and whether `change` said that

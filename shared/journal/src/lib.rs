@@ -64,7 +64,7 @@ pub use tail::{CopyControl, TailWanted};
 pub use token::Token;
 pub use transition::Transition;
 pub use webhooks::{WebhookCall, WebhookCalls};
-pub use write_fence::{StoredFence, WriteFence};
+pub use write_fence::{LIFETIME, Setter, StoredFence, WriteFence};
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,15 +2,28 @@
 //! is set, so that whoever ends a cutover knows what to remove.
 //!
 //! An invocation that sets rules enters itself in `setters` before, and takes itself out when nothing that it sent can take effect
-//! any more. While there is one, rules may appear behind a removal, which has to be repeated then.
+//! any more. While there is one, rules may appear behind a removal, which has to be repeated then. One that was cut off never takes
+//! itself out: it counts for as long as an invocation may last.
 
-use std::collections::BTreeSet;
-
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use migration::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::Journal;
+
+/// An invocation of a function lasts 15 minutes at most
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>); clocks may differ by the rest.
+pub const LIFETIME: TimeDelta = TimeDelta::minutes(16);
+
+/// An invocation that may still be setting rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setter {
+    /// Its epoch, see [`CutoverLease`](crate::CutoverLease).
+    pub epoch: u64,
+    /// When it entered itself, for the first time.
+    #[serde(with = "clock::micros")]
+    pub since: DateTime<Utc>,
+}
 
 /// A write fence, of the newest cutover that set one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +41,9 @@ pub struct WriteFence {
     pub own: usize,
     /// Topics that were denied already, by rules that stay.
     pub foreign: usize,
-    /// Epochs of invocations that may still be setting rules.
+    /// Invocations that may still be setting rules.
     #[serde(default)]
-    pub setters: BTreeSet<u64>,
+    pub setters: Vec<Setter>,
     /// When every rule was set.
     #[serde(default, with = "clock::micros_option")]
     pub set_at: Option<DateTime<Utc>>,
@@ -54,6 +67,28 @@ impl WriteFence {
     /// Whether rules of it may be on the source: also behind a removal, when an invocation was still setting them.
     pub fn may_hold(&self) -> bool {
         self.stands() || !self.setters.is_empty()
+    }
+
+    /// Enters the invocation `epoch` as setting rules.
+    pub fn enter(&mut self, epoch: u64, now: DateTime<Utc>) {
+        if !self.is_set_by(epoch) {
+            self.setters.push(Setter { epoch, since: now });
+        }
+    }
+
+    /// Whether the invocation `epoch` may still be setting rules.
+    pub fn is_set_by(&self, epoch: u64) -> bool {
+        self.setters.iter().any(|setter| setter.epoch == epoch)
+    }
+
+    /// Takes the invocation `epoch` out.
+    pub fn leave(&mut self, epoch: u64) {
+        self.setters.retain(|setter| setter.epoch != epoch);
+    }
+
+    /// Takes those out that have certainly ended by `now`.
+    pub fn forget_ended(&mut self, now: DateTime<Utc>) {
+        self.setters.retain(|setter| now - setter.since < LIFETIME);
     }
 }
 
@@ -103,7 +138,7 @@ mod tests {
             topics: 1,
             own: 2,
             foreign: 0,
-            setters: BTreeSet::from([7]),
+            setters: vec![Setter { epoch: 7, since: DateTime::UNIX_EPOCH }],
             set_at: None,
             proven_at: None,
             lifted_at: None,
@@ -112,7 +147,15 @@ mod tests {
         assert!(fence.stands() && fence.may_hold());
         fence.lifted_at = Some(DateTime::UNIX_EPOCH);
         assert!(!fence.stands() && fence.may_hold());
-        fence.setters.clear();
+        let (since, before) = (DateTime::UNIX_EPOCH, TimeDelta::seconds(1));
+        fence.enter(8, since + before);
+        fence.enter(8, since + LIFETIME);
+        fence.forget_ended(since + LIFETIME);
+        assert!(fence.may_hold() && !fence.is_set_by(7), "it has ended, another one has not");
+        fence.forget_ended(since + LIFETIME + before);
+        assert!(!fence.may_hold(), "what counts is when it entered first");
+        fence.enter(9, since);
+        fence.leave(9);
         assert!(!fence.may_hold());
     }
 }

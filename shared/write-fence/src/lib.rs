@@ -24,5 +24,5 @@ mod record;
 pub mod rules;
 pub mod trial;
 
-pub use lift::{Lifted, lift, standing};
-pub use raise::{Claim, proven, raise};
+pub use lift::{Lift, Lifted, lift, lifted_by_hand, standing};
+pub use raise::{Claim, proven, raise, settle};

@@ -58,6 +58,14 @@ impl Acls for LiveAcls {
         });
         Ok(otherwise.collect())
     }
+
+    async fn refusing(&self, topics: &BTreeSet<Arc<str>>) -> Result<BTreeSet<Arc<str>>> {
+        let there = self.0.topics().await?.into_iter().filter(|topic| topics.contains(&topic.name));
+        let partitions: Vec<_> = there.flat_map(|topic| topic.topic_partitions().collect::<Vec<_>>()).collect();
+        let said = self.0.probe_write(&partitions).await.into_iter();
+        let refused = said.filter(|(_, said)| matches!(said, Ok(WriteProbe::Denied)));
+        Ok(refused.map(|(partition, _)| partition.topic).collect())
+    }
 }
 
 /// All of it, or what became of the first rule that was refused.

@@ -32,6 +32,10 @@ pub trait Acls: Sync {
         &self,
         partitions: &[TopicPartition],
     ) -> impl Future<Output = Result<BTreeMap<TopicPartition, String>>> + Send;
+
+    /// Those of `topics` of which some leader refuses that the migration writes there. A topic that is gone, and a leader that
+    /// does not answer, refuse nothing.
+    fn refusing(&self, topics: &BTreeSet<Arc<str>>) -> impl Future<Output = Result<BTreeSet<Arc<str>>>> + Send;
 }
 
 /// The journal's record of the fence. Errors are those of [`journal::Journal`].

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use documents::{FenceRules, Objects, fence_rules};
 use journal::{CutoverLease, WriteFence};
 use kafka::AclOperation;
-use migration::{Error, Result};
+use migration::{Error, Result, scope};
 
-use crate::lift::{read, remove};
+use crate::lift::{for_long, read, remove};
 use crate::ports::{Acls, Record};
 use crate::record::{ATTEMPTS, lost_races, update};
-use crate::rules::{Found, own};
+use crate::rules::{Found, deny, own, parts};
 
 /// Who sets a fence.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,22 @@ pub async fn raise(
             outcome.and(lifted)
         }
     }
+}
+
+/// Takes the invocation `epoch` out of those that may still be setting rules, behind a [`raise`] that was dropped or has failed for
+/// a passing reason: others would have to reckon with it for as long as an invocation may last. Rules that it set behind a removal
+/// are removed. Nothing where it is not entered.
+///
+/// # Errors
+/// Blocked when the fence was lifted; those of the cluster, the journal and the bucket. It stays entered then.
+pub async fn settle(acls: &impl Acls, record: &impl Record, objects: &impl Objects, epoch: u64) -> Result<()> {
+    let stored = record.load().await?;
+    let Some(fence) = stored.map(|stored| stored.fence).filter(|fence| fence.is_set_by(epoch)) else { return Ok(()) };
+    let rules = read(objects, &fence).await?;
+    // A broker answers what it is asked on a connection in its order: behind this one nothing is on its way any more. Nobody has
+    // such a rule.
+    acls.remove(&[deny(scope::TRIAL_TOPIC)]).await?;
+    settled(acls, record, &rules, epoch, false).await
 }
 
 /// Records that every leader refuses to write.
@@ -131,21 +147,21 @@ fn begun(
         return Err(lifted_meanwhile());
     }
     let since = was.as_ref().filter(|was| was.stands()).map_or_else(|| record.now(), |was| was.since);
-    let mut setters = was.map(|was| was.setters).unwrap_or_default();
-    setters.insert(lease.epoch);
-    Ok(WriteFence {
+    let mut fence = WriteFence {
         version: lease.version,
         since,
         rules: key.to_owned(),
         topics: rules.denied.union(&rules.foreign).count(),
         own: rules.denied.len() + rules.allowed.len(),
         foreign: rules.foreign.len(),
-        setters,
+        setters: was.map(|was| was.setters).unwrap_or_default(),
         set_at: None,
         proven_at: None,
         lifted_at: None,
         lifted_by: None,
-    })
+    };
+    fence.enter(lease.epoch, record.now());
+    Ok(fence)
 }
 
 fn lifted_meanwhile() -> Error {
@@ -154,8 +170,8 @@ fn lifted_meanwhile() -> Error {
 
 async fn set(acls: &impl Acls, rules: &FenceRules) -> Result<()> {
     for rules in own(rules) {
-        if !rules.is_empty() {
-            acls.add(&rules).await?;
+        for part in parts(&rules) {
+            acls.add(part).await?;
         }
     }
     Ok(())
@@ -170,14 +186,14 @@ async fn settled(acls: &impl Acls, record: &impl Record, rules: &FenceRules, epo
     let now = record.now();
     let fence = update(record, |fence| {
         if fence.stands() {
-            fence.setters.remove(&epoch);
+            fence.leave(epoch);
             fence.set_at = fence.set_at.or(is_set.then_some(now));
         }
     });
     if fence.await?.is_some_and(|fence| fence.stands()) {
         return Ok(());
     }
-    remove(acls, rules).await?;
-    update(record, |fence| _ = fence.setters.remove(&epoch)).await?;
+    remove(acls, rules, for_long()).await?;
+    update(record, |fence| fence.leave(epoch)).await?;
     Err(lifted_meanwhile())
 }

@@ -35,6 +35,14 @@ pub fn own(rules: &FenceRules) -> [Vec<AclBinding>; 2] {
     [rules.allowed.iter().map(|topic| allow(topic)).collect(), rules.denied.iter().map(|topic| deny(topic)).collect()]
 }
 
+/// Rules of one request: a broker in ZooKeeper mode changes them one after another before it answers.
+const PART: usize = 500;
+
+/// `rules`, in parts of one request each.
+pub fn parts(rules: &[AclBinding]) -> impl Iterator<Item = &[AclBinding]> {
+    rules.chunks(PART)
+}
+
 /// What is on the source, as far as a fence is concerned.
 #[derive(Debug)]
 pub struct Found {

@@ -3,19 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use documents::{FenceRules, Object, Objects, PutOnce, fence_rules};
-use journal::{CutoverLease, StoredFence, WriteFence};
+use journal::{CutoverLease, LIFETIME, StoredFence, WriteFence};
 use kafka::{AclBinding, AclOperation, AclPermission, AclResource};
 use migration::{Error, ErrorKind, Result, TopicPartition};
 use write_fence::ports::{Acls, Record};
 use write_fence::rules::{allow, deny};
 use write_fence::trial::{Trial, try_out, unprovable};
-use write_fence::{Claim, Lifted, lift, raise, standing};
+use write_fence::{Claim, Lift, Lifted, lift, lifted_by_hand, raise, settle, standing};
 
 #[derive(Default)]
 struct World {
@@ -30,6 +30,12 @@ struct World {
     is_refused: AtomicBool,
     /// The next changes of ACLs take effect and are not answered.
     lost: AtomicU64,
+    /// Seconds since 1970.
+    now: AtomicI64,
+    /// How many rules each request removed.
+    removals: Mutex<Vec<usize>>,
+    /// Looks at leaders until they have heard of what was removed.
+    deaf: AtomicU64,
 }
 
 impl World {
@@ -60,7 +66,18 @@ impl World {
     }
 
     async fn lift(&self) -> Result<Lifted> {
-        lift(async || Ok(Borrowed(self)), self, self, "ada").await
+        self.lift_of(9).await
+    }
+
+    async fn lift_of(&self, version: u64) -> Result<Lifted> {
+        lift(async || Ok(Borrowed(self)), self, self, Lift { version, by: "ada" }).await
+    }
+
+    /// Raises the fence of the invocation 1, whose answer is lost.
+    async fn raise_in_vain(&self) {
+        self.lost.store(1, Ordering::SeqCst);
+        let lease = CutoverLease { version: 7, epoch: 1 };
+        assert_eq!(self.raise_in(lease, 1, &["a"], Ok(())).await.unwrap_err().kind, ErrorKind::Transient);
     }
 }
 
@@ -87,6 +104,10 @@ impl Acls for Borrowed<'_> {
     async fn unrefused(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, String>> {
         self.0.unrefused(partitions).await
     }
+
+    async fn refusing(&self, topics: &BTreeSet<Arc<str>>) -> Result<BTreeSet<Arc<str>>> {
+        self.0.refusing(topics).await
+    }
 }
 
 impl Acls for World {
@@ -106,7 +127,9 @@ impl Acls for World {
         if self.is_refused.load(Ordering::SeqCst) {
             return Err(Error::blocked("not authorized"));
         }
-        self.rules.lock().unwrap().retain(|rule| !rules.contains(rule));
+        self.removals.lock().unwrap().push(rules.len());
+        let gone: BTreeSet<_> = rules.iter().collect();
+        self.rules.lock().unwrap().retain(|rule| !gone.contains(rule));
         self.answer()
     }
 
@@ -127,6 +150,11 @@ impl Acls for World {
     async fn unrefused(&self, _: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, String>> {
         Ok(BTreeMap::new())
     }
+
+    async fn refusing(&self, topics: &BTreeSet<Arc<str>>) -> Result<BTreeSet<Arc<str>>> {
+        let taken = self.deaf.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |deaf| deaf.checked_sub(1));
+        Ok(if taken.is_ok() { topics.clone() } else { BTreeSet::new() })
+    }
 }
 
 impl Record for World {
@@ -144,7 +172,7 @@ impl Record for World {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH
+        DateTime::from_timestamp(self.now.load(Ordering::SeqCst), 0).unwrap()
     }
 }
 
@@ -213,7 +241,7 @@ async fn an_attempt_that_is_repeated_knows_what_is_its_own() {
     world.lost.store(1, Ordering::SeqCst);
     let lease = CutoverLease { version: 7, epoch: 1 };
     let error = world.raise_in(lease, 1, &["a", "b"], Ok(())).await.unwrap_err();
-    assert_eq!((error.kind, world.fence().setters), (ErrorKind::Transient, BTreeSet::from([1])));
+    assert!(error.kind == ErrorKind::Transient && world.fence().is_set_by(1), "{error}");
     // Another invocation goes on, and a topic is new.
     world.raise(2, &["a", "b", "c"]).await.unwrap();
     assert_eq!((world.rules().len(), world.fence().own), (6, 6));
@@ -273,7 +301,7 @@ async fn without_an_authorizer_nothing_is_recorded() {
     assert!(error.kind == ErrorKind::Blocked && error.message.contains("cutover.write_fence none"), "{error}");
     assert!(world.record.lock().unwrap().is_none());
     let never = async || -> Result<Borrowed<'_>> { panic!("nothing is to be lifted, and nobody is to be asked") };
-    assert_eq!(lift(never, &world, &world, "ada").await.unwrap(), Lifted::Nothing);
+    assert_eq!(lift(never, &world, &world, Lift { version: 9, by: "ada" }).await.unwrap(), Lifted::Nothing);
 }
 
 #[tokio::test(start_paused = true)]
@@ -299,4 +327,115 @@ async fn a_topic_on_which_the_migration_may_not_write_anyway_proves_nothing() {
     assert!(unprovable(&world, &topics).await.unwrap().is_empty(), "somebody else's fence is one too");
     world.rules.lock().unwrap().insert(reads("ruled"));
     assert_eq!(unprovable(&world, &topics).await.unwrap(), [Arc::from("ruled")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invocation_that_was_cut_off_counts_for_as_long_as_one_may_last() {
+    let world = World::open();
+    world.raise_in_vain().await;
+    world.lift().await.unwrap();
+    world.now.store(LIFETIME.num_seconds() - 1, Ordering::SeqCst);
+    world.lift().await.unwrap();
+    assert!(!world.fence().stands() && world.fence().may_hold());
+    // What was on its way all that time is removed once more.
+    world.rules.lock().unwrap().extend([allow("a"), deny("a")]);
+    world.now.store(LIFETIME.num_seconds(), Ordering::SeqCst);
+    world.lift().await.unwrap();
+    assert!(!world.fence().may_hold() && world.rules().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invocation_that_ends_takes_itself_out_and_what_it_set_behind_a_removal_away() {
+    let world = World::open();
+    world.raise_in_vain().await;
+    settle(&world, &world, &world, 2).await.unwrap();
+    assert!(world.fence().is_set_by(1), "another one does not speak for it");
+    settle(&world, &world, &world, 1).await.unwrap();
+    assert!(world.fence().stands() && !world.fence().is_set_by(1) && !world.rules().is_empty());
+
+    let world = World::open();
+    world.raise_in_vain().await;
+    world.lift().await.unwrap();
+    world.rules.lock().unwrap().extend([allow("a"), deny("a")]);
+    assert_eq!(settle(&world, &world, &world, 1).await.unwrap_err().kind, ErrorKind::Blocked);
+    assert!(!world.fence().may_hold() && world.rules().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn producers_are_not_let_go_before_leaders_have_heard_of_it() {
+    let world = World::open();
+    world.raise(1, &["a", "b"]).await.unwrap();
+    world.deaf.store(12, Ordering::SeqCst);
+    world.lift().await.unwrap();
+    assert_eq!(world.deaf.load(Ordering::SeqCst), 0);
+    // Leaders that never hear of it keep nobody for ever.
+    let world = World::open();
+    world.raise(1, &["a"]).await.unwrap();
+    world.deaf.store(u64::MAX, Ordering::SeqCst);
+    world.lift().await.unwrap();
+    assert!(!world.fence().may_hold());
+    // Where somebody else's rule denies it there is nothing to wait for.
+    let world = World::open();
+    world.raise(1, &["a"]).await.unwrap();
+    world.rules.lock().unwrap().insert(kafka::AclBinding { host: "192.0.2.1".to_owned(), ..deny("a") });
+    world.deaf.store(12, Ordering::SeqCst);
+    let (rule, before) = (reads("a"), world.deaf.load(Ordering::SeqCst));
+    world.rules.lock().unwrap().insert(rule);
+    world.lift().await.unwrap();
+    assert_eq!(world.deaf.load(Ordering::SeqCst), before - 1, "one look, at nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fence_of_a_later_cutover_is_left_to_it() {
+    let world = World::open();
+    world.raise(1, &["a"]).await.unwrap();
+    let error = world.lift_of(6).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Fenced && error.message.contains("another cutover"), "{error}");
+    assert!(world.fence().stands() && world.rules().contains(&deny("a")));
+    world.lift_of(8).await.unwrap();
+    assert!(!world.fence().stands());
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_rules_go_part_by_part_and_what_is_gone_is_not_removed_again() {
+    let world = World::open();
+    let topics: Vec<_> = (0..1_200).map(|number| format!("t{number:04}")).collect();
+    let topics: Vec<_> = topics.iter().map(String::as_str).collect();
+    world.raise(1, &topics).await.unwrap();
+    world.now.store(3_600, Ordering::SeqCst);
+    // Somebody has removed most of them; a broker that shows what allows alone has to forget both.
+    let kept = [deny("t0000"), allow("t0001")];
+    world.rules.lock().unwrap().retain(|rule| kept.contains(rule));
+    world.lift().await.unwrap();
+    assert_eq!(*world.removals.lock().unwrap(), [2, 2]);
+    assert!(world.rules().is_empty() && !world.fence().may_hold());
+
+    let world = World::open();
+    world.raise(1, &topics).await.unwrap();
+    world.lift().await.unwrap();
+    assert_eq!(*world.removals.lock().unwrap(), [500, 500, 200, 500, 500, 200]);
+    assert!(world.rules().is_empty());
+
+    // All of them by hand, after the right to alter them was taken away.
+    let world = World::open();
+    world.raise(1, &topics).await.unwrap();
+    world.now.store(3_600, Ordering::SeqCst);
+    world.rules.lock().unwrap().clear();
+    world.is_refused.store(true, Ordering::SeqCst);
+    world.lift().await.unwrap();
+    assert!(!world.fence().may_hold() && world.removals.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_an_operator_removed_is_on_record_with_his_name() {
+    let world = World::open();
+    assert!(!lifted_by_hand(&world, "ada").await.unwrap());
+    world.raise_in_vain().await;
+    assert!(lifted_by_hand(&world, "ada").await.unwrap());
+    assert_eq!(world.fence().lifted_by.as_deref(), Some("ada, by hand"));
+    assert!(world.fence().may_hold(), "an invocation may still set rules");
+    world.now.store(LIFETIME.num_seconds(), Ordering::SeqCst);
+    assert!(lifted_by_hand(&world, "grace").await.unwrap() && !lifted_by_hand(&world, "ada").await.unwrap());
+    assert_eq!(world.fence().lifted_by.as_deref(), Some("ada, by hand"));
+    assert!(!world.fence().may_hold());
 }

@@ -43,8 +43,6 @@ pub(super) fn note(fence: &WriteFence, phase: Phase, committed: bool) -> Option<
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use chrono::TimeDelta;
 
     use super::*;
@@ -58,7 +56,7 @@ mod tests {
             topics: 3,
             own: 4,
             foreign: 1,
-            setters: BTreeSet::new(),
+            setters: Vec::new(),
             set_at: Some(start()),
             proven_at: Some(start()),
             lifted_at: None,
@@ -88,7 +86,7 @@ mod tests {
         assert_eq!(noted(&fence, Phase::Cutover, false), "");
         fence.lifted_at = Some(start());
         assert_eq!(noted(&fence, Phase::Finalized, true) + &noted(&fence, Phase::Failed, false), "");
-        fence.setters.insert(3);
+        fence.enter(3, start());
         assert!(noted(&fence, Phase::Failed, false).contains("resume"), "a function may have set rules since");
     }
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use journal::TailWanted;
 use migration::config::WriteFence;
 use migration::{Phase, Result};
 use tokio::time::sleep;
-use write_fence::Lifted;
+use write_fence::{Lift, Lifted};
 
 use crate::request::{Invocation, To};
 use crate::traffic;
@@ -21,8 +21,11 @@ const AGAIN: Duration = Duration::from_secs(1);
 const QUICK: Duration = Duration::from_secs(1);
 const SLOW: Duration = Duration::from_secs(180);
 
+/// How much clocks may differ.
+const CLOCKS: TimeDelta = TimeDelta::minutes(5);
+
 /// How much longer one may take that lifts a write fence: an invocation that was killed while it set rules is waited for.
-const LIFTS: Duration = Duration::from_secs(4);
+const LIFTS: Duration = Duration::from_secs(8);
 const LIFTS_SLOWLY: Duration = Duration::from_secs(180);
 
 /// Why a freeze ends before the mark.
@@ -55,10 +58,14 @@ impl Gate {
         }
     }
 
-    /// Gives the migration up for good, if nothing is marked.
+    /// Gives the migration up for good, if nothing is marked, when every invocation has certainly ended.
     pub(crate) async fn roll_back(&self) {
-        let function = Invocation::new(&self.world);
-        while !self.world.lock().journal.committed && lift(&function).await.is_err() {
+        let function = Invocation::new(&self.world).later(journal::LIFETIME + CLOCKS);
+        let fence = self.world.lock().journal.fence.clone();
+        if fence.is_some_and(|stored| !stored.fence.setters.is_empty()) {
+            self.world.lock().saw("setter was cut off");
+        }
+        while !self.world.lock().journal.committed && lift(&function, u64::MAX).await.is_err() {
             sleep(AGAIN).await;
         }
     }
@@ -113,9 +120,9 @@ impl Gate {
 }
 
 async fn enter(function: &Invocation) -> Result<()> {
-    let committed = function.aws(To::Journal, "read meta", |world| world.journal.committed).await?;
-    if !committed {
-        lift(function).await?;
+    let meta = function.aws(To::Journal, "read meta", |world| world.journal.meta()).await?;
+    if !meta.committed {
+        lift(function, meta.version).await?;
     }
     loop {
         let meta = function.aws(To::Journal, "read meta", |world| world.journal.meta()).await?;
@@ -150,10 +157,11 @@ async fn set_frozen(function: &Invocation, freeze: u32, at: Option<DateTime<Utc>
     }
 }
 
-/// Lifts the write fence, if there may be one.
-async fn lift(function: &Invocation) -> Result<()> {
+/// Lifts the write fence of a cutover that began before the run's `version`, if there may be one.
+async fn lift(function: &Invocation, version: u64) -> Result<()> {
     let connect = async || Ok(function.clone());
-    if write_fence::lift(connect, function, function, "the gate").await? != Lifted::Nothing {
+    let what = Lift { version, by: "the gate" };
+    if write_fence::lift(connect, function, function, what).await? != Lifted::Nothing {
         function.world.lock().saw("write fence lifted");
     }
     Ok(())
@@ -184,7 +192,7 @@ async fn end(function: &Invocation, why: Why) -> Result<bool> {
             (Phase::Failed, _) if meta.committed => return Ok(true),
             (Phase::Failed, _) => {
                 function.aws(To::Journal, "stop tail", |world| world.journal.wanted = TailWanted::Stop).await?;
-                lift(function).await?;
+                lift(function, meta.version).await?;
                 function.aws(To::Cluster, "let go", move |world| traffic::let_go(world, freeze)).await?;
                 set_frozen(function, freeze, None).await?;
                 return Ok(true);

@@ -15,7 +15,8 @@
 //! - the rehearsal is read outside of the freeze's limit;
 //! - leaders are not asked whether they refuse writing under the write fence;
 //! - the write fence's rules are decided by another record than the one that is replaced;
-//! - producers are let go before the write fence is lifted;
+//! - producers are let go before the write fence is lifted, or before leaders have heard of it;
+//! - an invocation that was cut off while it set the write fence counts for ever;
 //! - an invocation that was overtaken places a record, or says that nothing was committed;
 //! - what the tail copied of a late record is taken for another client's, or a wait that is over is named as the cause.
 
@@ -60,7 +61,7 @@ const SEEDS: u64 = 500;
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What has to happen in a normal run of the tests, so that a world in which nothing goes wrong any more is noticed.
-const MUST_HAPPEN: [&str; 43] = [
+const MUST_HAPPEN: [&str; 44] = [
     "already done",
     "chunk skipped on repeat",
     "clock skewed",
@@ -96,6 +97,7 @@ const MUST_HAPPEN: [&str; 43] = [
     "record sentinel",
     "resumed behind the mark",
     "second cutover of a run",
+    "setter was cut off",
     "settings refused",
     "source lost a record",
     "straggler found",

@@ -51,6 +51,9 @@ fn judge_given_up(world: &World) -> Verdict {
     if let Some(left) = rules::ours(world).first() {
         return Err(format!("given up, and a rule of the write fence is left: {left}"));
     }
+    if world.journal.fence.as_ref().is_some_and(|stored| stored.fence.may_hold()) {
+        return Err("given up long ago, and the journal says that the write fence may hold".to_owned());
+    }
     if world.producers.frozen || world.journal.frozen_at.is_some() || world.journal.phase != Phase::Failed {
         return Err(format!("given up in phase {}, producers are still frozen", world.journal.phase));
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use migration::{Error, Result};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Mutex, Notify, oneshot};
 use tokio::time::{Instant, sleep};
 
 use crate::faults::{Breaks, Fate, Faults};
@@ -46,6 +46,8 @@ pub(crate) struct Invocation {
     /// How wrong its clock is.
     skew: TimeDelta,
     sent: Arc<AtomicUsize>,
+    /// Changes of ACLs go over one connection, and a broker carries them out in their order.
+    connection: Arc<Mutex<()>>,
     /// The request at which it dies.
     pub(crate) death: Option<Death>,
     died: Arc<Notify>,
@@ -66,7 +68,21 @@ impl Invocation {
             (number, TimeDelta::milliseconds(skew))
         };
         world.lock().witness.begins(number);
-        Self { world: world.clone(), number, skew, sent: Arc::default(), death: None, died: Arc::default() }
+        Self {
+            world: world.clone(),
+            number,
+            skew,
+            sent: Arc::default(),
+            connection: Arc::default(),
+            death: None,
+            died: Arc::default(),
+        }
+    }
+
+    /// The same one, by whose clock it is so much later.
+    pub(crate) fn later(mut self, by: TimeDelta) -> Self {
+        self.skew += by;
+        self
     }
 
     /// The time of day by its clock, as fine as clocks are.
@@ -101,6 +117,7 @@ impl Invocation {
         if dies.is_some_and(|death| !death.is_sent) {
             self.die().await;
         }
+        let is_ordered = ["add rules", "remove rules"].contains(&what);
         let fate = {
             let world = &mut *self.world.lock();
             let own_now = world.now() + self.skew;
@@ -109,12 +126,19 @@ impl Invocation {
             let is_rare = ["put new", "mark"].contains(&what);
             let lost = if is_rare { world.faults.lost * 4 } else { world.faults.lost };
             // A controller has done what it was asked for on a broken connection before it answers to the repetition.
-            let lingering = if ["add rules", "remove rules"].contains(&what) { 0 } else { world.faults.lingering };
+            let lingering = if is_ordered { 0 } else { world.faults.lingering };
             Fate::draw(&Faults { lost, lingering, ..world.faults.clone() }, &mut world.dice)
         };
         let (answer, answered) = oneshot::channel();
         let request = Request { world: self.world.clone(), number: self.number, to, what, fate };
-        tokio::spawn(request.run(effect, answer));
+        let connection = is_ordered.then(|| self.connection.clone());
+        tokio::spawn(async move {
+            let _turn = match connection {
+                Some(connection) => Some(connection.lock_owned().await),
+                None => None,
+            };
+            request.run(effect, answer).await;
+        });
         if dies.is_some() {
             self.die().await;
         }

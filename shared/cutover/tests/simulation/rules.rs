@@ -52,6 +52,17 @@ pub(crate) fn may_read(world: &World, topic: &Arc<str>) -> bool {
     world.setup.is_open && !is_ruled(&world.source.foreign, topic)
 }
 
+/// Whether the migration may write to `topic`, as the broker says that is asked.
+pub(crate) fn may_write(world: &World, topic: &str) -> bool {
+    !world.source.rules.contains(&deny(topic))
+}
+
+/// Whether some leader of `topic` refuses to write now; one that is away does so when it is back.
+pub(crate) fn is_refused(world: &World, topic: &str) -> bool {
+    let mut logs = world.setup.partitions.iter().zip(&world.source.logs);
+    logs.any(|(partition, log)| &*partition.topic == topic && log.denies)
+}
+
 /// Rules on the source that others did not set.
 pub(crate) fn ours(world: &World) -> Vec<AclBinding> {
     world.source.rules.difference(&world.source.foreign).cloned().collect()

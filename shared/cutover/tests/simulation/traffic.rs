@@ -250,6 +250,12 @@ pub(crate) fn let_go(world: &mut World, freeze: u32) {
     if is_settled && !rules::ours(world).is_empty() {
         world.broken("producers are let go under a write fence".to_owned());
     }
+    let is_refused = |topic: &str| rules::may_write(world, topic) && rules::is_refused(world, topic);
+    // A leader that never knew of the fence may come to know it and its end one after the other.
+    let was_proven = world.journal.fence.as_ref().is_some_and(|stored| stored.fence.proven_at.is_some());
+    if is_settled && was_proven && ["orders", "bills"].into_iter().any(is_refused) {
+        world.broken("producers are let go while leaders still refuse them".to_owned());
+    }
     if world.witness.marked.is_some() {
         world.broken("producers are let go towards the source behind the mark".to_owned());
     }

@@ -90,6 +90,9 @@ pub struct FreezePeriod {
     pub unfrozen_at: Option<DateTime<Utc>>,
     /// Towards which cluster they were let go.
     pub towards: Option<Side>,
+    /// Who says that he has let them go by hand; none when the webhook, or whoever was asked to stop them, has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<String>,
 }
 
 /// A period as any version of msk-kraft stored it: once `frozen_at` was all there was of a freeze's beginning.
@@ -107,6 +110,8 @@ struct StoredPeriod {
     unfrozen_at: Option<DateTime<Utc>>,
     #[serde(default)]
     towards: Option<Side>,
+    #[serde(default)]
+    by_hand: Option<String>,
 }
 
 const fn yes() -> bool {
@@ -123,6 +128,7 @@ impl From<StoredPeriod> for FreezePeriod {
             by: stored.by,
             unfrozen_at: stored.unfrozen_at,
             towards: stored.towards,
+            by_hand: stored.by_hand,
         }
     }
 }
@@ -130,7 +136,16 @@ impl From<StoredPeriod> for FreezePeriod {
 impl FreezePeriod {
     /// A freeze that is asked for at `at`.
     pub(super) fn asked(at: DateTime<Utc>, how: FreezeHow, by: &str) -> Self {
-        Self { asked_at: at, reached: true, frozen_at: None, how, by: by.to_owned(), unfrozen_at: None, towards: None }
+        Self {
+            asked_at: at,
+            reached: true,
+            frozen_at: None,
+            how,
+            by: by.to_owned(),
+            unfrozen_at: None,
+            towards: None,
+            by_hand: None,
+        }
     }
 
     /// Confirms it.

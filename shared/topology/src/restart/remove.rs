@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use journal::{RestartLease, TailWanted};
+use journal::{LIFETIME, RestartLease, TailWanted};
 use kafka::{Cluster, Code};
 use migration::restart::RemovedTopic;
 use migration::{Error, Result};
@@ -21,10 +21,6 @@ const TOPICS_AT_ONCE: usize = 200;
 /// How long the brokers may take to forget a topic that the controller has deleted, and the pause between two looks.
 const FORGETTING: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// An invocation of a function lasts 15 minutes at most
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>); clocks may differ by the rest.
-const LIFETIME: TimeDelta = TimeDelta::minutes(16);
 
 /// A removal under one claim.
 pub(super) struct Removing<'a> {

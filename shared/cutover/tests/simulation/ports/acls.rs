@@ -40,10 +40,12 @@ impl Acls for Invocation {
     }
 
     async fn permitted(&self, topics: &[Arc<str>], operation: AclOperation) -> Result<BTreeSet<Arc<str>>> {
-        assert_eq!(operation, AclOperation::Read);
         let topics = topics.to_vec();
         let ask = move |world: &mut World| {
-            let may = |topic: &&Arc<str>| rules::may_read(world, topic);
+            let may = |topic: &&Arc<str>| match operation {
+                AclOperation::Write => rules::may_write(world, topic),
+                _ => rules::may_read(world, topic),
+            };
             Ok(topics.iter().filter(may).cloned().collect())
         };
         self.cluster("permitted", ask).await
@@ -61,6 +63,15 @@ impl Acls for Invocation {
             Ok(partitions.iter().filter_map(said).collect())
         };
         self.cluster("probe", probe).await
+    }
+
+    async fn refusing(&self, topics: &BTreeSet<Arc<str>>) -> Result<BTreeSet<Arc<str>>> {
+        let topics = topics.clone();
+        let probe = move |world: &mut World| {
+            let refuses = |topic: &&Arc<str>| rules::is_refused(world, topic);
+            Ok(topics.iter().filter(refuses).cloned().collect())
+        };
+        self.cluster("probe what is lifted", probe).await
     }
 }
 
