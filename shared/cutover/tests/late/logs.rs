@@ -1,9 +1,11 @@
 //! The logs on both sides: batches with offsets, and what a leader remembers of producers (`ProducerStateManager`).
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use cutover::late::ports::{Scanned, ScannedBatch};
-use kafka::Code;
 use kafka::batch::{Codec, DecodeLimit, RawBatch, Record, Stamp, encode};
+use kafka::{Api, Code, ConfigEntry, Place, TopicPartition};
 
 /// Batches of a producer that a leader remembers.
 const REMEMBERED: usize = 5;
@@ -81,6 +83,16 @@ pub(crate) struct TargetLog {
     pub(crate) removed: bool,
     /// Counts changes of leaders.
     pub(crate) leader: u32,
+    /// Why nobody can ask for it, and why nobody can once an append is stored.
+    pub(crate) absent: Option<Absent>,
+    pub(crate) absent_later: Option<Absent>,
+}
+
+/// Why a partition cannot be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    NoLeader,
+    Deleted,
 }
 
 /// How a leader takes a batch.
@@ -133,19 +145,39 @@ impl TargetLog {
         Ok(Taken::Appended(self.entries.len() - 1))
     }
 
-    pub(crate) fn scan(&self, from: i64, producer: i64) -> Option<Scanned> {
+    /// Itself, when it can be asked for.
+    pub(crate) fn absence(&self, partition: &TopicPartition) -> kafka::Result<&Self> {
+        match self.absent {
+            None => Ok(self),
+            Some(_) => Err(kafka::Error::NoLeader { partition: partition.clone() }),
+        }
+    }
+
+    /// The topic's configs: none that matters.
+    pub(crate) fn configs(&self, topic: &Arc<str>) -> kafka::Result<Vec<ConfigEntry>> {
+        if self.absent == Some(Absent::Deleted) {
+            let (api, code) = (Api::DescribeConfigs, Code::UnknownTopicOrPartition);
+            return Err(kafka::Error::Broker { api, code, place: Place::Topic(topic.clone()), message: None });
+        }
+        Ok(Vec::new())
+    }
+
+    /// At most `most` batches from `from` on.
+    pub(crate) fn scan(&self, from: i64, producer: i64, most: usize) -> Option<Scanned> {
         let end = self.high_watermark();
         if end < from {
             return None;
         }
         let visible = self.entries[..self.replicated].iter().filter(|entry| entry.offset >= from.max(self.start));
+        let visible: Vec<_> = visible.collect();
+        let reached = visible.get(most).map_or(end, |later| later.offset).max(self.start);
         let batch = |entry: &Entry| ScannedBatch {
             sequence: entry.sequence,
             records: entry.ids.len() as i64,
             offset: entry.offset,
         };
-        let batches = visible.filter(|entry| entry.producer == producer).map(batch).collect();
-        Some(Scanned { start: self.start, reached: end.max(self.start), batches })
+        let seen = visible.into_iter().take(most).filter(|entry| entry.producer == producer);
+        Some(Scanned { start: self.start, end: end.max(self.start), reached, batches: seen.map(batch).collect() })
     }
 
     /// Another replica leads, without what was not replicated. Whether something was lost.

@@ -21,6 +21,7 @@ mod dice;
 mod invocation;
 mod logs;
 mod oracle;
+mod partitions;
 mod ports;
 mod schedule;
 mod world;
@@ -37,7 +38,7 @@ const SEEDS: u64 = 500;
 const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What has to happen in a normal run of the tests, so that a world in which nothing goes wrong any more is noticed.
-const MUST_HAPPEN: [&str; 21] = [
+const MUST_HAPPEN: [&str; 22] = [
     "client wrote",
     "completed by another",
     "duplicate answered",
@@ -54,6 +55,7 @@ const MUST_HAPPEN: [&str; 21] = [
     "plan taken",
     "producer forgotten",
     "request came late",
+    "scan went on later",
     "sandbox stood still",
     "source removed records",
     "target removed records",

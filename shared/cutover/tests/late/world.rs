@@ -143,6 +143,17 @@ impl World {
         self.next_invocation
     }
 
+    /// One check of the lease by `invocation` is followed by a request.
+    pub(crate) fn disarm(&mut self, invocation: usize) {
+        let left = self.armed.get_mut(&invocation).map_or(0, |checks| {
+            *checks = checks.saturating_sub(1);
+            *checks
+        });
+        if left == 0 {
+            self.armed.remove(&invocation);
+        }
+    }
+
     /// A producer that ignores the fence writes a batch.
     pub(crate) fn write_late(&mut self, number: usize) {
         let count = self.dice.index(1..6);
