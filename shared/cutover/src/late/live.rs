@@ -1,5 +1,6 @@
 //! Late records of a migration: found on its source, listed, and appended to its target.
 
+mod sight;
 mod source;
 mod target;
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use copy::Slice;
 use documents::Objects;
 use journal::{LateLease, Position, ProducerId};
-use kafka::batch::ProduceBytes;
+use kafka::batch::{ProduceBytes, TimestampType};
 use kafka::{ConfigEntry, Each, Produced, ProducerIdentity};
 use migration::progress::PartitionProgress;
 use migration::{Phase, Result, TopicPartition};
@@ -116,6 +116,9 @@ pub struct Scanned {
     pub end: i64,
     /// Where the scan ended, and goes on the next time.
     pub reached: i64,
+    /// The first offset behind the last ones that the log does not have any more, by retention or compaction, where no batch of the
+    /// producer follows. Offsets of a log follow each other without a gap otherwise.
+    pub gap: Option<i64>,
     /// The producer's batches, in order.
     pub batches: Vec<ScannedBatch>,
 }
@@ -129,6 +132,10 @@ pub struct ScannedBatch {
     pub records: i64,
     /// Its first offset.
     pub offset: i64,
+    /// Its largest timestamp, in milliseconds since 1970; none where compaction has removed records from it.
+    pub newest: Option<i64>,
+    /// Whose clock its timestamps are from.
+    pub clock: TimestampType,
 }
 
 /// Where the copy of a partition ended, on record.

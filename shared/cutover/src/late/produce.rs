@@ -191,8 +191,8 @@ fn take(sending: &mut Sending<'_>, scanned: &Scanned) {
     sending.found(scanned);
     if let Some(behind) = sending.out_of_sight() {
         sending.problem = Some(format!(
-            "the target has removed records below offset {behind} before they were looked at, and shows none of the append behind them: \
-             whether its records were among them is not known, and what is left of them is not appended"
+            "the target has removed records below offset {behind} before they were looked at, by retention or compaction, and shows none \
+             of the append behind them: whether its records were among them is not known, and what is left of them is not appended"
         ));
     }
 }

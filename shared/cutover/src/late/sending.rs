@@ -24,8 +24,10 @@ pub(super) struct Sending<'a> {
     pub(super) known_at: Instant,
     first: Option<i64>,
     end: Option<i64>,
-    /// The first offset behind removed ones that were not looked at, where nothing was seen that proves what was among them.
+    /// The first offset behind ones that were gone before they were looked at, where nothing was seen that proves what was among them.
     unseen: Option<i64>,
+    /// What is wrong with what was appended, when something is.
+    flaw: Option<String>,
     /// Why it is given up, when it is.
     pub(super) problem: Option<String>,
     /// What keeps it from being completed until it is repaired.
@@ -61,6 +63,7 @@ impl<'a> Sending<'a> {
             first: None,
             end: None,
             unseen: None,
+            flaw: None,
             problem: None,
             fault: None,
             trouble: None,
@@ -99,21 +102,29 @@ impl<'a> Sending<'a> {
 
     /// Takes what a scan found of the append. A batch of its producer id that is none of its batches is a fault.
     pub(super) fn found(&mut self, scanned: &Scanned) {
-        if scanned.start > self.scan_from {
-            self.unseen = Some(scanned.start);
-        }
+        self.unseen = scanned.gap.or_else(|| self.unseen.filter(|_| scanned.batches.is_empty()));
         for found in &scanned.batches {
             let sequence = i64::from(found.sequence);
             let ours = self.batch_from(sequence).filter(|ours| i64::from(ours.header().records_count) == found.records);
-            if ours.is_none() {
+            let Some(ours) = ours else {
                 let message = format!(
                     "the target has a batch with the sequence number {sequence} of this append that is none of its batches: somebody \
                      else uses its producer id"
                 );
                 self.fault = Some(Error::data_unsafe(message).at(&self.slice.partition).at_offset(found.offset));
                 return;
+            };
+            let header = *ours.header();
+            let is_kept = found.newest.is_none_or(|newest| newest == header.max_timestamp);
+            if found.clock != header.timestamp_type() || !is_kept {
+                self.flaw.get_or_insert_with(|| {
+                    format!(
+                        "the target replaced the timestamps of its records from offset {} on: message.timestamp.type of the topic was \
+                         LogAppendTime while they were appended",
+                        found.offset
+                    )
+                });
             }
-            self.unseen = None;
             self.landed(found.offset, found.records);
             self.advance(sequence + found.records);
         }
@@ -145,8 +156,9 @@ impl<'a> Sending<'a> {
 
     /// Where it came to lie.
     pub(super) fn outcome(&self) -> Landed {
-        let Self { first, end, problem, .. } = self;
-        Landed { partition: self.slice.partition.clone(), first: *first, next: *end, problem: problem.clone() }
+        let Self { first, end, problem, flaw, .. } = self;
+        let problem = problem.as_ref().or(flaw.as_ref()).cloned();
+        Landed { partition: self.slice.partition.clone(), first: *first, next: *end, problem }
     }
 
     fn landed(&mut self, offset: i64, records: i64) {
@@ -174,7 +186,7 @@ mod tests {
     use crate::late::ports::ScannedBatch;
     use journal::Position;
     use kafka::TopicPartition;
-    use kafka::batch::{Codec, Record, Stamp, encode};
+    use kafka::batch::{Codec, Record, Stamp, TimestampType, encode};
 
     /// Three batches of two records.
     fn slice() -> Slice {
@@ -196,8 +208,11 @@ mod tests {
             sequence: *sequence,
             records: *records,
             offset: *offset,
+            newest: Some(6),
+            clock: TimestampType::CreateTime,
         };
-        Scanned { start, end: 90, reached: 90, batches: batches.iter().map(batch).collect() }
+        let gap = (start > 40 && batches.is_empty()).then_some(start);
+        Scanned { start, gap, end: 90, reached: 90, batches: batches.iter().map(batch).collect() }
     }
 
     const fn produced(base_offset: i64, log_append_time: Option<i64>) -> Produced {
@@ -247,7 +262,11 @@ mod tests {
         assert_eq!(after(&[scanned(40, &[])]), None);
         let found = scanned(41, &[(0, 2, 50)]);
         assert_eq!(after(std::slice::from_ref(&found)), None, "what comes behind the gap proves what was in it");
-        assert_eq!(after(&[found.clone(), scanned(90, &[])]), None, "what was scanned may be removed");
+        assert_eq!(
+            after(&[found.clone(), Scanned { gap: None, ..scanned(90, &[]) }]),
+            None,
+            "what was scanned may be removed"
+        );
         let (gap, later) =
             (Scanned { end: 95, reached: 95, ..scanned(91, &[]) }, Scanned { reached: 50, ..scanned(41, &[]) });
         assert_eq!(after(&[found.clone(), gap]), Some(91));
@@ -264,6 +283,33 @@ mod tests {
         assert_eq!((sending.next, &sending.fault), (2, &None));
         sending.appended(produced(52, Some(7)));
         assert_eq!(sending.fault.unwrap().kind, migration::ErrorKind::Unsafe);
+    }
+
+    #[test]
+    fn timestamps_that_an_earlier_invocation_saw_replaced_are_a_problem_of_the_outcome() {
+        let slice = slice();
+        let problem = |change: fn(&mut ScannedBatch)| {
+            let mut sending = Sending::new(&range(), &slice).unwrap();
+            let mut scanned = scanned(0, &[(0, 2, 50)]);
+            scanned.batches.iter_mut().for_each(change);
+            sending.found(&scanned);
+            assert!(!sending.is_done(), "the rest is appended");
+            sending.outcome().problem
+        };
+        assert_eq!(problem(|_| ()), None);
+        assert_eq!(problem(|batch| batch.newest = None), None, "compaction left fewer records in it");
+        assert!(problem(|batch| batch.newest = Some(7)).unwrap().contains("replaced the timestamps"));
+        assert!(problem(|batch| batch.clock = TimestampType::LogAppendTime).unwrap().contains("from offset 50 on"));
+    }
+
+    #[test]
+    fn what_compaction_took_is_not_appended_again() {
+        let slice = slice();
+        let mut sending = Sending::new(&range(), &slice).unwrap();
+        sending.found(&Scanned { gap: Some(60), ..scanned(0, &[(0, 2, 50)]) });
+        assert_eq!(sending.out_of_sight(), Some(60), "the second batch may have been there");
+        sending.found(&scanned(0, &[(4, 2, 95)]));
+        assert_eq!((sending.out_of_sight(), sending.is_done()), (None, true));
     }
 
     #[test]

@@ -38,7 +38,7 @@ const SEEDS: u64 = 500;
 const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What has to happen in a normal run of the tests, so that a world in which nothing goes wrong any more is noticed.
-const MUST_HAPPEN: [&str; 22] = [
+const MUST_HAPPEN: [&str; 23] = [
     "client wrote",
     "completed by another",
     "duplicate answered",
@@ -58,6 +58,7 @@ const MUST_HAPPEN: [&str; 22] = [
     "scan went on later",
     "sandbox stood still",
     "source removed records",
+    "target compacted",
     "target removed records",
     "time was up",
     "twin",

@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     pub(crate) forgets: u32,
     /// Steps at which records are removed, on the source and on the target.
     pub(crate) removals: u32,
+    /// Steps at which compaction removes a batch of the target.
+    pub(crate) compactions: u32,
     /// Steps at which a late record is written.
     pub(crate) writes: u32,
 }
@@ -57,6 +59,7 @@ impl Faults {
             forgets: rate(400, 60),
             removals: rate(200, 30),
             writes: rate(500, 60),
+            compactions: rate(150, 200),
         }
     }
 }

@@ -10,7 +10,8 @@ use kafka::{
 };
 use migration::{Error, ErrorKind, Result};
 
-use crate::late::ports::{Scanned, ScannedBatch, Target};
+use crate::late::live::sight::Sight;
+use crate::late::ports::{Scanned, Target};
 use crate::late::walk::walk;
 
 /// How long a broker may take to replicate a batch.
@@ -85,29 +86,14 @@ impl Target for LiveTarget {
             return Err(broker(partition, Code::OffsetOutOfRange, message));
         }
         let begin = from.max(start).min(end);
-        let mut scanned = Scanned { start, end, reached: begin, batches: Vec::new() };
+        let mut sight = Sight::new(from, begin, producer);
         if begin == end {
-            return Ok(scanned);
+            return Ok(sight.scanned(start, end, begin));
         }
-        let mut bytes = 0;
-        let take = |entry: &Entry| {
-            if let Entry::Batch(batch) = entry {
-                let header = batch.header();
-                bytes += header.size();
-                // Compaction leaves fewer records in a batch, and its first and last offset as they were.
-                scanned.batches.extend((header.producer_id == producer && !header.is_control()).then_some(
-                    ScannedBatch {
-                        sequence: header.base_sequence,
-                        records: header.next_offset() - header.base_offset,
-                        offset: header.base_offset,
-                    },
-                ));
-            }
-            Ok(bytes < SCAN_BYTES)
-        };
+        let take = |entry: &Entry| Ok(sight.take(entry) < SCAN_BYTES);
         let reached = walk(&self.cluster, partition, begin, Isolation::ReadUncommitted, take).await;
-        scanned.reached = reached.map_err(|error| of_scan(partition, &error))?;
-        Ok(scanned)
+        let reached = reached.map_err(|error| of_scan(partition, &error))?;
+        Ok(sight.scanned(start, end, reached))
     }
 
     async fn produce(&self, partition: &TopicPartition, batch: ProduceBytes) -> kafka::Result<Produced> {
