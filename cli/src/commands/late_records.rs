@@ -100,7 +100,7 @@ async fn append(session: &Session) -> Result<Vec<Report>> {
                 words::count(usize::try_from(report.records).unwrap_or_default(), "record"),
                 words::count(report.partitions, "partition")
             )),
-            None => session.console.say("nothing to append"),
+            None => session.console.say(nothing(&report)),
         }
         report.left_out.iter().for_each(|line| session.console.say(format!("not appended: {line}")));
         report.problems.iter().for_each(|line| session.console.say(format!("not known whether appended: {line}")));
@@ -111,6 +111,17 @@ async fn append(session: &Session) -> Result<Vec<Report>> {
         }
     }
     Ok(reports)
+}
+
+/// What is said when nothing was appended.
+const fn nothing(report: &Report) -> &'static str {
+    match (report.again, report.left_out.is_empty()) {
+        (true, _) => {
+            "nothing was appended yet: what clients have written to the target since the switch is looked through first"
+        }
+        (false, true) => "nothing to append",
+        (false, false) => "nothing that can be appended",
+    }
 }
 
 /// Everything on stdout.

@@ -55,15 +55,18 @@ pub(super) async fn begin(
         }
     }
     let uncertain = uncertain(ports, &stretches, &copied, copier).await?;
-    stretches.retain(|stretch| !uncertain.contains_key(&stretch.partition));
-    begun.leave_out_all(uncertain);
+    let is_left_out =
+        |name: &TopicPartition| uncertain.left_out.contains_key(name) || uncertain.unfinished.contains(name);
+    stretches.retain(|stretch| !is_left_out(&stretch.partition));
+    begun.more = !uncertain.unfinished.is_empty();
+    begun.leave_out_all(uncertain.left_out);
     if stretches.is_empty() {
         return Ok(begun);
     }
     let producer = ports.target().new_producer().await?;
     let producer = ProducerId { id: producer.id, epoch: producer.epoch };
     let reading = read(ports, &stretches, &configs, producer).await?;
-    begun.more = reading.more;
+    begun.more |= reading.more;
     begun.leave_out_all(reading.refused);
     let mut slices = Vec::new();
     for slice in reading.slices.into_values() {

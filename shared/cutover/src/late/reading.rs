@@ -33,7 +33,7 @@ pub(super) struct Reading {
     pub(super) more: bool,
 }
 
-/// Reads `stretches` up to their ends, or as much of them as one append brings over. What is refused takes no part of that.
+/// Reads `stretches` up to their ends, or as much of them as one append brings over or there is time for. What is refused takes no part of that.
 ///
 /// # Errors
 /// Those of the source; Transient when it answers with nothing at all, or removed what was read.
@@ -53,7 +53,7 @@ pub(super) async fn read(
     loop {
         let open: Vec<_> = stretches.iter().filter(|stretch| reading.is_open(stretch)).collect();
         let open: Vec<_> = open.into_iter().map(|stretch| stretch.partition.clone()).collect();
-        if open.is_empty() || reading.is_full() {
+        if open.is_empty() || reading.is_full() || ports.is_out_of_time() {
             reading.more = !open.is_empty();
             break;
         }

@@ -9,6 +9,7 @@
 //! - the lease is not checked between the scan and what is sent, and a scan that cannot tell is taken for one that found nothing, both at
 //!   once (2 of 500 seeds);
 //! - what only a leader says it has counts as there (seed 129);
+//! - a gap that compaction left is not looked at (3 of 500 seeds);
 //! - a scan counts however long ago it was (seeds 1081 and 1277).
 //!
 //! A broker forgets the producer id only while no batch is between its check of the lease and its answer: what a request does that

@@ -3,7 +3,7 @@
 use cutover::late::Report;
 use migration::{ErrorKind, Result};
 
-use crate::invocation::invoke;
+use crate::invocation::invoke_for;
 use crate::logs::Absent;
 use crate::world::{Shared, World};
 
@@ -21,17 +21,25 @@ fn world() -> Shared {
 
 /// Invokes once, with followers that have everything at once.
 fn call(prepare: impl FnOnce(&mut World)) -> (Shared, Result<Report>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
+    run(async {
         let shared = world();
         prepare(&mut shared.lock().unwrap());
-        let invocation = invoke(&shared);
-        while !invocation.is_finished() {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            shared.lock().unwrap().targets.iter_mut().for_each(|log| log.replicated = log.entries.len());
-        }
-        (shared, invocation.await.unwrap())
+        let outcome = watched(&shared, u32::MAX).await;
+        (shared, outcome)
     })
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(work)
+}
+
+async fn watched(shared: &Shared, requests: u32) -> Result<Report> {
+    let invocation = invoke_for(shared, requests);
+    while !invocation.is_finished() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        shared.lock().unwrap().targets.iter_mut().for_each(|log| log.replicated = log.entries.len());
+    }
+    invocation.await.unwrap()
 }
 
 /// How many late records the target has of each partition, of how many.
@@ -92,4 +100,28 @@ fn an_append_is_begun_without_a_topic_that_was_created_anew() {
     assert_eq!((report.number, report.partitions, report.left_out.len()), (Some(1), 2, 1), "{report:?}");
     assert!(report.left_out[0].contains("t0/0: the target does not show it"), "{report:?}");
     assert_others_arrived(&shared);
+}
+
+#[test]
+fn what_clients_wrote_since_the_switch_is_looked_through_by_several_invocations() {
+    run(async {
+        let shared = world();
+        {
+            let world = &mut *shared.lock().unwrap();
+            for _ in 0..3_000 {
+                let id = world.next_id();
+                world.targets[0].client_writes(vec![id]);
+            }
+            world.targets[0].replicated = world.targets[0].entries.len();
+        }
+        let mut calls = Vec::new();
+        while calls.last().is_none_or(|report: &Report| report.again) {
+            assert!(calls.len() < 40, "{calls:?}");
+            calls.push(watched(&shared, 60).await.unwrap());
+        }
+        assert!(calls.len() > 3, "one look takes more than one invocation has time for: {calls:?}");
+        assert!(calls.iter().all(|report| report.left_out.is_empty() && report.problems.is_empty()), "{calls:?}");
+        let arrived = arrived(&shared);
+        assert!(arrived.iter().all(|(found, written)| found == written), "{arrived:?}");
+    });
 }
