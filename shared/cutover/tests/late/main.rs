@@ -4,7 +4,7 @@
 //! - `MSK_KRAFT_SEED=17 cargo test -p cutover --test late -- --nocapture` repeats one world and prints what happened;
 //! - `MSK_KRAFT_SEEDS=10000 cargo test -p cutover --test late` tries more of them.
 //!
-//! Seen to fail when
+//! Seen to fail, with the seeds of that time, when
 //! - an invocation begins without a scan (10 of 200 seeds);
 //! - the lease is not checked between the scan and what is sent, and a scan that cannot tell is taken for one that found nothing, both at
 //!   once (2 of 500 seeds);

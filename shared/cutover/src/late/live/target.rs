@@ -1,5 +1,6 @@
 //! The cluster that is migrated to, as late records are appended to it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes that one scan looks through before it says how far it is.
 const SCAN_BYTES: usize = 64 << 20;
+
+/// Connections to a broker that batches are produced over.
+const LANES: u64 = 8;
 
 /// The target of a run.
 pub(crate) struct LiveTarget {
@@ -51,6 +55,12 @@ impl LiveTarget {
 fn only<T>(partition: &TopicPartition, each: Each<TopicPartition, T>) -> kafka::Result<T> {
     let none = || Err(kafka::Error::NoLeader { partition: partition.clone() });
     each.into_iter().next().map_or_else(none, |(_, outcome)| outcome)
+}
+
+fn lane_of(partition: &TopicPartition) -> u8 {
+    let mut hasher = DefaultHasher::new();
+    partition.hash(&mut hasher);
+    (hasher.finish() % LANES) as u8
 }
 
 fn broker(partition: &TopicPartition, code: Code, message: String) -> kafka::Error {
@@ -97,6 +107,8 @@ impl Target for LiveTarget {
     }
 
     async fn produce(&self, partition: &TopicPartition, batch: ProduceBytes) -> kafka::Result<Produced> {
-        only(partition, self.cluster.produce(&[(partition.clone(), batch)], PRODUCE_TIMEOUT).await)
+        // A broker answers the requests of a connection one after the other, and this one when all replicas have the batch.
+        let cluster = self.cluster.lane(lane_of(partition));
+        only(partition, cluster.produce(&[(partition.clone(), batch)], PRODUCE_TIMEOUT).await)
     }
 }
