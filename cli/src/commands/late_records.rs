@@ -94,10 +94,11 @@ async fn confirmed(session: &Session, listing: &Listing, yes: bool) -> Result<bo
 
 fn question(listing: &Listing) -> String {
     let records: i64 = listing.late.records.iter().map(|late| late.records).sum();
+    let at_least = if listing.late.records.iter().any(|late| late.at_least) { "at least " } else { "" };
     let open = listing.appends.iter().find(|append| append.done.is_none());
     let open = open.map_or_else(String::new, |append| format!("Append {} is completed first. ", append.number));
     format!(
-        "{open}{} of {} will be appended to the target, with whatever is written to the source until then.\n\
+        "{open}{at_least}{} of {} will be appended to the target, with whatever is written to the source until then.\n\
          They come to lie behind what clients have written there since the switch: consumers see them after newer records, and \
          those that are to\nread them have to be running, or to begin before them. Nothing takes them back. Type `{CONFIRMATION}` \
          to go on:",
@@ -118,7 +119,7 @@ async fn append(session: &Session) -> Result<Vec<Report>> {
                 words::count(usize::try_from(report.records).unwrap_or_default(), "record"),
                 words::count(report.partitions, "partition")
             )),
-            None => session.console.say("nothing to append"),
+            None => session.console.say(nothing(&report)),
         }
         report.left_out.iter().for_each(|line| session.console.say(format!("not appended: {line}")));
         report.problems.iter().for_each(|line| session.console.say(format!("not known whether appended: {line}")));
@@ -129,6 +130,17 @@ async fn append(session: &Session) -> Result<Vec<Report>> {
         }
     }
     Ok(reports)
+}
+
+/// What is said when nothing was appended.
+const fn nothing(report: &Report) -> &'static str {
+    match (report.again, report.left_out.is_empty()) {
+        (true, _) => {
+            "nothing was appended yet: what clients have written to the target since the switch is looked through first"
+        }
+        (false, true) => "nothing to append",
+        (false, false) => "nothing that can be appended",
+    }
 }
 
 /// Everything on stdout.
@@ -153,7 +165,7 @@ fn missing(late: &[LateRecords]) -> String {
         let ids: Vec<_> = late.producers.iter().map(ToString::to_string).collect();
         table.add_row([
             late.partition.to_string(),
-            late.records.to_string(),
+            if late.at_least { format!("at least {}", late.records) } else { late.records.to_string() },
             late.from.to_string(),
             late.to.to_string(),
             if ids.is_empty() { "none".to_owned() } else { ids.join(" ") },
@@ -215,6 +227,7 @@ mod tests {
             from: 120,
             to: 130,
             records: 9,
+            at_least: false,
             producers: vec![7, 12],
             newest: Some(at()),
             first_seen: at(),
@@ -266,6 +279,18 @@ append 1 for ada, begun at 2026-04-25T06:15:06Z, done at 2026-04-25T06:15:06Z
     }
 
     #[test]
+    fn what_could_not_be_appended_is_not_called_nothing() {
+        let report = |again, left_out: &[&str]| Report {
+            again,
+            left_out: left_out.iter().map(|line| (*line).to_owned()).collect(),
+            ..Report::default()
+        };
+        assert_eq!(nothing(&report(false, &[])), "nothing to append");
+        assert_eq!(nothing(&report(false, &["orders/4: refused"])), "nothing that can be appended");
+        assert!(nothing(&report(true, &[])).contains("looked through first"));
+    }
+
+    #[test]
     fn an_operator_is_told_where_the_records_will_lie() {
         let question = question(&listing());
         for part in
@@ -273,6 +298,10 @@ append 1 for ada, begun at 2026-04-25T06:15:06Z, done at 2026-04-25T06:15:06Z
         {
             assert!(question.contains(part), "{part}: {question}");
         }
+        let mut many = listing();
+        many.late.records[0].at_least = true;
+        assert!(super::question(&many).starts_with("at least 9 late records of 1 partition"));
+        assert!(text(&many).contains("at least 9"));
         let mut open = listing();
         open.appends[0].done = None;
         assert!(super::question(&open).starts_with("Append 1 is completed first."));

@@ -22,7 +22,9 @@ pub mod live;
 mod look;
 pub mod ports;
 mod produce;
+mod reading;
 mod sending;
+mod uncertain;
 mod walk;
 
 pub use append::{Report, append};

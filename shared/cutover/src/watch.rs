@@ -10,7 +10,7 @@ use documents::CutoverPlan;
 use documents::cutover_plan::GroupPlan;
 use documents::late::{self as found, Late, LateCommit, Unseen};
 use kafka::{Cluster, CommittedOffset, Stability};
-use migration::{Error, Phase, Result};
+use migration::{Phase, Result};
 use runtime::Run;
 use serde::Serialize;
 use serde_json::json;
@@ -168,13 +168,14 @@ pub fn lines(late: &Late) -> Vec<String> {
     });
     let records = late.records.iter().map(|late| {
         let noun = if late.records == 1 { "record was" } else { "records were" };
+        let at_least = if late.at_least { "at least " } else { "" };
         let by = match late.producers.as_slice() {
             [] => "a producer without an id".to_owned(),
             [id] => format!("producer id {id}"),
             [id, rest @ ..] => format!("producer id {id}{}", fence::and_more(rest.len() + 1, "producer", "producers")),
         };
         format!(
-            "{}: {} {noun} written to the source behind the fence, at offsets {} to {}, by {by}, seen at {}: they are not on the \
+            "{}: {at_least}{} {noun} written to the source behind the fence, at offsets {} to {}, by {by}, seen at {}: they are not on the \
              target; msk-kraft late-records appends them",
             late.partition,
             late.records,
@@ -208,14 +209,6 @@ pub fn lines(late: &Late) -> Vec<String> {
     unseen.into_iter().chain(records).chain(removed).chain(unreadable).chain(commits).collect()
 }
 
-/// Refuses nothing and changes nothing: what is on record, for whoever asks.
-///
-/// # Errors
-/// Those of the bucket.
-pub async fn on_record(run: &Run<'_>) -> Result<Late, Error> {
-    Ok(documents::read_if_there(&run.store, found::KEY).await?.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +229,7 @@ mod tests {
             from: 10,
             to: 13,
             records: 3,
+            at_least: false,
             producers: vec![7],
             newest: None,
             first_seen: at(),
@@ -246,6 +240,9 @@ mod tests {
             unreadable: [("orders/4".to_owned(), "its topic was deleted".to_owned())].into(),
             ..Late::default()
         };
+        let mut many = late.clone();
+        many.records[0].at_least = true;
+        assert!(super::lines(&many)[0].starts_with("orders/3: at least 3 records were written"), "{many:?}");
         let lines = lines(&late);
         for (line, parts) in lines.iter().zip([
             ["orders/3: 3 records were written to the source behind the fence, at offsets 10 to 13, by producer id 7", "late-records"],

@@ -64,8 +64,11 @@ pub struct LateRecords {
     pub from: i64,
     /// Source offset behind the last of them.
     pub to: i64,
-    /// How many there are: committed ones, without transaction markers. At least so many where there are very many.
+    /// How many there are: committed ones, without transaction markers.
     pub records: i64,
+    /// Whether there may be more: only so many are counted.
+    #[serde(default)]
+    pub at_least: bool,
     /// Producer ids that wrote them, as far as they are idempotent producers.
     pub producers: Vec<i64>,
     /// The newest timestamp in them.

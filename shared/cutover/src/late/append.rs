@@ -55,7 +55,9 @@ pub async fn append(ports: &impl Ports, by: &str) -> Result<Report> {
     }
     let number = appends.last().map_or(1, |last| last.number + 1);
     let begun = begin::begin(ports, &lease, number, by, &appends).await?;
-    let Some(plan) = begun.plan else { return Ok(Report { left_out: begun.left_out, ..Report::default() }) };
+    let Some(plan) = begun.plan else {
+        return Ok(Report { left_out: begun.left_out, again: begun.more, ..Report::default() });
+    };
     let landed = produce::carry_out(ports, &lease, number, &plan).await?;
     let again = landed.is_none() || begun.more;
     Ok(Report { again, problems: problems(landed), left_out: begun.left_out, ..Report::of(number, &plan) })

@@ -6,22 +6,15 @@ use std::sync::Arc;
 use copy::{Slice, objects};
 use documents::late_append::{self, Append, LateRange};
 use documents::{LateAppend, Objects, PutOnce};
-use journal::{LateLease, Position, ProducerId};
+use journal::{LateLease, ProducerId};
 use kafka::{Code, ConfigEntry};
 use migration::{Error, Result, TopicPartition};
 
-use super::findings::{Configs, Traits};
+use super::findings::Configs;
 use super::look::{Stretch, look};
-use super::ports::{CopyEnd, Ledger, Ports, Source, Target};
-
-/// Bytes after which no more is read for one append: they are in memory, and in one object.
-const MOST_BYTES: usize = 32 << 20;
-
-/// Bytes of one reading.
-const READ_BYTES: usize = 8 << 20;
-
-/// Readings in a row that bring nothing, after which the invocation gives up.
-const IDLE_READS: u32 = 40;
+use super::ports::{Ledger, Ports, Target};
+use super::reading::read;
+use super::uncertain::uncertain;
 
 /// An append that was begun.
 #[derive(Debug, Default)]
@@ -32,13 +25,6 @@ pub(super) struct Begun {
     pub(super) left_out: Vec<String>,
     /// Whether there is more than one append brings over.
     pub(super) more: bool,
-}
-
-/// What was read of the source.
-#[derive(Debug, Default)]
-struct Reading {
-    slices: BTreeMap<TopicPartition, Slice>,
-    more: bool,
 }
 
 /// Begins the append `number`, behind `appends`: reads, and stores what is to be produced.
@@ -68,33 +54,38 @@ pub(super) async fn begin(
             None => stretches.push(stretch),
         }
     }
-    leave_out_uncertain(ports, &mut stretches, &copied, copier, &mut begun).await?;
+    let uncertain = uncertain(ports, &stretches, &copied, copier).await?;
+    let is_left_out =
+        |name: &TopicPartition| uncertain.left_out.contains_key(name) || uncertain.unfinished.contains(name);
+    stretches.retain(|stretch| !is_left_out(&stretch.partition));
+    begun.more = !uncertain.unfinished.is_empty();
+    begun.leave_out_all(uncertain.left_out);
     if stretches.is_empty() {
         return Ok(begun);
     }
     let producer = ports.target().new_producer().await?;
     let producer = ProducerId { id: producer.id, epoch: producer.epoch };
     let reading = read(ports, &stretches, &configs, producer).await?;
-    begun.more = reading.more;
-    let now = ports.now();
+    begun.more |= reading.more;
+    begun.leave_out_all(reading.refused);
     let mut slices = Vec::new();
     for slice in reading.slices.into_values() {
         begun.left_out.extend(slice.fault.as_ref().map(ToString::to_string));
-        let bound = Configs(&configs[&slice.partition.topic]);
-        let traits = Traits::of(&slice).map_err(|error| {
-            Error::data_unsafe(format_args!("a late record cannot be read: {error}")).at(&slice.partition)
-        })?;
-        match bound.refusal(traits, now.timestamp_millis()) {
-            _ if slice.batches.is_empty() => {}
-            Some(why) => begun.leave_out(&slice.partition, &why),
-            None => slices.push(slice),
+        slices.extend((!slice.batches.is_empty()).then_some(slice));
+    }
+    let names: Vec<_> = slices.iter().map(|slice| slice.partition.clone()).collect();
+    let mut ends = BTreeMap::new();
+    for (partition, end) in ports.target().ends(&names).await {
+        match end {
+            Ok(end) => _ = ends.insert(partition, end),
+            Err(error) if error.partition().is_some() => begun.leave_out(&partition, &error.to_string()),
+            Err(error) => return Err(error.into()),
         }
     }
+    slices.retain(|slice| ends.contains_key(&slice.partition));
     if slices.is_empty() {
         return Ok(begun);
     }
-    let names: Vec<_> = slices.iter().map(|slice| slice.partition.clone()).collect();
-    let ends = kafka::all_ok(ports.target().ends(&names).await)?;
     let range = |slice: &Slice| LateRange {
         partition: slice.partition.clone(),
         from: slice.from.source_next,
@@ -104,7 +95,7 @@ pub(super) async fn begin(
     };
     let plan = LateAppend {
         by: by.to_owned(),
-        begun_at: now,
+        begun_at: ports.now(),
         producer_id: producer.id,
         producer_epoch: producer.epoch,
         batches: late_append::batches_key(number, lease.epoch),
@@ -121,6 +112,10 @@ impl Begun {
     fn leave_out(&mut self, partition: &TopicPartition, why: &str) {
         self.left_out.push(format!("{partition}: {why}"));
     }
+
+    fn leave_out_all(&mut self, whys: BTreeMap<TopicPartition, String>) {
+        whys.iter().for_each(|(partition, why)| self.leave_out(partition, why));
+    }
 }
 
 /// The target's configs of the topics of `stretches`; none of those that are not there.
@@ -135,101 +130,6 @@ async fn configs(ports: &impl Ports, stretches: &[Stretch]) -> Result<BTreeMap<A
         }
     }
     Ok(configs)
-}
-
-/// Leaves partitions out to which the tail wrote behind its last checkpoint: which late records those are is not on record, and
-/// appending them would double them.
-async fn leave_out_uncertain(
-    ports: &impl Ports,
-    stretches: &mut Vec<Stretch>,
-    copied: &[CopyEnd],
-    copier: i64,
-    begun: &mut Begun,
-) -> Result<()> {
-    let target_next: BTreeMap<_, _> = copied.iter().map(|end| (&end.partition, end.target_next)).collect();
-    let from: Vec<_> = stretches.iter().map(|one| (one.partition.clone(), target_next[&one.partition])).collect();
-    for (partition, scanned) in ports.target().scan(&from, copier).await {
-        if !scanned?.batches.is_empty() {
-            stretches.retain(|stretch| stretch.partition != partition);
-            let why = "the tail wrote to the target behind its last checkpoint, so which of the late records it copied is not known; \
-                       compare both clusters from there on, and accept the finding when it is finalized";
-            begun.leave_out(&partition, why);
-        }
-    }
-    Ok(())
-}
-
-/// Reads `stretches` up to their ends, or as much of them as one append brings over.
-async fn read(
-    ports: &impl Ports,
-    stretches: &[Stretch],
-    configs: &BTreeMap<Arc<str>, Vec<ConfigEntry>>,
-    producer: ProducerId,
-) -> Result<Reading> {
-    let limit =
-        |(topic, configs): (&Arc<str>, &Vec<ConfigEntry>)| Some((topic.clone(), Configs(configs).max_batch_bytes()?));
-    let limits: BTreeMap<_, _> = configs.iter().filter_map(limit).collect();
-    let mut reading = Reading::default();
-    let mut idle = 0;
-    loop {
-        let is_full = reading.slices.values().map(Slice::memory).sum::<usize>() >= MOST_BYTES;
-        let open: BTreeMap<_, _> = stretches.iter().filter_map(|stretch| reading.position(stretch)).collect();
-        if open.is_empty() || is_full {
-            reading.more = !open.is_empty();
-            break;
-        }
-        let mut moved = false;
-        for slice in ports.source().read(&open, &limits, producer, READ_BYTES).await? {
-            moved |= slice.to != slice.from || slice.fault.is_some();
-            reading.add(slice)?;
-        }
-        idle = if moved { 0 } else { idle + 1 };
-        if idle == IDLE_READS {
-            return Err(Error::transient("the source answers without records, although there are late ones"));
-        }
-    }
-    check_not_removed(ports, stretches).await?;
-    Ok(reading)
-}
-
-impl Reading {
-    /// Where to read `stretch` on, unless it is read.
-    fn position(&self, stretch: &Stretch) -> Option<(TopicPartition, Position)> {
-        let at = match self.slices.get(&stretch.partition) {
-            Some(slice) if slice.fault.is_some() || slice.to.source_next >= stretch.until => return None,
-            Some(slice) => slice.to,
-            None => Position { source_next: stretch.from, target_next: 0 },
-        };
-        Some((stretch.partition.clone(), at))
-    }
-
-    fn add(&mut self, slice: Slice) -> Result<()> {
-        match self.slices.get_mut(&slice.partition) {
-            Some(before) => before.join(slice),
-            None => {
-                self.slices.insert(slice.partition.clone(), slice);
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Refuses what was read when the source removed some of it meanwhile: a reading skips what is not there.
-async fn check_not_removed(ports: &impl Ports, stretches: &[Stretch]) -> Result<()> {
-    let names: Vec<_> = stretches.iter().map(|stretch| stretch.partition.clone()).collect();
-    let bounds = ports.source().bounds(&names).await?;
-    for Stretch { partition, from, .. } in stretches {
-        let why = match bounds.get(partition) {
-            Some(Ok(bounds)) if bounds.start <= *from => continue,
-            Some(Ok(bounds)) => {
-                format!("the source removed records up to offset {} while they were read", bounds.start)
-            }
-            Some(Err(why)) => why.clone(),
-            None => "the source does not show it any more".to_owned(),
-        };
-        return Err(Error::transient(why).at(partition).at_offset(*from));
-    }
-    Ok(())
 }
 
 /// Stores the batches, then the plan that names them.

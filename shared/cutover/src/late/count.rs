@@ -11,8 +11,9 @@ use migration::Result;
 use super::look::Stretch;
 use super::walk::walk;
 
-/// Batches of a partition that are looked at; what lies behind is not counted.
-const LOOKED_AT: u32 = 1_000;
+/// Batches of a partition that are looked at, and bytes; what lies behind is not counted.
+const MOST_BATCHES: u32 = 20_000;
+const MOST_BYTES: usize = 64 << 20;
 
 /// Adds up committed records.
 #[derive(Debug, Default)]
@@ -23,6 +24,9 @@ struct Sum {
     producers: BTreeSet<i64>,
     newest: i64,
     batches: u32,
+    bytes: usize,
+    /// Whether there may be more.
+    at_least: bool,
 }
 
 /// What the committed records of `stretch` are together; nothing where there are none.
@@ -43,6 +47,7 @@ pub(super) async fn count(
         from,
         to: sum.to,
         records: sum.records,
+        at_least: sum.at_least,
         producers: sum.producers.into_iter().collect(),
         newest,
         first_seen,
@@ -76,7 +81,11 @@ impl Sum {
             self.producers.extend(Some(producer).filter(|id| *id >= 0));
         }
         self.batches += 1;
-        Ok(self.batches < LOOKED_AT)
+        if let Entry::Batch(batch) = entry {
+            self.bytes += batch.bytes().len();
+        }
+        self.at_least = self.batches >= MOST_BATCHES || self.bytes >= MOST_BYTES;
+        Ok(!self.at_least)
     }
 }
 
@@ -100,13 +109,17 @@ mod tests {
         for entry in [batch(8, 4, 7), batch(12, 1, 9)] {
             assert!(sum.take(&entry, 10).unwrap());
         }
-        assert_eq!((sum.from, sum.to, sum.records, sum.newest), (Some(10), 13, 3, 103));
+        assert_eq!((sum.from, sum.to, sum.records, sum.newest, sum.at_least), (Some(10), 13, 3, 103, false));
         assert_eq!(sum.producers.into_iter().collect::<Vec<_>>(), [7, 9]);
     }
 
     #[test]
     fn very_many_batches_are_not_all_looked_at() {
-        let mut sum = Sum { newest: -1, batches: LOOKED_AT - 1, ..Sum::default() };
-        assert!(!sum.take(&batch(10, 1, 7), 10).unwrap());
+        for mut sum in
+            [Sum { batches: MOST_BATCHES - 1, ..Sum::default() }, Sum { bytes: MOST_BYTES - 1, ..Sum::default() }]
+        {
+            assert!(!sum.take(&batch(10, 1, 7), 10).unwrap());
+            assert!(sum.at_least);
+        }
     }
 }

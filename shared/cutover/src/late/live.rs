@@ -1,5 +1,6 @@
 //! Late records of a migration: found on its source, listed, and appended to its target.
 
+mod sight;
 mod source;
 mod target;
 
@@ -111,7 +112,7 @@ impl Ledger for Live<'_> {
 pub(crate) async fn found(run: &Run<'_>, source: &Cluster, before: &Late, now: DateTime<Utc>) -> Result<Late> {
     let copied: Vec<_> = run.all_partitions().await?.into_iter().map(CopyEnd::from).collect();
     let appends = late_append::all(&run.store).await?;
-    let look = look(&LiveSource::new(run, source.clone()).await?, &copied, &appends).await?;
+    let look = look(&LiveSource::new(run, source).await?, &copied, &appends).await?;
     let known: BTreeMap<_, _> = before.records.iter().map(|late| (&late.partition, late.first_seen)).collect();
     let mut records = Vec::new();
     for stretch in &look.stretches {
@@ -171,7 +172,7 @@ async fn notices(run: &Run<'_>, late: &Late) -> Result<Vec<String>> {
 pub async fn append_for(run: &Run<'_>, by: &str, budget: Budget) -> Result<Report> {
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let live =
-        Live { run, source: LiveSource::new(run, source).await?, target: LiveTarget { cluster: target }, budget };
+        Live { run, source: LiveSource::new(run, &source).await?, target: LiveTarget { cluster: target }, budget };
     let report = append(&live, by).await?;
     if report.number.is_some() && !report.again {
         list(run).await?;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use copy::Slice;
 use documents::Objects;
 use journal::{LateLease, Position, ProducerId};
-use kafka::batch::ProduceBytes;
+use kafka::batch::{ProduceBytes, TimestampType};
 use kafka::{ConfigEntry, Each, Produced, ProducerIdentity};
 use migration::progress::PartitionProgress;
 use migration::{Phase, Result, TopicPartition};
@@ -51,19 +51,31 @@ pub struct Bounds {
 
 /// The cluster that is left.
 pub trait Source: Sync {
+    /// What reads it.
+    type Reader: Reader;
+
     /// Where the log of each partition begins and ends, or in words why it is not the one that was copied.
     fn bounds(
         &self,
         partitions: &[TopicPartition],
     ) -> impl Future<Output = Result<BTreeMap<TopicPartition, Result<Bounds, String>>>> + Send;
 
-    /// Reads committed records once from the given positions on, about `max_bytes` in all, as batches stamped for `producer` that are
-    /// no larger than the topics of `limits` take. A slice may be of no length.
-    fn read(
+    /// What reads committed records from the given positions on, as batches stamped for `producer` that are no larger than the topics
+    /// of `limits` take.
+    fn reader(
         &self,
-        from: &BTreeMap<TopicPartition, Position>,
-        limits: &BTreeMap<Arc<str>, usize>,
+        from: BTreeMap<TopicPartition, Position>,
+        limits: BTreeMap<Arc<str>, usize>,
         producer: ProducerId,
+    ) -> Self::Reader;
+}
+
+/// Reads the source on and on, one answer after the other.
+pub trait Reader: Send {
+    /// Reads `partitions` once, about `max_bytes` in all, and remembers how far it is with each. A slice may be of no length.
+    fn read(
+        &mut self,
+        partitions: &[TopicPartition],
         max_bytes: usize,
     ) -> impl Future<Output = Result<Vec<Slice>>> + Send;
 }
@@ -79,18 +91,20 @@ pub trait Target: Sync {
     /// A producer id that nobody had before.
     fn new_producer(&self) -> impl Future<Output = Result<ProducerIdentity>> + Send;
 
-    /// Batches of `producer` from an offset on up to the high watermark.
+    /// Batches of `producer` from an offset on up to the high watermark, or as far as one call looks. Tried once.
     fn scan(
         &self,
-        from: &[(TopicPartition, i64)],
+        partition: &TopicPartition,
+        from: i64,
         producer: i64,
-    ) -> impl Future<Output = Each<TopicPartition, Scanned>> + Send;
+    ) -> impl Future<Output = kafka::Result<Scanned>> + Send;
 
-    /// Writes one batch to each partition, once, without repeats.
+    /// Writes one batch, once, without repeats.
     fn produce(
         &self,
-        batches: &[(TopicPartition, ProduceBytes)],
-    ) -> impl Future<Output = Each<TopicPartition, Produced>> + Send;
+        partition: &TopicPartition,
+        batch: ProduceBytes,
+    ) -> impl Future<Output = kafka::Result<Produced>> + Send;
 }
 
 /// What a scan of one partition found.
@@ -98,8 +112,13 @@ pub trait Target: Sync {
 pub struct Scanned {
     /// The first offset that the log still has.
     pub start: i64,
+    /// The high watermark when the scan began.
+    pub end: i64,
     /// Where the scan ended, and goes on the next time.
     pub reached: i64,
+    /// The first offset behind the last ones that the log does not have any more, by retention or compaction, where no batch of the
+    /// producer follows. Offsets of a log follow each other without a gap otherwise.
+    pub gap: Option<i64>,
     /// The producer's batches, in order.
     pub batches: Vec<ScannedBatch>,
 }
@@ -113,6 +132,10 @@ pub struct ScannedBatch {
     pub records: i64,
     /// Its first offset.
     pub offset: i64,
+    /// Its largest timestamp, in milliseconds since 1970; none where compaction has removed records from it.
+    pub newest: Option<i64>,
+    /// Whose clock its timestamps are from.
+    pub clock: TimestampType,
 }
 
 /// Where the copy of a partition ended, on record.

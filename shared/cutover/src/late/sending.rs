@@ -24,12 +24,20 @@ pub(super) struct Sending<'a> {
     pub(super) known_at: Instant,
     first: Option<i64>,
     end: Option<i64>,
+    /// The first offset behind ones that were gone before they were looked at, where nothing was seen that proves what was among them.
+    unseen: Option<i64>,
+    /// What is wrong with what was appended, when something is.
+    flaw: Option<String>,
     /// Why it is given up, when it is.
     pub(super) problem: Option<String>,
-    /// The last fault that may pass.
-    pub(super) trouble: Option<kafka::Error>,
-    /// Rounds without progress.
+    /// What keeps it from being completed until it is repaired.
+    pub(super) fault: Option<Error>,
+    /// The last fault that may pass, and since when there is one.
+    pub(super) trouble: Option<(kafka::Error, Instant)>,
+    /// Attempts that failed since there was progress.
     pub(super) stalled: u32,
+    /// How often it was looked at since whether the topic is there.
+    pub(super) looks: u32,
 }
 
 impl<'a> Sending<'a> {
@@ -54,9 +62,13 @@ impl<'a> Sending<'a> {
             known_at: Instant::now(),
             first: None,
             end: None,
+            unseen: None,
+            flaw: None,
             problem: None,
+            fault: None,
             trouble: None,
             stalled: 0,
+            looks: 0,
         })
     }
 
@@ -70,63 +82,83 @@ impl<'a> Sending<'a> {
         self.problem.is_some() || self.next >= self.slice.to.target_next
     }
 
+    /// Whether to go on with it.
+    pub(super) const fn is_open(&self) -> bool {
+        !self.is_done() && self.fault.is_none()
+    }
+
+    /// Takes a fault that may pass. What is known of the target does not count any more.
+    pub(super) fn fail(&mut self, error: kafka::Error) {
+        let since = self.trouble.take().map_or_else(Instant::now, |(_, since)| since);
+        self.trouble = Some((error, since));
+        self.stalled += 1;
+        self.is_certain = false;
+    }
+
     /// The batch that the target wants next.
     pub(super) fn next_batch(&self) -> Option<ProduceBytes> {
         self.batch_from(self.next).map(StampedBatch::to_produce)
     }
 
-    /// Takes what a scan found of the append.
-    ///
-    /// # Errors
-    /// Unsafe for a batch of its producer id that is none of its batches.
-    pub(super) fn found(&mut self, scanned: &Scanned) -> Result<()> {
+    /// Takes what a scan found of the append. A batch of its producer id that is none of its batches is a fault.
+    pub(super) fn found(&mut self, scanned: &Scanned) {
+        self.unseen = scanned.gap.or_else(|| self.unseen.filter(|_| scanned.batches.is_empty()));
         for found in &scanned.batches {
             let sequence = i64::from(found.sequence);
             let ours = self.batch_from(sequence).filter(|ours| i64::from(ours.header().records_count) == found.records);
-            if ours.is_none() {
+            let Some(ours) = ours else {
                 let message = format!(
                     "the target has a batch with the sequence number {sequence} of this append that is none of its batches: somebody \
                      else uses its producer id"
                 );
-                return Err(Error::data_unsafe(message).at(&self.slice.partition).at_offset(found.offset));
+                self.fault = Some(Error::data_unsafe(message).at(&self.slice.partition).at_offset(found.offset));
+                return;
+            };
+            let header = *ours.header();
+            let is_kept = found.newest.is_none_or(|newest| newest == header.max_timestamp);
+            if found.clock != header.timestamp_type() || !is_kept {
+                self.flaw.get_or_insert_with(|| {
+                    format!(
+                        "the target replaced the timestamps of its records from offset {} on: message.timestamp.type of the topic was \
+                         LogAppendTime while they were appended",
+                        found.offset
+                    )
+                });
             }
             self.landed(found.offset, found.records);
             self.advance(sequence + found.records);
         }
         self.scan_from = self.scan_from.max(scanned.reached);
-        self.is_certain = true;
-        Ok(())
+        self.is_certain = scanned.reached >= scanned.end;
     }
 
-    /// Whether `scanned` cannot tell what was appended: records were removed between this scan and the one before, and nothing of the
-    /// append is seen behind them that would prove what came before it.
-    pub(super) fn is_out_of_sight(&self, scanned: &Scanned) -> bool {
-        scanned.start > self.scan_from && scanned.batches.is_empty()
+    /// Behind which offset it cannot be told what was appended: records were removed before they were looked at, and up to the end
+    /// nothing of the append is seen behind them that would prove what came before it.
+    pub(super) fn out_of_sight(&self) -> Option<i64> {
+        self.unseen.filter(|_| self.is_certain && !self.is_done())
     }
 
-    /// Takes the answer to the batch that was sent.
-    ///
-    /// # Errors
-    /// Unsafe when the target replaced its timestamps.
-    pub(super) fn appended(&mut self, produced: Produced) -> Result<()> {
-        let Some(batch) = self.batch_from(self.next) else { return Ok(()) };
+    /// Takes the answer to the batch that was sent. Timestamps that the target replaced are a fault.
+    pub(super) fn appended(&mut self, produced: Produced) {
+        let Some(batch) = self.batch_from(self.next) else { return };
         let header = *batch.header();
         // The answer to a repeat has a time too, that of the batch (`UnifiedLog.append`, the case of a duplicate).
         if produced.log_append_time.is_some_and(|time| time != header.max_timestamp) {
             let message = "the target replaced the timestamps of late records: message.timestamp.type of the topic was changed to \
                            LogAppendTime since they were looked at; set it to CreateTime and repeat";
-            return Err(Error::data_unsafe(message).at(&self.slice.partition).at_offset(header.base_offset));
+            self.fault = Some(Error::data_unsafe(message).at(&self.slice.partition).at_offset(header.base_offset));
+            return;
         }
         let records = i64::from(header.records_count);
         self.landed(produced.base_offset, records);
         self.advance(self.next + records);
-        Ok(())
     }
 
     /// Where it came to lie.
     pub(super) fn outcome(&self) -> Landed {
-        let Self { first, end, problem, .. } = self;
-        Landed { partition: self.slice.partition.clone(), first: *first, next: *end, problem: problem.clone() }
+        let Self { first, end, problem, flaw, .. } = self;
+        let problem = problem.as_ref().or(flaw.as_ref()).cloned();
+        Landed { partition: self.slice.partition.clone(), first: *first, next: *end, problem }
     }
 
     fn landed(&mut self, offset: i64, records: i64) {
@@ -138,6 +170,7 @@ impl<'a> Sending<'a> {
         if next > self.next {
             self.next = next;
             self.stalled = 0;
+            self.looks = 0;
             self.trouble = None;
         }
     }
@@ -153,7 +186,7 @@ mod tests {
     use crate::late::ports::ScannedBatch;
     use journal::Position;
     use kafka::TopicPartition;
-    use kafka::batch::{Codec, Record, Stamp, encode};
+    use kafka::batch::{Codec, Record, Stamp, TimestampType, encode};
 
     /// Three batches of two records.
     fn slice() -> Slice {
@@ -175,8 +208,11 @@ mod tests {
             sequence: *sequence,
             records: *records,
             offset: *offset,
+            newest: Some(6),
+            clock: TimestampType::CreateTime,
         };
-        Scanned { start, reached: 90, batches: batches.iter().map(batch).collect() }
+        let gap = (start > 40 && batches.is_empty()).then_some(start);
+        Scanned { start, gap, end: 90, reached: 90, batches: batches.iter().map(batch).collect() }
     }
 
     const fn produced(base_offset: i64, log_append_time: Option<i64>) -> Produced {
@@ -187,10 +223,10 @@ mod tests {
     fn what_a_scan_shows_is_not_sent_again() {
         let slice = slice();
         let mut sending = Sending::new(&range(), &slice).unwrap();
-        sending.found(&scanned(0, &[(0, 2, 50), (2, 2, 60)])).unwrap();
+        sending.found(&scanned(0, &[(0, 2, 50), (2, 2, 60)]));
         assert!(sending.is_certain && !sending.is_done());
         assert_eq!((sending.next, sending.scan_from), (4, 90));
-        sending.appended(produced(70, None)).unwrap();
+        sending.appended(produced(70, None));
         assert!(sending.is_done());
         let landed = sending.outcome();
         assert_eq!((landed.first, landed.next, landed.problem), (Some(50), Some(72), None));
@@ -200,7 +236,7 @@ mod tests {
     fn a_later_batch_proves_those_before_even_where_compaction_took_them() {
         let slice = slice();
         let mut sending = Sending::new(&range(), &slice).unwrap();
-        sending.found(&scanned(0, &[(4, 2, 60)])).unwrap();
+        sending.found(&scanned(0, &[(4, 2, 60)]));
         assert!(sending.is_done());
     }
 
@@ -208,31 +244,72 @@ mod tests {
     fn a_foreign_batch_of_the_producer_id_is_unsafe() {
         let slice = slice();
         for found in [(1, 2, 50), (0, 3, 50), (6, 2, 50)] {
-            let error = Sending::new(&range(), &slice).unwrap().found(&scanned(0, &[found])).unwrap_err();
-            assert_eq!(error.kind, migration::ErrorKind::Unsafe, "{found:?}");
+            let mut sending = Sending::new(&range(), &slice).unwrap();
+            sending.found(&scanned(0, &[found]));
+            assert_eq!(sending.fault.unwrap().kind, migration::ErrorKind::Unsafe, "{found:?}");
         }
     }
 
     #[test]
     fn nothing_seen_behind_a_log_start_that_moved_proves_nothing() {
         let slice = slice();
-        let mut sending = Sending::new(&range(), &slice).unwrap();
-        assert!(sending.is_out_of_sight(&scanned(41, &[])));
-        assert!(!sending.is_out_of_sight(&scanned(40, &[])));
+        let after = |scans: &[Scanned]| {
+            let mut sending = Sending::new(&range(), &slice).unwrap();
+            scans.iter().for_each(|scanned| sending.found(scanned));
+            sending.out_of_sight()
+        };
+        assert_eq!(after(&[scanned(41, &[])]), Some(41));
+        assert_eq!(after(&[scanned(40, &[])]), None);
         let found = scanned(41, &[(0, 2, 50)]);
-        assert!(!sending.is_out_of_sight(&found), "what comes behind the gap proves what was in it");
-        sending.found(&found).unwrap();
-        assert!(!sending.is_out_of_sight(&scanned(90, &[])), "what was scanned may be removed");
-        assert!(sending.is_out_of_sight(&scanned(91, &[])));
+        assert_eq!(after(std::slice::from_ref(&found)), None, "what comes behind the gap proves what was in it");
+        assert_eq!(
+            after(&[found.clone(), Scanned { gap: None, ..scanned(90, &[]) }]),
+            None,
+            "what was scanned may be removed"
+        );
+        let (gap, later) =
+            (Scanned { end: 95, reached: 95, ..scanned(91, &[]) }, Scanned { reached: 50, ..scanned(41, &[]) });
+        assert_eq!(after(&[found.clone(), gap]), Some(91));
+        assert_eq!(after(std::slice::from_ref(&later)), None, "a scan that is not at the end does not tell yet");
+        assert_eq!(after(&[later.clone(), scanned(41, &[])]), Some(41), "what came before it is not forgotten");
+        assert_eq!(after(&[later, found]), None);
     }
 
     #[test]
     fn replaced_timestamps_are_unsafe_and_the_answer_to_a_repeat_is_none() {
         let slice = slice();
         let mut sending = Sending::new(&range(), &slice).unwrap();
-        sending.appended(produced(50, Some(6))).unwrap();
-        assert_eq!(sending.next, 2);
-        assert_eq!(sending.appended(produced(52, Some(7))).unwrap_err().kind, migration::ErrorKind::Unsafe);
+        sending.appended(produced(50, Some(6)));
+        assert_eq!((sending.next, &sending.fault), (2, &None));
+        sending.appended(produced(52, Some(7)));
+        assert_eq!(sending.fault.unwrap().kind, migration::ErrorKind::Unsafe);
+    }
+
+    #[test]
+    fn timestamps_that_an_earlier_invocation_saw_replaced_are_a_problem_of_the_outcome() {
+        let slice = slice();
+        let problem = |change: fn(&mut ScannedBatch)| {
+            let mut sending = Sending::new(&range(), &slice).unwrap();
+            let mut scanned = scanned(0, &[(0, 2, 50)]);
+            scanned.batches.iter_mut().for_each(change);
+            sending.found(&scanned);
+            assert!(!sending.is_done(), "the rest is appended");
+            sending.outcome().problem
+        };
+        assert_eq!(problem(|_| ()), None);
+        assert_eq!(problem(|batch| batch.newest = None), None, "compaction left fewer records in it");
+        assert!(problem(|batch| batch.newest = Some(7)).unwrap().contains("replaced the timestamps"));
+        assert!(problem(|batch| batch.clock = TimestampType::LogAppendTime).unwrap().contains("from offset 50 on"));
+    }
+
+    #[test]
+    fn what_compaction_took_is_not_appended_again() {
+        let slice = slice();
+        let mut sending = Sending::new(&range(), &slice).unwrap();
+        sending.found(&Scanned { gap: Some(60), ..scanned(0, &[(0, 2, 50)]) });
+        assert_eq!(sending.out_of_sight(), Some(60), "the second batch may have been there");
+        sending.found(&scanned(0, &[(4, 2, 95)]));
+        assert_eq!((sending.out_of_sight(), sending.is_done()), (None, true));
     }
 
     #[test]

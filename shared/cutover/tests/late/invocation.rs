@@ -134,13 +134,17 @@ impl Drop for Armed {
 
 /// Starts an invocation.
 pub(crate) fn invoke(world: &Shared) -> JoinHandle<Result<Report>> {
-    let invocation = {
-        let world_now = &mut *world.lock().unwrap();
-        let number = world_now.next_invocation();
-        let World { dice, faults, .. } = world_now;
-        let requests_left = if dice.chance(faults.short) { dice.number(5..60) as u32 } else { u32::MAX };
-        Invocation { world: world.clone(), number, requests_left, made: std::sync::Arc::default() }
+    let requests_left = {
+        let World { dice, faults, .. } = &mut *world.lock().unwrap();
+        if dice.chance(faults.short) { dice.number(5..60) as u32 } else { u32::MAX }
     };
+    invoke_for(world, requests_left)
+}
+
+/// Starts an invocation whose time is up after so many requests.
+pub(crate) fn invoke_for(world: &Shared, requests_left: u32) -> JoinHandle<Result<Report>> {
+    let number = world.lock().unwrap().next_invocation();
+    let invocation = Invocation { world: world.clone(), number, requests_left, made: std::sync::Arc::default() };
     world.lock().unwrap().running += 1;
     let armed = Armed(invocation.clone());
     tokio::spawn(async move {

@@ -1,9 +1,11 @@
 //! The logs on both sides: batches with offsets, and what a leader remembers of producers (`ProducerStateManager`).
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use cutover::late::ports::{Scanned, ScannedBatch};
-use kafka::Code;
-use kafka::batch::{Codec, DecodeLimit, RawBatch, Record, Stamp, encode};
+use kafka::batch::{Codec, DecodeLimit, RawBatch, Record, Stamp, TimestampType, encode};
+use kafka::{Api, Code, ConfigEntry, Place, TopicPartition};
 
 /// Batches of a producer that a leader remembers.
 const REMEMBERED: usize = 5;
@@ -60,6 +62,8 @@ pub(crate) struct Entry {
     pub(crate) producer: i64,
     pub(crate) sequence: i32,
     pub(crate) ids: Vec<u64>,
+    /// Whether compaction removed it.
+    pub(crate) cleaned: bool,
 }
 
 impl Entry {
@@ -81,6 +85,16 @@ pub(crate) struct TargetLog {
     pub(crate) removed: bool,
     /// Counts changes of leaders.
     pub(crate) leader: u32,
+    /// Why nobody can ask for it, and why nobody can once an append is stored.
+    pub(crate) absent: Option<Absent>,
+    pub(crate) absent_later: Option<Absent>,
+}
+
+/// Why a partition cannot be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    NoLeader,
+    Deleted,
 }
 
 /// How a leader takes a batch.
@@ -101,7 +115,7 @@ impl TargetLog {
 
     pub(crate) fn client_writes(&mut self, ids: Vec<u64>) {
         let offset = self.end();
-        self.entries.push(Entry { offset, producer: -1, sequence: -1, ids });
+        self.entries.push(Entry { offset, producer: -1, sequence: -1, ids, cleaned: false });
     }
 
     /// Takes a batch of an idempotent producer, as `ProducerAppendInfo` and `ProducerStateEntry` check it.
@@ -129,23 +143,63 @@ impl TargetLog {
         };
         let ids = records.iter().map(id).collect();
         let offset = self.end();
-        self.entries.push(Entry { offset, producer: header.producer_id, sequence: header.base_sequence, ids });
+        self.entries.push(Entry {
+            offset,
+            producer: header.producer_id,
+            sequence: header.base_sequence,
+            ids,
+            cleaned: false,
+        });
         Ok(Taken::Appended(self.entries.len() - 1))
     }
 
-    pub(crate) fn scan(&self, from: i64, producer: i64) -> Option<Scanned> {
+    /// Itself, when it can be asked for.
+    pub(crate) fn absence(&self, partition: &TopicPartition) -> kafka::Result<&Self> {
+        match self.absent {
+            None => Ok(self),
+            Some(_) => Err(kafka::Error::NoLeader { partition: partition.clone() }),
+        }
+    }
+
+    /// The topic's configs: none that matters.
+    pub(crate) fn configs(&self, topic: &Arc<str>) -> kafka::Result<Vec<ConfigEntry>> {
+        if self.absent == Some(Absent::Deleted) {
+            let (api, code) = (Api::DescribeConfigs, Code::UnknownTopicOrPartition);
+            return Err(kafka::Error::Broker { api, code, place: Place::Topic(topic.clone()), message: None });
+        }
+        Ok(Vec::new())
+    }
+
+    /// At most `most` batches from `from` on.
+    pub(crate) fn scan(&self, from: i64, producer: i64, most: usize) -> Option<Scanned> {
         let end = self.high_watermark();
         if end < from {
             return None;
         }
-        let visible = self.entries[..self.replicated].iter().filter(|entry| entry.offset >= from.max(self.start));
+        let is_there = |entry: &&Entry| entry.offset >= from.max(self.start) && !entry.cleaned;
+        let visible = self.entries[..self.replicated].iter().filter(is_there);
+        let visible: Vec<_> = visible.collect();
+        let reached = visible.get(most).map_or(end, |later| later.offset).max(self.start);
         let batch = |entry: &Entry| ScannedBatch {
             sequence: entry.sequence,
             records: entry.ids.len() as i64,
             offset: entry.offset,
+            newest: entry.ids.iter().map(|id| 1_000 + *id as i64).max(),
+            clock: TimestampType::CreateTime,
         };
-        let batches = visible.filter(|entry| entry.producer == producer).map(batch).collect();
-        Some(Scanned { start: self.start, reached: end.max(self.start), batches })
+        let begin = from.max(self.start);
+        let mut scanned = Scanned { start: self.start, end: end.max(self.start), reached, ..Scanned::default() };
+        scanned.gap = (begin > from).then_some(begin);
+        let mut next = begin;
+        for entry in visible.into_iter().take(most) {
+            scanned.gap = if entry.offset > next { Some(entry.offset) } else { scanned.gap };
+            next = entry.offset + entry.ids.len() as i64;
+            if entry.producer == producer {
+                scanned.gap = None;
+                scanned.batches.push(batch(entry));
+            }
+        }
+        Some(scanned)
     }
 
     /// Another replica leads, without what was not replicated. Whether something was lost.
@@ -160,6 +214,22 @@ impl TargetLog {
     /// Producers of all that is there are forgotten.
     pub(crate) fn forget(&mut self) {
         self.forgotten = self.entries.len();
+    }
+
+    /// Removes one batch, which is neither the last one nor the last one of a producer that is remembered
+    /// (`Cleaner.shouldDiscardBatch`).
+    pub(crate) fn compact(&mut self, which: usize) -> bool {
+        let is_last = |at: usize| {
+            let later = &self.entries[at + 1..];
+            let producer = self.entries[at].producer;
+            at >= self.forgotten && producer >= 0 && later.iter().all(|entry| entry.producer != producer)
+        };
+        if which + 1 >= self.replicated || self.entries[which].cleaned || is_last(which) {
+            return false;
+        }
+        self.entries[which].cleaned = true;
+        self.removed = true;
+        true
     }
 
     /// Removes everything below the high watermark.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use copy::Slice;
-use cutover::late::ports::{Bounds, CopyEnd, Ledger, Ports, Scanned, Source, Target};
+use cutover::late::ports::{Bounds, CopyEnd, Ledger, Ports, Reader, Scanned, Source, Target};
 use documents::{Object, Objects, PutOnce};
 use journal::{LateLease, Position, ProducerId};
 use kafka::batch::ProduceBytes;
@@ -76,6 +76,8 @@ impl Ports for Invocation {
 }
 
 impl Source for Invocation {
+    type Reader = SourceReader;
+
     async fn bounds(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Result<Bounds, String>>> {
         let partitions = partitions.to_vec();
         let bounds = move |world: &mut World| {
@@ -88,43 +90,56 @@ impl Source for Invocation {
         self.request("bounds", bounds).await.ok_or_else(|| Error::from(unreachable()))
     }
 
-    async fn read(
+    fn reader(
         &self,
-        from: &BTreeMap<TopicPartition, Position>,
-        _: &BTreeMap<Arc<str>, usize>,
+        from: BTreeMap<TopicPartition, Position>,
+        _: BTreeMap<Arc<str>, usize>,
         producer: ProducerId,
-        _: usize,
-    ) -> Result<Vec<Slice>> {
-        let from = from.clone();
-        let read = move |world: &mut World| {
-            let one = |(partition, at): (TopicPartition, Position)| {
-                // Few bytes at a time, so that there are many batches.
-                let most = world.dice.index(1..4);
-                let log = &world.sources[World::number(&partition)];
-                let mut slice = Slice::at(partition, at, log.end).with_limit(200);
-                if log.start > at.source_next {
-                    match at.target_next {
-                        0 => slice.to.source_next = log.start,
-                        _ => slice.fault = Some(Error::data_unsafe("removed")),
-                    }
-                    return slice;
-                }
-                let records = log.read(at.source_next, most);
-                let (end, start) = (log.end, log.start);
-                let fetched = Fetched {
-                    high_watermark: end,
-                    last_stable_offset: end,
-                    log_start: start,
-                    aborted: Vec::new(),
-                    records,
-                };
-                slice.append(fetched, producer).unwrap();
-                slice
-            };
-            from.into_iter().map(one).collect()
-        };
-        self.request("read", read).await.ok_or_else(|| Error::from(unreachable()))
+    ) -> SourceReader {
+        SourceReader { invocation: self.clone(), from, producer }
     }
+}
+
+/// Reads the source for an invocation.
+pub(crate) struct SourceReader {
+    invocation: Invocation,
+    from: BTreeMap<TopicPartition, Position>,
+    producer: ProducerId,
+}
+
+impl Reader for SourceReader {
+    async fn read(&mut self, partitions: &[TopicPartition], _: usize) -> Result<Vec<Slice>> {
+        let at = |partition: &TopicPartition| Some((partition.clone(), *self.from.get(partition)?));
+        let from: Vec<_> = partitions.iter().filter_map(at).collect();
+        let producer = self.producer;
+        let read = move |world: &mut World| {
+            from.into_iter().map(|(partition, at)| read_one(world, partition, at, producer)).collect()
+        };
+        let slices: Vec<Slice> =
+            self.invocation.request("read", read).await.ok_or_else(|| Error::from(unreachable()))?;
+        self.from.extend(slices.iter().map(|slice| (slice.partition.clone(), slice.to)));
+        Ok(slices)
+    }
+}
+
+fn read_one(world: &mut World, partition: TopicPartition, at: Position, producer: ProducerId) -> Slice {
+    // Few bytes at a time, so that there are many batches.
+    let most = world.dice.index(1..4);
+    let log = &world.sources[World::number(&partition)];
+    let mut slice = Slice::at(partition, at, log.end).with_limit(200);
+    if log.start > at.source_next {
+        match at.target_next {
+            0 => slice.to.source_next = log.start,
+            _ => slice.fault = Some(Error::data_unsafe("removed")),
+        }
+        return slice;
+    }
+    let records = log.read(at.source_next, most);
+    let (end, start) = (log.end, log.start);
+    let fetched =
+        Fetched { high_watermark: end, last_stable_offset: end, log_start: start, aborted: Vec::new(), records };
+    slice.append(fetched, producer).unwrap();
+    slice
 }
 
 impl Target for Invocation {
@@ -137,9 +152,16 @@ impl Target for Invocation {
     }
 
     async fn configs(&self, topics: &[Arc<str>]) -> Each<Arc<str>, Vec<ConfigEntry>> {
-        let known = self.request("configs", |_| ()).await;
-        let configs = |topic: &Arc<str>| (topic.clone(), known.map(|()| Vec::new()).ok_or_else(unreachable));
-        topics.iter().map(configs).collect()
+        let names = topics.to_vec();
+        let configs = move |world: &mut World| {
+            let one =
+                |topic: &Arc<str>| world.targets[World::number(&TopicPartition::new(topic.clone(), 0))].configs(topic);
+            names.iter().map(one).collect::<Vec<_>>()
+        };
+        match self.request("configs", configs).await {
+            Some(answers) => topics.iter().cloned().zip(answers).collect(),
+            None => topics.iter().map(|topic| (topic.clone(), Err(unreachable()))).collect(),
+        }
     }
 
     async fn new_producer(&self) -> Result<ProducerIdentity> {
@@ -147,56 +169,50 @@ impl Target for Invocation {
         Ok(ProducerIdentity { id, epoch: 0 })
     }
 
-    async fn scan(&self, from: &[(TopicPartition, i64)], producer: i64) -> Each<TopicPartition, Scanned> {
-        let names: Vec<_> = from.iter().map(|(partition, _)| partition.clone()).collect();
-        let from = from.to_vec();
+    async fn scan(&self, partition: &TopicPartition, from: i64, producer: i64) -> kafka::Result<Scanned> {
+        let name = partition.clone();
         let scan = move |world: &mut World| {
-            let one = |(partition, from): &(TopicPartition, i64)| {
-                let scanned = world.targets[World::number(partition)].scan(*from, producer);
-                scanned.ok_or_else(|| broker(partition, Code::OffsetOutOfRange))
-            };
-            let found: Vec<_> = from.iter().map(one).collect();
-            if found.iter().flatten().any(|scanned| !scanned.batches.is_empty()) {
+            // Few batches at a time, so that a scan takes several.
+            let most = world.dice.index(1..40);
+            let log = &world.targets[World::number(&name)];
+            let scanned = log.absence(&name)?.scan(from, producer, most);
+            let scanned = scanned.ok_or_else(|| broker(&name, Code::OffsetOutOfRange))?;
+            if !scanned.batches.is_empty() {
                 world.saw("found by a scan");
             }
-            found
+            if scanned.reached < scanned.end {
+                world.saw("scan went on later");
+            }
+            Ok(scanned)
         };
-        each(&names, self.request("scan", scan).await)
+        self.request("scan", scan).await.unwrap_or_else(|| Err(unreachable()))
     }
 
-    async fn produce(&self, batches: &[(TopicPartition, ProduceBytes)]) -> Each<TopicPartition, Produced> {
+    async fn produce(&self, partition: &TopicPartition, batch: ProduceBytes) -> kafka::Result<Produced> {
         let under_way = UnderWay::begin(&self.world);
-        self.world.lock().unwrap().armed.remove(&self.number);
-        let names: Vec<_> = batches.iter().map(|(partition, _)| partition.clone()).collect();
-        let batches = batches.to_vec();
+        self.world.lock().unwrap().disarm(self.number);
+        let name = partition.clone();
         let produce = move |world: &mut World| {
-            let mut answers = Vec::new();
-            for (partition, bytes) in &batches {
-                let log = &mut world.targets[World::number(partition)];
-                let taken = log.take(bytes.concat()).map(|taken| (taken, log.leader));
-                match &taken {
-                    Ok((Taken::Duplicate(_), _)) => world.saw("duplicate answered"),
-                    Err(_) => world.saw("out of order answered"),
-                    Ok(_) => {}
-                }
-                world.note(|| format!("{partition}: {taken:?}"));
-                answers.push(taken.map_err(|code| broker(partition, code)));
+            let log = &mut world.targets[World::number(&name)];
+            log.absence(&name)?;
+            let taken = log.take(batch.concat()).map(|taken| (taken, log.leader));
+            match &taken {
+                Ok((Taken::Duplicate(_), _)) => world.saw("duplicate answered"),
+                Err(_) => world.saw("out of order answered"),
+                Ok(_) => {}
             }
-            answers
+            world.note(|| format!("{name}: {taken:?}"));
+            taken.map_err(|code| broker(&name, code))
         };
-        let taken = each(&names, self.request("produce", produce).await);
-        let mut answers = Each::new();
-        for (partition, taken) in taken {
-            let answer = match taken {
-                Ok((Taken::Appended(index) | Taken::Duplicate(index), leader)) => {
-                    self.replicated(&partition, index, leader).await
-                }
-                Err(error) => Err(error),
-            };
-            answers.push((partition, answer));
-        }
+        let taken = self.request("produce", produce).await.unwrap_or_else(|| Err(unreachable()));
+        let answer = match taken {
+            Ok((Taken::Appended(index) | Taken::Duplicate(index), leader)) => {
+                self.replicated(partition, index, leader).await
+            }
+            Err(error) => Err(error),
+        };
         drop(under_way);
-        answers
+        answer
     }
 }
 
@@ -279,6 +295,9 @@ impl Objects for Invocation {
             world.note(|| format!("stored {name}"));
             if name.ends_with(".json") && name.contains("000002") {
                 world.saw("further append");
+            }
+            if name.ends_with("000001.json") {
+                world.targets.iter_mut().for_each(|log| log.absent = log.absent.or(log.absent_later));
             }
             world.objects.insert(name.clone(), body.clone());
             PutOnce::Stored

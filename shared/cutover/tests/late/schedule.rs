@@ -135,6 +135,14 @@ fn step(world: &mut World) {
             world.saw("target removed records");
         }
     }
+    let batches = world.targets[number].entries.len();
+    if world.dice.chance(faults.compactions) && batches > 0 {
+        let which = world.dice.index(0..batches);
+        if world.targets[number].compact(which) {
+            world.note(|| format!("t{number}: compaction removes the batch {which}"));
+            world.saw("target compacted");
+        }
+    }
     if world.dice.chance(faults.writes) && world.sources[number].history.len() < 300 {
         world.write_late(number);
         world.saw("late record written meanwhile");

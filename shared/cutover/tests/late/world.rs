@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     pub(crate) forgets: u32,
     /// Steps at which records are removed, on the source and on the target.
     pub(crate) removals: u32,
+    /// Steps at which compaction removes a batch of the target.
+    pub(crate) compactions: u32,
     /// Steps at which a late record is written.
     pub(crate) writes: u32,
 }
@@ -57,6 +59,7 @@ impl Faults {
             forgets: rate(400, 60),
             removals: rate(200, 30),
             writes: rate(500, 60),
+            compactions: rate(150, 200),
         }
     }
 }
@@ -141,6 +144,17 @@ impl World {
     pub(crate) fn next_invocation(&mut self) -> usize {
         self.next_invocation += 1;
         self.next_invocation
+    }
+
+    /// One check of the lease by `invocation` is followed by a request.
+    pub(crate) fn disarm(&mut self, invocation: usize) {
+        let left = self.armed.get_mut(&invocation).map_or(0, |checks| {
+            *checks = checks.saturating_sub(1);
+            *checks
+        });
+        if left == 0 {
+            self.armed.remove(&invocation);
+        }
     }
 
     /// A producer that ignores the fence writes a batch.

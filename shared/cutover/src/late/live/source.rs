@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use copy::Slice;
-use copy::reader::Reader;
+use copy::reader;
 use journal::{Position, ProducerId};
 use kafka::{Cluster, OffsetSpec, TopicInfo, TopicPartition};
-use migration::{Error, Result};
+use migration::Result;
 use runtime::Run;
 use topology::Manifest;
 
-use crate::late::ports::{Bounds, Source};
+use crate::late::ports::{Bounds, Reader, Source};
 
 /// The source of a run.
 pub(crate) struct LiveSource<'a> {
     run: &'a Run<'a>,
-    cluster: Cluster,
+    cluster: &'a Cluster,
     /// Ids of the topics that were copied, where the source has ids.
     ids: BTreeMap<Arc<str>, String>,
 }
@@ -26,7 +26,7 @@ impl<'a> LiveSource<'a> {
     ///
     /// # Errors
     /// Those of reading the manifest.
-    pub(crate) async fn new(run: &'a Run<'a>, cluster: Cluster) -> Result<Self> {
+    pub(crate) async fn new(run: &'a Run<'a>, cluster: &'a Cluster) -> Result<Self> {
         let manifest = Manifest::load(run).await?;
         let ids = manifest.topics().into_iter().filter_map(|(name, topic)| Some((name.clone(), topic.id.clone()?)));
         let ids = ids.collect();
@@ -45,7 +45,9 @@ impl<'a> LiveSource<'a> {
     }
 }
 
-impl Source for LiveSource<'_> {
+impl<'a> Source for LiveSource<'a> {
+    type Reader = LiveReader<'a>;
+
     async fn bounds(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Result<Bounds, String>>> {
         let topics = self.cluster.topics().await?.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
         let (mut bounds, mut there) = (BTreeMap::new(), Vec::new());
@@ -68,15 +70,24 @@ impl Source for LiveSource<'_> {
         Ok(bounds)
     }
 
-    async fn read(
+    fn reader(
         &self,
-        from: &BTreeMap<TopicPartition, Position>,
-        limits: &BTreeMap<Arc<str>, usize>,
+        from: BTreeMap<TopicPartition, Position>,
+        limits: BTreeMap<Arc<str>, usize>,
         producer: ProducerId,
-        max_bytes: usize,
-    ) -> Result<Vec<Slice>> {
-        let partitions: Vec<_> = from.keys().cloned().collect();
-        let mut reader = Reader::new(&self.cluster, producer, from.clone()).within(limits.clone());
-        reader.read(&partitions, max_bytes).await.map_err(|error: Error| error.in_run(&self.run.id))
+    ) -> LiveReader<'a> {
+        LiveReader { run: self.run, reader: reader::Reader::new(self.cluster, producer, from).within(limits) }
+    }
+}
+
+/// Reads the source of a run.
+pub(crate) struct LiveReader<'a> {
+    run: &'a Run<'a>,
+    reader: reader::Reader<'a, Cluster>,
+}
+
+impl Reader for LiveReader<'_> {
+    async fn read(&mut self, partitions: &[TopicPartition], max_bytes: usize) -> Result<Vec<Slice>> {
+        self.reader.read(partitions, max_bytes).await.map_err(|error| error.in_run(&self.run.id))
     }
 }
