@@ -16,24 +16,25 @@ pub(crate) async fn handle(host: &Host, input: CutoverInput, budget: Budget) -> 
     answer(host, input, budget).await.map_err(|error| error.in_run(&id).in_phase(Phase::Cutover))
 }
 
+/// Each operation is a future on the heap: one that held them all would not fit on the stack of a debug build.
 async fn answer(host: &Host, input: CutoverInput, budget: Budget) -> Result<Value> {
     let run = host.load(input.migration_id()).await?;
     match input {
-        CutoverInput::Rehearse { approved: true, .. } => Ok(json!(rehearse::confirm(&run).await?)),
+        CutoverInput::Rehearse { approved: true, .. } => Ok(json!(Box::pin(rehearse::confirm(&run)).await?)),
         CutoverInput::Rehearse { signing_key, .. } => {
-            let (rehearsal, outcome) = rehearse::rehearse(&run, signing_key).await?;
+            let (rehearsal, outcome) = Box::pin(rehearse::rehearse(&run, signing_key)).await?;
             Ok(json!({"go": outcome.go, "rehearsal": rehearsal.id, "differences": outcome.differences}))
         }
         CutoverInput::CutOver { .. } => {
-            let outcome = live::cut_over(&run).await?;
+            let outcome = Box::pin(live::cut_over(&run)).await?;
             if let cutover::Outcome::Ready { freeze_ms, .. } = outcome {
                 let freeze = [(metrics::FREEZE_MILLIS, freeze_ms as f64)];
                 metrics::emit(Phase::Cutover.name(), run.id.as_str(), &freeze);
             }
             Ok(json!(outcome))
         }
-        CutoverInput::Watch { .. } => Ok(json!(watch::watch(&run).await?)),
-        CutoverInput::ListLate { .. } => Ok(json!(late::live::list(&run).await?)),
-        CutoverInput::AppendLate { by, .. } => Ok(json!(late::live::append_for(&run, &by, budget).await?)),
+        CutoverInput::Watch { .. } => Ok(json!(Box::pin(watch::watch(&run)).await?)),
+        CutoverInput::ListLate { .. } => Ok(json!(Box::pin(late::live::list(&run)).await?)),
+        CutoverInput::AppendLate { by, .. } => Ok(json!(Box::pin(late::live::append_for(&run, &by, budget)).await?)),
     }
 }

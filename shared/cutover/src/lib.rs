@@ -119,7 +119,7 @@ async fn claim_and_work(ports: &impl Ports, job: &Job) -> Result<Outcome> {
         Some(plan) => plan,
         None => prepare::decide(ports, job, &lease, &steps).await?,
     };
-    complete::carry_out(ports, &lease, &plan, &steps).await
+    Box::pin(complete::carry_out(ports, &lease, &plan, &steps)).await
 }
 
 async fn claim_and_complete(ports: &impl BehindTheMark) -> Result<Outcome> {

@@ -47,27 +47,35 @@ const MARKS: u32 = 5;
 /// invocation took over.
 pub(crate) async fn decide(ports: &impl Ports, job: &Job, lease: &CutoverLease, steps: &Steps) -> Result<String> {
     let limit = FreezeLimit::start(ports, job.limits.max_producer_freeze).await?;
+    // On the heap, each for itself: an attempt holds the futures of all its steps.
+    match Box::pin(attempts(ports, job, lease, steps, &limit)).await {
+        Ok(plan) => Ok(plan),
+        Err(error) => Err(Box::pin(ended(ports, job, lease, steps, error)).await),
+    }
+}
+
+/// Attempts until one has passed the point of no return, or the limit has.
+async fn attempts(
+    ports: &impl Ports,
+    job: &Job,
+    lease: &CutoverLease,
+    steps: &Steps,
+    limit: &FreezeLimit,
+) -> Result<String> {
     let key = rehearsal::key(&job.rehearsal);
     let reading = documents::read(ports.objects(), &key);
-    let rehearsal: Rehearsal = match limit.deadline().limit(steps.time("read the rehearsal", reading)).await {
-        Ok(outcome) => outcome?,
-        Err(_) => return Err(ended(ports, job, lease, steps, limit.passed(ports, steps, None)).await),
-    };
+    let reading = limit.deadline().limit(steps.time("read the rehearsal", reading)).await;
+    let rehearsal: Rehearsal = reading.map_err(|_| limit.passed(ports, steps, None))??;
     let mut last = None;
     for attempt in 1.. {
         let work = Attempting { ports, job, lease, steps, rehearsal: &rehearsal, attempt };
-        let error = match limit.deadline().limit(work.plan()).await {
+        let error = match limit.deadline().limit(Box::pin(work.plan())).await {
             Ok(Ok(plan)) if !limit.deadline().has_passed() => {
-                return match mark(ports, lease, &plan, limit.deadline()).await {
-                    Ok(()) => Ok(plan),
-                    Err(error) => Err(ended(ports, job, lease, steps, error).await),
-                };
+                return mark(ports, lease, &plan, limit.deadline()).await.map(|()| plan);
             }
             Ok(Err(error)) if error.kind.is_retryable() => error,
-            Ok(Err(error)) => return Err(ended(ports, job, lease, steps, error).await),
-            Ok(Ok(_)) | Err(_) => {
-                return Err(ended(ports, job, lease, steps, limit.passed(ports, steps, last.as_ref())).await);
-            }
+            Ok(Err(error)) => return Err(error),
+            Ok(Ok(_)) | Err(_) => return Err(limit.passed(ports, steps, last.as_ref())),
         };
         last = Some(noted(ports, steps, error).await);
         sleep(PAUSE).await;
