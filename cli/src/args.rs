@@ -27,9 +27,11 @@ Exit codes:
   130  interrupted; a migration under way goes on in AWS
 
 Environment:
-  MSK_KRAFT_STATE_MACHINE_ARN  state machine of the migrations
-  MSK_KRAFT_TABLE              DynamoDB table of the journal [default: msk-kraft]
-  MSK_KRAFT_FUNCTION_PREFIX    what the functions' names begin with [default: none]
+  MSK_KRAFT_DEPLOYMENT         name of the deployment, as --deployment
+  MSK_KRAFT_STATE_MACHINE_ARN  state machine of the migrations      (these four override
+  MSK_KRAFT_TABLE              DynamoDB table of the journal         what the deployment
+  MSK_KRAFT_FUNCTION_PREFIX    what the functions' names begin with  says of itself)
+  MSK_KRAFT_FUNCTION_QUALIFIER alias by which functions are invoked
   RUST_LOG                     log level on stderr [default: warn]
   AWS_*                        region and credentials, as everywhere
 
@@ -43,6 +45,9 @@ Data goes to stdout, everything else to stderr.";
 #[derive(Debug, Parser)]
 #[command(name = "msk-kraft", version, after_help = ENVIRONMENT, max_term_width = 120)]
 pub(crate) struct Cli {
+    /// Name of the deployment [default: what the environment describes, else msk-kraft]
+    #[arg(long, global = true, env = "MSK_KRAFT_DEPLOYMENT", value_name = "NAME", hide_env = true)]
+    pub(crate) deployment: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) verb: Verb,

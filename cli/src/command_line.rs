@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use migration::MigrationId;
 
+use crate::deployed;
+
 /// The flags that every verb about one migration takes.
 #[derive(Debug, Clone)]
 pub(crate) struct CommandLine {
@@ -19,6 +21,7 @@ impl CommandLine {
     /// The command `verb` about the same migration.
     pub(crate) fn command(&self, verb: &str) -> String {
         let mut line = format!("msk-kraft {verb} --migration-id {}", self.migration_id);
+        line.push_str(&in_deployment());
         for (flag, path) in [("--config", &self.config), ("--journal-dir", &self.journal_dir)] {
             if let Some(path) = path {
                 line.push_str(&format!(" {flag} {}", quoted(&path.to_string_lossy())));
@@ -29,8 +32,13 @@ impl CommandLine {
 
     /// The command that decides `gate`, which takes neither configuration nor folder.
     pub(crate) fn ack(&self, gate: &str) -> String {
-        format!("msk-kraft ack {gate} --migration-id {}", self.migration_id)
+        format!("msk-kraft ack {gate} --migration-id {}{}", self.migration_id, in_deployment())
     }
+}
+
+/// The flag that says which deployment, when it was given.
+fn in_deployment() -> String {
+    deployed::named().map(|name| format!(" --deployment {}", quoted(name))).unwrap_or_default()
 }
 
 /// `text` as one word of a shell.

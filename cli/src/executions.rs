@@ -6,8 +6,6 @@ use migration::{Error, MigrationId, Result};
 use runtime::aws::sdk_error;
 use serde_json::{Value, json};
 
-/// Variable that names the state machine.
-pub(crate) const STATE_MACHINE: &str = "MSK_KRAFT_STATE_MACHINE_ARN";
 /// Numbers tried beyond the next one, when other executions of that name have ended already.
 const NAMES_TRIED: u32 = 20;
 
@@ -34,19 +32,9 @@ pub(crate) struct Execution {
 }
 
 impl Executions {
-    /// Those of the state machine that the environment names.
-    ///
-    /// # Errors
-    /// Invalid when it names none.
-    pub(crate) fn from_env(client: aws_sdk_sfn::Client) -> Result<Self> {
-        let state_machine = std::env::var(STATE_MACHINE).ok().filter(|arn| arn.contains(":stateMachine:"));
-        let state_machine = state_machine.ok_or_else(|| {
-            Error::invalid(format_args!(
-                "{STATE_MACHINE} must hold the ARN of the state machine \
-                 (arn:aws:states:REGION:ACCOUNT:stateMachine:NAME); the deployment's outputs show it"
-            ))
-        })?;
-        Ok(Self { client, state_machine })
+    /// Those of the state machine with the ARN `state_machine`.
+    pub(crate) fn new(client: aws_sdk_sfn::Client, state_machine: &str) -> Self {
+        Self { client, state_machine: state_machine.to_owned() }
     }
 
     /// Starts the next execution of `id`, of which `count` were counted so far, and returns its ARN. When that very execution

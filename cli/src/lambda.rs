@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_lambda::config::StalledStreamProtectionConfig;
+use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::primitives::Blob;
 use copy::measure::Measured;
 use cutover::late::Report;
@@ -20,16 +21,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::deployed::{Deployed, PREFIX};
 use crate::sealing;
-
-/// Variable with what the functions' names begin with.
-pub(crate) const PREFIX: &str = "MSK_KRAFT_FUNCTION_PREFIX";
 
 /// How often a function that ended without an answer is invoked again, as the state machine does it (`statemachine::errors`).
 const REPEATS: u32 = 3;
 
 /// Pause before the first repeat; each further one doubles.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest time that an answer is waited for: that of a function, and some for the way.
+const ANSWER_LIMIT: Duration = Duration::from_secs(deployment::Function::TIMEOUT_S as u64 + 30);
 
 /// How long whoever wants to know the lag waits for it.
 const MEASURED_WITHIN: Duration = Duration::from_secs(20);
@@ -48,7 +50,7 @@ pub(crate) struct Rehearsed {
 pub(crate) struct Functions {
     aws: Aws,
     client: aws_sdk_lambda::Client,
-    prefix: String,
+    deployed: Deployed,
 }
 
 /// Payload of an invocation that failed, as Lambda defines it.
@@ -75,14 +77,15 @@ impl SigningKey {
 }
 
 impl Functions {
-    /// The functions of the account and region that `aws` signs in to.
-    pub(crate) fn new(aws: &Aws) -> Self {
+    /// The functions of `deployed`.
+    pub(crate) fn new(aws: &Aws, deployed: &Deployed) -> Self {
         // A function may work for minutes before it answers; the connection is silent until then.
+        let limits = aws.config().timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
         let config = aws_sdk_lambda::config::Builder::from(aws.config())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(limits.read_timeout(ANSWER_LIMIT).build())
             .build();
-        let prefix = std::env::var(PREFIX).unwrap_or_default();
-        Self { aws: aws.clone(), client: aws_sdk_lambda::Client::from_conf(config), prefix }
+        Self { aws: aws.clone(), client: aws_sdk_lambda::Client::from_conf(config), deployed: deployed.clone() }
     }
 
     /// What precheck finds for `config`.
@@ -256,7 +259,7 @@ impl Functions {
         function: &str,
         input: &(impl Serialize + Sync),
     ) -> Result<Result<T, NotDeployed>> {
-        let name = format!("{}{function}", self.prefix);
+        let name = self.deployed.function(function);
         let internal = |what: &str, error| Error::internal(format_args!("{what} of function {name}: {error}"));
         let payload = serde_json::to_vec(input).map_err(|error| internal("input", error))?;
         let mut pause = PAUSE;
@@ -279,7 +282,8 @@ impl Functions {
     }
 
     async fn invoke_once(&self, name: &str, payload: &[u8]) -> Result<Answer> {
-        let answer = self.client.invoke().function_name(name).payload(Blob::new(payload)).send().await;
+        let request = self.client.invoke().function_name(name).set_qualifier(self.deployed.qualifier.clone());
+        let answer = request.payload(Blob::new(payload)).send().await;
         let answer = match answer {
             Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
                 return Ok(Answer::NotDeployed(sdk_error(&format!("invoke function {name}"), &error)));
@@ -311,7 +315,9 @@ pub(crate) struct NotDeployed(Error);
 
 impl From<NotDeployed> for Error {
     fn from(NotDeployed(mut error): NotDeployed) -> Self {
-        error.message.push_str(&format!("; check the region, and {PREFIX} for the deployment's prefix"));
+        error.message.push_str(&format!(
+            "; check the region, --deployment for the name of the deployment, and {PREFIX} if it is set"
+        ));
         error
     }
 }

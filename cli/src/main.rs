@@ -9,6 +9,7 @@ mod command_line;
 mod commands;
 mod config_changes;
 mod console;
+mod deployed;
 mod executions;
 mod follow;
 mod interrupt;
@@ -35,6 +36,7 @@ use crate::args::Cli;
 async fn main() {
     telemetry::init_cli();
     let cli = Cli::parse();
+    deployed::choose(cli.deployment.clone());
     let code = tokio::select! {
         outcome = commands::run(cli.verb) => match outcome {
             Ok(exit) => exit.code(),

@@ -3,19 +3,20 @@
 
 mod aws_cli;
 mod cost;
-mod deployment;
+mod names;
 mod policy;
 mod prices;
 mod runbook;
 #[cfg(test)]
 pub(crate) mod sample;
 
+use deployment::Names;
 use migration::config::TopicPattern;
 use migration::report::Plan;
 use migration::{Config, Error, Result};
 use serde::Serialize;
 
-pub(crate) use deployment::Deployment;
+pub(crate) use names::names;
 pub(crate) use prices::Prices;
 
 use crate::args::PlanFormat;
@@ -32,7 +33,7 @@ pub(crate) struct Planning {
     /// The configuration.
     pub(crate) config: Config,
     /// Where msk-kraft is, or will be, deployed.
-    pub(crate) deployment: Deployment,
+    pub(crate) deployment: Names,
     /// What both clusters said; none before there is a function that can ask them.
     pub(crate) plan: Option<Plan>,
     /// What AWS asks for its services.

@@ -36,6 +36,8 @@ pub(crate) struct Totals {
     pub(crate) total_lag: i64,
     /// Batches that did not pass through raw, by reason.
     pub(crate) reencoded: ReencodedCounts,
+    /// Source offsets that were deleted before they were copied.
+    pub(crate) gap_offsets: i64,
 }
 
 impl Totals {
@@ -53,6 +55,7 @@ impl Totals {
             totals.max_lag = totals.max_lag.max(partition.lag());
             totals.total_lag += partition.lag();
             totals.reencoded.add_all(&partition.reencoded);
+            totals.gap_offsets += partition.gaps.offsets;
         }
         totals
     }
@@ -170,6 +173,7 @@ fn style(phase: Phase) -> ProgressStyle {
 mod tests {
     use super::*;
     use crate::test_support::partition;
+    use migration::progress::Gap;
 
     #[test]
     fn totals_add_up() {
@@ -179,6 +183,7 @@ mod tests {
         let mut stopped = partition("b", 0, 0, 5);
         stopped.stopped = Some("foreign record".to_owned());
         stopped.reencoded.add("holes", 1);
+        stopped.gaps.add(&Gap { from: 0, to: 3, at: "then".to_owned() }, 0);
         let totals = Totals::of(&[ahead.clone(), partition("a", 1, 4, 10), stopped]);
         ahead.reencoded.add("holes", 1);
         let expected = Totals {
@@ -192,6 +197,7 @@ mod tests {
             max_lag: 6,
             total_lag: 14,
             reencoded: ahead.reencoded,
+            gap_offsets: 3,
         };
         assert_eq!(totals, expected);
     }

@@ -51,6 +51,9 @@ pub(crate) fn plan_summary(plan: &Plan) -> String {
         seed_time(&plan.estimated_seed),
         format!("skipped_internal=[{skipped}]"),
     ];
+    if !plan.sink_groups.is_empty() {
+        lines.push(format!("sink_groups={:?}", plan.sink_groups));
+    }
     let mut topics: Vec<&PlannedTopic> = plan.topics.iter().collect();
     topics.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
     if !topics.is_empty() {
@@ -153,6 +156,19 @@ pub(crate) fn reencoded(counts: &ReencodedCounts) -> Option<String> {
     (!counts.is_empty()).then(|| format!("{}: {}", words::count(total, "batch"), reasons.join(", ")))
 }
 
+/// What the source deleted of partitions before it was copied: those with the most such offsets first, at most `limit`.
+pub(crate) fn gaps<'a>(partitions: impl IntoIterator<Item = &'a PartitionProgress>, limit: usize) -> Vec<String> {
+    let mut all: Vec<_> = partitions.into_iter().filter_map(|one| Some((one, one.gaps.text()?))).collect();
+    all.sort_by(|(a, _), (b, _)| b.gaps.offsets.cmp(&a.gaps.offsets).then_with(|| a.partition.cmp(&b.partition)));
+    let rest = all.len().saturating_sub(limit);
+    let mut lines: Vec<_> =
+        all.into_iter().take(limit).map(|(one, gaps)| format!("gap        {}: {gaps}", one.partition)).collect();
+    if rest > 0 {
+        lines.push(format!("gap        and {} more: --all shows them", words::count(rest, "partition")));
+    }
+    lines
+}
+
 /// An empty table.
 pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
@@ -165,6 +181,7 @@ mod tests {
     use super::*;
     use crate::planning::sample;
     use crate::test_support::partition;
+    use migration::progress::Gap;
 
     fn topic(name: &str, bytes: i64) -> PlannedTopic {
         let topic = sample::plan().topics.remove(0);
@@ -247,6 +264,19 @@ blockers=1 warnings=1 infos=0";
 and 1 more: --all shows them";
         assert_eq!(lags(&partitions, 2), expected);
         assert!(!lags(&partitions, 3).contains("more"));
+    }
+
+    #[test]
+    fn the_largest_gaps_are_shown_first() {
+        let mut partitions = [partition("a", 0, 10, 10), partition("b", 1, 4, 10), partition("b", 0, 4, 10)];
+        for (number, one) in (1..).zip(&mut partitions[1..]) {
+            one.gaps.add(&Gap { from: 1, to: 1 + number, at: "then".to_owned() }, 1);
+        }
+        let lines = gaps(&partitions, 1);
+        assert!(lines[0].starts_with("gap        b/0: the source deleted 2 offsets"), "{lines:?}");
+        assert_eq!(lines[1..], ["gap        and 1 partition more: --all shows them"]);
+        assert_eq!(gaps(&partitions, 2).len(), 2);
+        assert!(gaps(&partitions[..1], 2).is_empty());
     }
 
     #[test]

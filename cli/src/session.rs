@@ -15,6 +15,7 @@ use crate::args::{Output, RunArgs};
 use crate::command_line::CommandLine;
 use crate::config_changes;
 use crate::console::Console;
+use crate::deployed::Deployed;
 use crate::executions::Executions;
 use crate::lambda::Functions;
 use crate::mirror::Mirror;
@@ -50,6 +51,8 @@ pub(crate) fn load_config(path: &Path) -> Result<Config> {
 pub(crate) struct Session {
     /// AWS.
     pub(crate) host: Host,
+    /// Where msk-kraft is deployed.
+    deployed: Deployed,
     /// Where to print.
     pub(crate) console: Console,
     /// How to call this program about the same migration again.
@@ -73,12 +76,15 @@ pub(crate) struct Snapshot {
 
 impl Session {
     /// A session about `line`'s migration, with a copy of the journal where `line` wants one.
-    pub(crate) async fn new(line: CommandLine, output: Output) -> Self {
-        let host = Host::from_env().await;
+    ///
+    /// # Errors
+    /// Those of [`Deployed::connect`].
+    pub(crate) async fn new(line: CommandLine, output: Output) -> Result<Self> {
+        let (host, deployed) = Deployed::connect().await?;
         let journal = host.journal(&line.migration_id);
         let mirror = line.journal_dir.as_deref().map(|dir| Mirror::new(dir, &line.migration_id));
         let console = Console::new(output);
-        Self { host, console, line, given: None, changed: Vec::new(), journal, mirror }
+        Ok(Self { host, deployed, console, line, given: None, changed: Vec::new(), journal, mirror })
     }
 
     /// The same session about a migration to start with `config`.
@@ -92,7 +98,7 @@ impl Session {
     /// Invalid when there is no such migration, or when it was started with other clusters or buckets.
     pub(crate) async fn open(args: &RunArgs) -> Result<(Self, Snapshot)> {
         let given = args.config.as_deref().map(load_config).transpose()?;
-        let mut session = Self::new(CommandLine::from(args), args.output).await;
+        let mut session = Self::new(CommandLine::from(args), args.output).await?;
         let snapshot = session.snapshot().await?;
         if let Some(given) = &given {
             session.check_fingerprint(&snapshot.meta, given)?;
@@ -150,14 +156,14 @@ impl Session {
     /// Its executions.
     ///
     /// # Errors
-    /// Invalid when the environment names no state machine.
+    /// Invalid when there is no deployment.
     pub(crate) fn executions(&self) -> Result<Executions> {
-        Executions::from_env(self.host.aws.sfn.clone())
+        Ok(Executions::new(self.host.aws.sfn.clone(), self.deployed.state_machine()?))
     }
 
     /// The functions.
     pub(crate) fn functions(&self) -> Functions {
-        Functions::new(&self.host.aws)
+        Functions::new(&self.host.aws, &self.deployed)
     }
 
     /// From now on an interrupt says that the migration goes on.

@@ -3,12 +3,12 @@
 use chrono::Utc;
 use journal::{Decision, GateName};
 use migration::{Config, Result};
-use runtime::Host;
 use serde_json::json;
 
 use super::{Exit, decide};
 use crate::args::{AckArgs, InputArgs, Output};
 use crate::console::Console;
+use crate::deployed::Deployed;
 use crate::lambda::Functions;
 use crate::{advice, naming, session};
 
@@ -27,13 +27,13 @@ pub(super) fn input(args: &InputArgs) -> Result<Exit> {
 
 /// Runs `ack`.
 pub(super) async fn run(args: &AckArgs) -> Result<Exit> {
-    let host = Host::from_env().await;
+    let (host, deployed) = Deployed::connect().await?;
     let meta = host.journal(&args.migration_id).meta().await?;
     let reason = args.reason.as_str();
     let decision = if args.reject { Decision::reject(reason) } else { Decision::approve(reason) };
     let decision = Decision { rehearsal: args.rehearsal.clone(), ..decision };
     let by = args.by.clone().unwrap_or_else(naming::operator);
-    let answered = Functions::new(&host.aws).decide(&args.migration_id, args.gate, &decision, &by).await?;
+    let answered = Functions::new(&host.aws, &deployed).decide(&args.migration_id, args.gate, &decision, &by).await?;
     let console = Console::new(Output::Table);
     decide::tell(&console, &answered, decision.verdict, &by)?;
     if args.gate == GateName::Freeze && !args.reject {

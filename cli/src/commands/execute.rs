@@ -23,7 +23,7 @@ pub(super) async fn run(args: &ExecuteArgs) -> Result<Exit> {
         config: config_path.clone(),
         journal_dir: journal_dir.clone(),
     };
-    let session = Session::new(line, args.output).await.with_config(config.clone());
+    let session = Session::new(line, args.output).await?.with_config(config.clone());
     // Before anything else is done: without it nothing can be started.
     session.executions()?;
     session.console.say(format!("migration_id: {migration_id}"));

@@ -3,6 +3,7 @@
 mod file;
 mod lookup;
 mod map;
+mod names;
 mod show;
 
 use journal::Meta;

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 use migration::{Config, Error, Result};
-use runtime::Aws;
 
 use super::Exit;
 use crate::args::{Output, PlanArgs, PlanFormat};
 use crate::command_line::CommandLine;
 use crate::console::Console;
+use crate::deployed::Deployed;
 use crate::lambda::Functions;
-use crate::planning::{Artifact, Deployment, Planning, Prices};
+use crate::planning::{Artifact, Planning, Prices, names};
 use crate::{naming, render, session};
 
 /// Runs the verb.
@@ -48,26 +48,27 @@ pub(super) async fn run(args: &PlanArgs) -> Result<Exit> {
 
 /// Asks the function where the format needs it, and adds what only this machine knows.
 async fn plan(console: &Console, args: &PlanArgs, config: Config, prices: Prices) -> Result<Planning> {
-    let aws = Aws::from_env().await;
+    let (host, deployed) = Deployed::connect().await?;
+    let functions = Functions::new(&host.aws, &deployed);
     let plan = match args.format {
         // Roles, and so policies, come before functions.
         PlanFormat::IamPolicy => None,
-        PlanFormat::AwsCli | PlanFormat::All => Functions::new(&aws)
+        PlanFormat::AwsCli | PlanFormat::All => functions
             .plan(&config)
             .await?
             .map_err(|error| {
                 console.say(format!("{}; so the clusters were not asked", Error::from(error).message));
             })
             .ok(),
-        _ => Some(Functions::new(&aws).plan(&config).await??),
+        _ => Some(functions.plan(&config).await??),
     };
     let migration_id = match args.migration_id.clone() {
         Some(id) => id,
         None => naming::migration_id(&config, Utc::now())?,
     };
     let line = CommandLine { migration_id, config: Some(args.config.clone()), journal_dir: None };
-    let region = aws.config().region().map(AsRef::as_ref);
-    let deployment = Deployment::new(&config, region, &aws.table, |name| std::env::var(name).ok());
+    let region = host.aws.config().region().map(AsRef::as_ref);
+    let deployment = names(&config, region, &host.aws.table, &deployed);
     Ok(Planning { line, config, deployment, plan, prices })
 }
 

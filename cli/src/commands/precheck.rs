@@ -3,11 +3,11 @@
 use std::io::IsTerminal as _;
 
 use migration::Result;
-use runtime::Aws;
 
 use super::Exit;
 use crate::args::PrecheckArgs;
 use crate::console::Console;
+use crate::deployed::Deployed;
 use crate::lambda::Functions;
 use crate::{render, session};
 
@@ -15,7 +15,9 @@ use crate::{render, session};
 pub(super) async fn run(args: &PrecheckArgs) -> Result<Exit> {
     let console = Console::new(args.output);
     let config = session::load_config(&args.config)?;
-    let report = Functions::new(&Aws::from_env().await).precheck(&config).await?;
+    let (host, deployed) = Deployed::connect().await?;
+    let functions = Functions::new(&host.aws, &deployed);
+    let report = functions.precheck(&config).await?;
     if console.is_json() {
         console.json(&report)?;
     } else {

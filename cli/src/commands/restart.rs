@@ -24,7 +24,7 @@ const IN_THE_WAY: [&str; 2] = ["B14", "B15"];
 /// Runs `resume --force-restart`.
 pub(super) async fn resume(args: &ResumeArgs) -> Result<Exit> {
     let given = args.run.config.as_deref().map(load_config).transpose()?;
-    let session = Session::new(CommandLine::from(&args.run), args.run.output).await;
+    let session = Session::new(CommandLine::from(&args.run), args.run.output).await?;
     session.executions()?;
     run(session, given, args.restart.yes).await
 }

@@ -269,6 +269,7 @@ fn text(status: &Status, figures: &Figures, limit: usize, now: DateTime<Utc>) ->
     lines.extend(render::reencoded(&status.totals.reencoded).map(|counts| format!("reencoded  {counts}")));
     let stopped = figures.progress().filter_map(|progress| Some((&progress.partition, progress.stopped.as_ref()?)));
     lines.extend(stopped.map(|(partition, reason)| format!("STOPPED    {partition}: {reason}")));
+    lines.extend(render::gaps(figures.progress(), limit));
     lines.push(String::new());
     lines.push(render::lags(figures.progress(), limit));
     lines.join("\n")
@@ -293,7 +294,7 @@ mod tests {
     use chrono::TimeDelta;
     use journal::{BatchProgress, GateName};
     use migration::BatchId;
-    use migration::progress::PartitionProgress;
+    use migration::progress::{Gap, PartitionProgress};
     use serde_json::json;
 
     fn now() -> DateTime<Utc> {
@@ -332,6 +333,7 @@ mod tests {
         let mut reencoded = partition("a", 0, 10, 10);
         reencoded.reencoded.add("merged", 1200);
         reencoded.reencoded.add("holes", 2);
+        reencoded.gaps.add(&Gap { from: 2, to: 5, at: "then".to_owned() }, 2);
         let partitions = [reencoded, stopped];
         let mut status = at(Phase::DrainReady, &partitions);
         let arn = "arn:aws:states:us-east-1:1:execution:migrations:m1-1".to_owned();
@@ -349,6 +351,7 @@ copied     2 partitions, 1 seeded; 14 records, 1.37 KiB copied; last checkpoint 
 lag        max 6, total 6 as the copy saw it last, as of 2026-04-25T06:27:10Z (4s ago)
 reencoded  1,202 batches: 2 holes, 1200 merged
 STOPPED    b/0: foreign record
+gap        a/0: the source deleted 3 offsets before they were copied, at most as many records (1 gap: 2 to 5 at then)
 
  PARTITION  LAG  SOURCE NEXT  SOURCE END  COPIED  BYTES  SEEDED
  b/0          6            4          10       4    400  no
@@ -366,6 +369,7 @@ STOPPED    b/0: foreign record
     fn json_holds_every_partition() {
         let mut partitions: Vec<_> = (0..30).map(|number| partition("a", number, 1, 3)).collect();
         partitions[3].reencoded.add("old-format", 5);
+        partitions[3].gaps.add(&Gap { from: 2, to: 5, at: "then".to_owned() }, 2);
         let json = serde_json::to_value(at(Phase::Tail, &partitions)).unwrap();
         assert_eq!(json["phase"], "tail");
         assert_eq!(json["partitions"].as_array().unwrap().len(), 30);
@@ -374,6 +378,9 @@ STOPPED    b/0: foreign record
         assert_eq!(json["partitions"][3]["reencoded"], serde_json::json!({"old-format": 5}));
         assert_eq!(json["partitions"][4]["reencoded"], serde_json::json!({}));
         assert_eq!(json["totals"]["reencoded"], json["partitions"][3]["reencoded"]);
+        let gap = serde_json::json!({"from": 2, "to": 5, "at": "then"});
+        assert_eq!(json["partitions"][3]["gaps"], serde_json::json!({"offsets": 3, "count": 1, "last": [gap]}));
+        assert_eq!((&json["totals"]["gap_offsets"], &json["partitions"][4]["gaps"]["count"]), (&3.into(), &0.into()));
         assert_eq!(json["seconds_in_phase"], 724);
         assert_eq!(json["next"]["command"], "msk-kraft resume --migration-id m1");
         assert_eq!((&json["lag"]["max"], &json["lag"]["source"]), (&2.into(), &"journal".into()));

@@ -1,11 +1,11 @@
 //! `aws-cli.sh`: creates what the migration needs in AWS and does not find.
 
 use askama::Template;
+use deployment::FUNCTIONS;
 use migration::Result;
 use migration::config::{AuthMode, ClusterConfig};
 use migration::report::LimitToRaise;
 
-use super::deployment::FUNCTIONS;
 use super::{Planning, policy, render};
 use crate::command_line::quoted;
 
@@ -87,7 +87,7 @@ pub(super) fn text(planning: &Planning) -> Result<String> {
         limits_known: plan.is_some(),
         scram: Scram::of(&config.source, &config.target),
         policies: policy::CONCRETE,
-        functions: FUNCTIONS.iter().map(|name| quoted(&deployment.function(name))).collect(),
+        functions: FUNCTIONS.iter().map(|function| quoted(&deployment.function(function.name))).collect(),
         state_machine: quoted(&deployment.state_machine_arn()),
     })
 }

@@ -7,13 +7,14 @@ use migration::report::{
 use migration::{Config, Phase};
 use serde_json::json;
 
-use super::{Deployment, Planning, Prices};
+use super::{Planning, Prices};
 use crate::command_line::CommandLine;
+use crate::deployed::Deployed;
 
 /// Three topics from a cluster in ZooKeeper mode to one in KRaft mode, with IAM on both sides.
 pub(crate) fn planning() -> Planning {
     let config = config();
-    let deployment = Deployment::new(&config, None, "msk-kraft", |_| None);
+    let deployment = super::names(&config, None, "msk-kraft", &Deployed::default());
     let line = CommandLine {
         migration_id: "orders-to-kraft".parse().unwrap(),
         config: Some("migration.yaml".into()),
@@ -49,6 +50,7 @@ pub(crate) fn plan() -> Plan {
         target: cluster("orders-kraft", "0a1b2c3d-2", "KRAFT", "3.9.x.kraft"),
         topics_left_out: 0,
         skipped_internal: vec!["__amazon_msk_canary".to_owned(), "__consumer_offsets".to_owned()],
+        sink_groups: Vec::new(),
         partitions: 19,
         partitions_to_create: 18,
         batches: 1,

@@ -28,7 +28,11 @@ async fn answer(host: &Host, input: CutoverInput, budget: Budget) -> Result<Valu
         CutoverInput::CutOver { .. } => {
             let outcome = Box::pin(live::cut_over(&run)).await?;
             if let cutover::Outcome::Ready { freeze_ms, .. } = outcome {
-                let freeze = [(metrics::FREEZE_MILLIS, freeze_ms as f64)];
+                let most = run.config.cutover.max_producer_freeze.as_secs() as f64 * 1_000.0;
+                let freeze = [
+                    (metrics::FREEZE_MILLIS, freeze_ms as f64),
+                    (metrics::FREEZE_SHARE, freeze_ms as f64 / most * 100.0),
+                ];
                 metrics::emit(Phase::Cutover.name(), run.id.as_str(), &freeze);
             }
             Ok(json!(outcome))

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use documents::{CutoverPlan, Document, late, late_append, rehearsal};
 use journal::{Acceptance, FreezePeriod, Gate, GateName};
 use migration::config::AuthMode;
-use migration::progress::{PartitionProgress, ReencodedCounts};
+use migration::progress::{Gaps, PartitionProgress, ReencodedCounts};
 use migration::{Error, Result};
 use runtime::{Run, Store};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ use evidence::KeyKind;
 
 /// Version of the bundle's form.
 const SCHEMA: u32 = 2;
+
+/// Variable in which a deployment says what it is made of: a summary of the packages' `manifest.json`.
+const PACKAGE: &str = "MSK_KRAFT_PACKAGE";
 
 /// Reports that the phases stored, by their names in the bundle.
 const REPORTS: [(&str, &str); 5] = [
@@ -83,6 +86,8 @@ struct Copied {
     bytes: i64,
     /// By reason.
     batches_reencoded: ReencodedCounts,
+    /// Source offsets that were deleted before they were copied.
+    gaps: Gaps,
     stopped: Option<String>,
 }
 
@@ -98,9 +103,16 @@ impl From<&PartitionProgress> for Copied {
             records: progress.target_next,
             bytes: progress.bytes,
             batches_reencoded: progress.reencoded.clone(),
+            gaps: progress.gaps.clone(),
             stopped: progress.stopped.clone(),
         }
     }
+}
+
+/// The program, with the version, the commit and the hashes of the functions' packages where the deployment says them.
+fn tool(package: Option<&str>) -> Value {
+    let package: Option<Value> = package.and_then(|package| serde_json::from_str(package).ok());
+    json!({"name": "msk-kraft", "version": env!("CARGO_PKG_VERSION"), "package": package})
 }
 
 /// Collects the bundle's text, with `validation` as the validation report. It is made once, since the signature is over
@@ -120,7 +132,7 @@ pub(crate) async fn collect(
     let freezes: Vec<_> = freeze.iter().flat_map(|freeze| freeze.periods()).map(|period| frozen(period, now)).collect();
     let mut bundle = Bundle::default();
     bundle.put("schema", &SCHEMA)?;
-    bundle.put("tool", &json!({"name": "msk-kraft", "version": env!("CARGO_PKG_VERSION")}))?;
+    bundle.put("tool", &tool(std::env::var(PACKAGE).ok().as_deref()))?;
     bundle.put("migration_id", &run.id)?;
     bundle.put("attempt", &attempt)?;
     bundle.put("created_at", &text(now))?;
@@ -223,6 +235,7 @@ fn copy(partitions: &[PartitionProgress]) -> Value {
         "records_total": partitions.iter().map(|progress| progress.target_next).sum::<i64>(),
         "bytes_total": partitions.iter().map(|progress| progress.bytes).sum::<i64>(),
         "batches_reencoded_total": partitions.iter().map(|progress| &progress.reencoded).collect::<ReencodedCounts>(),
+        "gap_offsets_total": partitions.iter().map(|progress| progress.gaps.offsets).sum::<i64>(),
         "partitions": partitions.iter().map(Copied::from).collect::<Vec<_>>(),
     })
 }
@@ -233,17 +246,26 @@ fn text(at: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_packages_are_named_where_the_deployment_says_them() {
+        let tool = super::tool(Some(r#"{"version":"0.1.0+abc","functions":{"gate":"00ff"}}"#));
+        assert_eq!(tool["package"]["functions"]["gate"], "00ff");
+        assert!(super::tool(None)["package"].is_null());
+    }
+
     use super::*;
     use documents::cutover_plan::GroupPlan;
     use documents::settings::Settings;
     use journal::{FreezeHow, Side};
     use migration::TopicPartition;
+    use migration::progress::Gap;
 
     #[test]
     fn partitions_state_both_ranges_and_add_up() {
         let mut progress = PartitionProgress::new(TopicPartition::new("orders", 3), 100, 150);
         (progress.source_next, progress.target_next, progress.bytes) = (160, 55, 4096);
         progress.reencoded.add("holes", 2);
+        progress.gaps.add(&Gap { from: 110, to: 117, at: "then".to_owned() }, 110);
         let other = PartitionProgress::new(TopicPartition::new("orders", 4), 0, 0);
         let copy = copy(&[progress, other]);
         assert_eq!((&copy["records_total"], &copy["partitions_total"]), (&55.into(), &2.into()));
@@ -252,6 +274,9 @@ mod tests {
         assert_eq!((&first["target_start"], &first["target_end"]), (&0.into(), &55.into()));
         assert_eq!((&first["batches_reencoded"], &first["stopped"]), (&json!({"holes": 2}), &Value::Null));
         assert_eq!(copy["batches_reencoded_total"], json!({"holes": 2}));
+        let gap = json!({"from": 110, "to": 117, "at": "then"});
+        assert_eq!(first["gaps"], json!({"offsets": 7, "count": 1, "last": [gap]}));
+        assert_eq!((&copy["gap_offsets_total"], &copy["partitions"][1]["gaps"]["offsets"]), (&7.into(), &0.into()));
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub(crate) async fn handle(host: &Host, input: Input) -> Result<Value> {
     let run = host.load(&migration_id).await?;
     match op {
         Op::Check => {
-            check(run.config.evidence.signing_key_path.as_deref()).map_err(|error| error.in_run(&migration_id))
+            let shown = key(&run).await.and_then(|key| shown(&key));
+            shown.map_err(|error| error.in_run(&migration_id))
         }
         Op::Finalize => {
             let outcome = match run.meta.phase {
@@ -38,9 +39,17 @@ pub(crate) async fn handle(host: &Host, input: Input) -> Result<Value> {
     }
 }
 
-/// Looks at the key that is to sign: it is in the file system of this function, and of no other. Touches nothing.
-fn check(path: Option<&str>) -> Result<Value> {
-    let key = Key::load(path)?;
+/// The key that is to sign: it is in the file system of this function or in a secret that it may read, and nobody else.
+async fn key(run: &Run<'_>) -> Result<Key> {
+    let evidence = &run.config.evidence;
+    match &evidence.signing_key_arn {
+        Some(arn) => Key::from_pem(&secrets::text(&run.host().aws, arn).await?, arn),
+        None => Key::load(evidence.signing_key_path.as_deref()),
+    }
+}
+
+/// What may be known of a key.
+fn shown(key: &Key) -> Result<Value> {
     Ok(json!({"key": key.kind(), "public_key": key.public_key_pem()?}))
 }
 
@@ -64,7 +73,7 @@ async fn finalize(run: &Run<'_>) -> Result<Value> {
     let envelope = match shelf.find(attempt).await? {
         Some(envelope) => envelope,
         None => {
-            let key = Key::load(evidence.signing_key_path.as_deref())?;
+            let key = key(run).await?;
             let bundle = bundle::collect(run, &report, &acceptances, attempt, key.kind()).await?;
             Envelope::seal(bundle, &key)?
         }
@@ -118,11 +127,13 @@ mod tests {
 
     #[test]
     fn a_key_is_looked_at_before_it_is_needed() {
-        let demo = check(None).unwrap();
+        let demo = shown(&Key::demo()).unwrap();
         assert_eq!(demo["key"], "demo");
         assert!(demo["public_key"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----"));
-        let error = check(Some("/nonexistent/evidence.key")).unwrap_err();
+        let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key-AbCdEf";
+        let error =
+            Key::from_pem("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n", arn).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Blocked);
-        assert!(error.message.contains("/nonexistent/evidence.key"), "{error}");
+        assert!(error.message.contains(arn) && !error.message.contains("hunter2"), "{error}");
     }
 }

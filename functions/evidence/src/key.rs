@@ -14,7 +14,7 @@ const DEMO_SEED: &str = "msk-kraft demonstration key: anybody can sign with it";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
-    /// `evidence.signing_key_path`.
+    /// `evidence.signing_key_path` or `evidence.signing_key_arn`.
     Configured,
     /// Built in and public: its signature proves nothing about who signed.
     Demo,
@@ -45,10 +45,18 @@ impl Key {
                  evidence.signing_key_path to sign with the demonstration key"
             ))
         })?;
+        Self::from_pem(&pem, path)
+    }
+
+    /// The key in `pem`, which is called `name` in errors.
+    ///
+    /// # Errors
+    /// Blocked when it is no such key.
+    pub fn from_pem(pem: &str, name: &str) -> Result<Self> {
         // The cause is left out: it could quote what it could not read.
-        let key = SigningKey::from_pkcs8_pem(&pem).map_err(|_| {
+        let key = SigningKey::from_pkcs8_pem(pem).map_err(|_| {
             Error::blocked(format_args!(
-                "signing key {path} is not an Ed25519 private key in unencrypted PKCS#8 PEM; openssl genpkey -algorithm \
+                "signing key {name} is not an Ed25519 private key in unencrypted PKCS#8 PEM; openssl genpkey -algorithm \
                  ed25519 makes one"
             ))
         })?;

@@ -18,6 +18,7 @@ pub(crate) async fn enter(host: &Host, id: &MigrationId, config: Option<Value>) 
         create(host, id, &Config::from_json(&config)?).await?;
     }
     let run = host.load(id).await?;
+    run.journal.register().await?;
     let execution = run.journal.begin_execution().await?;
     let phase = go_on(&run).await?;
     clear_stops(&run).await?;

@@ -6,21 +6,25 @@ use runtime::{Budget, Host};
 use serde_json::{Value, json};
 
 use crate::input::GateInput;
-use crate::{acknowledge, decide, ends, enter, fence, freeze, rollback, switch};
+use crate::{acknowledge, decide, ends, enter, fence, freeze, pulse, rollback, switch};
 
-/// Answers one invocation: an operation of the state machine or of the operator, or a request to the function's URL.
+/// Answers one invocation: an operation of the state machine, of the operator or of the schedule, or a request to the function's URL.
 ///
 /// # Errors
 /// Invalid for a configuration that does not fit the run; Blocked for a door that is not there to be opened. A request over
 /// HTTP is always answered in HTTP.
 pub(crate) async fn handle(host: &Host, event: Value, budget: Budget) -> Result<Value> {
     if acknowledge::is_request(&event) {
-        return acknowledge::answer(host, event).await;
+        return Box::pin(acknowledge::answer(host, event)).await;
     }
     let input: GateInput = serde_json::from_value(event)
         .map_err(|error| Error::invalid(format_args!("the function's input cannot be used: {error}")))?;
-    let id = input.migration_id().clone();
-    operate(host, input, budget).await.map_err(|error| error.in_run(&id))
+    let id = input.migration_id().cloned();
+    let answer = Box::pin(operate(host, input, budget)).await;
+    answer.map_err(|error| match &id {
+        Some(id) => error.in_run(id),
+        None => error,
+    })
 }
 
 async fn operate(host: &Host, input: GateInput, budget: Budget) -> Result<Value> {
@@ -51,6 +55,7 @@ async fn operate(host: &Host, input: GateInput, budget: Budget) -> Result<Value>
         GateInput::Unfence { migration_id, by, by_hand } => {
             fence::unfence(&host.load(&migration_id).await?, &by, by_hand).await
         }
+        GateInput::Pulse {} => Box::pin(pulse::pulse(host)).await,
         GateInput::Fail { migration_id, cause } => ends::fail(&host.load(&migration_id).await?, &cause).await,
     }
 }

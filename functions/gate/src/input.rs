@@ -60,6 +60,8 @@ pub(crate) enum GateInput {
         #[serde(default)]
         by_hand: bool,
     },
+    /// Announces what became of every migration.
+    Pulse {},
     /// Records that an execution failed, and lets frozen producers go on where that is right.
     Fail { migration_id: MigrationId, cause: Caught },
 }
@@ -72,9 +74,10 @@ pub(crate) struct ByHand {
 }
 
 impl GateInput {
-    /// The migration it is about.
-    pub(crate) const fn migration_id(&self) -> &MigrationId {
-        match self {
+    /// The migration it is about; none when it is about all of them.
+    pub(crate) const fn migration_id(&self) -> Option<&MigrationId> {
+        Some(match self {
+            Self::Pulse {} => return None,
             Self::Enter { migration_id, .. }
             | Self::Open { migration_id, .. }
             | Self::Decide { migration_id, .. }
@@ -84,7 +87,7 @@ impl GateInput {
             | Self::Rollback { migration_id, .. }
             | Self::Unfence { migration_id, .. }
             | Self::Fail { migration_id, .. } => migration_id,
-        }
+        })
     }
 }
 

@@ -10,6 +10,7 @@ mod freeze;
 mod handler;
 mod input;
 mod producers;
+mod pulse;
 mod report;
 mod rollback;
 mod signature;

@@ -11,4 +11,5 @@ mod enter;
 mod fence;
 mod freeze;
 pub(crate) mod hook;
+mod pulse;
 mod switch;

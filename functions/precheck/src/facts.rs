@@ -2,13 +2,18 @@
 //!
 //! A part that could not be read stays in here as its error, so that the parts that could be read are still judged.
 
+mod replication;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kafka::{AclBinding, ClientQuota, GroupListing, MetadataMode, Operations, Transaction};
+use kafka::{AclBinding, ClientQuota, GroupListing, MetadataMode, Operations, ServedVersions, Transaction};
 use migration::{Config, Error, Result, TopicPartition};
 use topology::transactions::OpenTransaction;
+
+pub(crate) use replication::Replication;
 
 /// Everything about a configuration's clusters and buckets.
 #[derive(Debug, Clone)]
@@ -151,6 +156,12 @@ pub(crate) struct Reached {
     pub(crate) replicas: usize,
     /// Partitions of `topics` without a leader: nobody can be asked about them.
     pub(crate) leaderless: BTreeSet<TopicPartition>,
+    /// How the replicas of `topics` stand.
+    pub(crate) replication: Replication,
+    /// For how long the certificate that the functions show to its brokers is still valid, when they show one.
+    pub(crate) certificate_valid_for: Option<Duration>,
+    /// The versions of requests that each broker serves.
+    pub(crate) served: Result<BTreeMap<i32, ServedVersions>>,
 }
 
 impl Reached {
@@ -161,6 +172,7 @@ impl Reached {
         self.left_out += all - self.topics.len();
         self.hidden = self.hidden.map(|hidden| hidden.into_iter().filter(|topic| selection.selects(topic)).collect());
         self.leaderless.retain(|partition| selection.selects(&partition.topic));
+        self.replication = self.replication.only(|topic| selection.selects(topic));
         self
     }
 
@@ -189,7 +201,7 @@ impl Reached {
 pub(crate) struct Topic {
     /// Partitions.
     pub(crate) partitions: usize,
-    /// Most replicas of a partition.
+    /// Most replicas that a partition is meant to have.
     pub(crate) replication_factor: usize,
 }
 
@@ -223,6 +235,8 @@ impl<T> Partly<T> {
 pub(crate) struct Leaving {
     /// Configs of the topics to be copied.
     pub(crate) configs: Partly<BTreeMap<Arc<str>, TopicConfig>>,
+    /// What topics take from their brokers, by config.
+    pub(crate) inherited: BTreeMap<String, String>,
     /// Configs of its brokers.
     pub(crate) brokers: Result<Vec<BrokerConfig>>,
     /// Consumer groups, without those of MSK's own checks.
@@ -345,8 +359,12 @@ pub(crate) struct TopicConfig {
     pub(crate) retention_ms: Option<i64>,
     /// `retention.bytes`, unless it is unlimited.
     pub(crate) retention_bytes: Option<i64>,
+    /// `delete.retention.ms`: how long a deletion is kept that says that a key is gone, at least.
+    pub(crate) delete_retention_ms: Option<i64>,
     /// Bounds of record timestamps, unless brokers set the time themselves (`LogAppendTime`).
     pub(crate) timestamps: Option<TimestampBounds>,
+    /// `min.insync.replicas`.
+    pub(crate) min_in_sync: Option<usize>,
     /// Whether old segments are in tiered storage (`remote.storage.enable`), where their size cannot be asked for.
     pub(crate) tiered: bool,
     /// Configs that are set on the topic itself.
@@ -393,10 +411,23 @@ pub(crate) struct BrokerConfig {
     pub(crate) max_connections: Option<i64>,
     /// `num.io.threads` and `num.network.threads` together.
     pub(crate) threads: Option<i64>,
+    /// What topics have there that set nothing, by config.
+    pub(crate) topics: BTreeMap<String, String>,
     /// Whether `super.users` is set; to whom brokers do not tell.
     pub(crate) super_users: bool,
     /// Whether `advertised.listeners` was altered while the broker ran.
     pub(crate) readdressed: bool,
+    /// Everything that the broker tells, by name.
+    pub(crate) settings: BTreeMap<String, Setting>,
+}
+
+/// A config of a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// Its value; none when it is sensitive, or null.
+    pub(crate) value: Option<String>,
+    /// Whether somebody has set it, so that it is not Kafka's default.
+    pub(crate) is_set: bool,
 }
 
 /// A bucket as the functions see it.

@@ -14,13 +14,15 @@ mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use kafka::{Each, TopicInfo};
+use clock::Clock;
+use kafka::{Each, Reassignment, TopicInfo};
 use migration::config::{ClusterConfig, Topology};
-use migration::{Config, Error, Result, TopicPartition, scope};
+use migration::{Config, Error, Result, TopicPartition};
 use runtime::Host;
 
-use crate::facts::{Cluster, Facts, Partly, Reached, Topic};
+use crate::facts::{Cluster, Facts, Partly, Reached, Replication, Topic};
 
 /// Gathers what the rules need. `copying` says whether this very run has begun to copy.
 pub(crate) async fn gather(host: &Host, config: Config, copying: bool) -> Facts {
@@ -71,21 +73,63 @@ async fn reach(host: &Host, config: &ClusterConfig, selection: &Topology) -> Res
     if !unreachable.is_empty() {
         return Err(out_of_reach(&unreachable));
     }
-    let (topics, hidden) = tokio::join!(led_topics(&cluster, selection), cluster.hidden_topics());
-    let topics = topics?;
-    let brokers = cluster.brokers().await?.iter().map(|broker| broker.id).collect();
-    let leaderless = leaderless(&topics);
+    let (topics, hidden, moving, served) = tokio::join!(
+        led_topics(&cluster, selection),
+        cluster.hidden_topics(),
+        cluster.reassignments(),
+        cluster.served_versions(),
+    );
+    let mut topics = topics?;
+    let brokers: Vec<_> = cluster.brokers().await?.iter().map(|broker| broker.id).collect();
+    let leaderless = leaderless(&topics, selection);
     let replicas = replicas(&topics);
-    let (topics, mut internal) = sort_out(topics);
+    let replication = replication(&mut topics, selection, &brokers, moving.map_err(Into::into));
+    let (topics, mut internal) = sort_out(topics, selection);
     let hidden = hidden.map_err(Into::into).map(|hidden| {
-        let (hidden_internal, hidden) = hidden.into_iter().partition(|topic| scope::is_internal_topic(topic));
+        let (hidden_internal, hidden) = hidden.into_iter().partition(|topic| selection.leaves(topic));
         internal.extend::<BTreeSet<_>>(hidden_internal);
         hidden
     });
     let (mode, user) = (cluster.metadata_mode(), host.clusters.user(config).await);
-    let reached =
-        Reached { id: cluster.id(), mode, user, brokers, topics, left_out: 0, hidden, internal, replicas, leaderless };
+    let reached = Reached {
+        id: cluster.id(),
+        mode,
+        user,
+        brokers,
+        topics,
+        left_out: 0,
+        hidden,
+        internal,
+        replicas,
+        leaderless,
+        replication,
+        certificate_valid_for: certificate_valid_for(&cluster),
+        served: served.map_err(Into::into),
+    };
     Ok((cluster, reached))
+}
+
+fn certificate_valid_for(cluster: &kafka::Cluster) -> Option<Duration> {
+    let expires = cluster.settings().auth.tls()?.expires()?;
+    Some((expires - Clock::system().now()).to_std().unwrap_or_default())
+}
+
+/// How the replicas of `topics` stand, which are left with those that they are meant to have.
+fn replication(
+    topics: &mut [TopicInfo],
+    selection: &Topology,
+    brokers: &[i32],
+    moving: Result<BTreeMap<TopicPartition, Reassignment>>,
+) -> Replication {
+    for topic in topics.iter_mut() {
+        topology::moving::without_leaving(topic, moving.as_ref().unwrap_or(&BTreeMap::new()));
+    }
+    let own: Vec<_> = topics.iter().filter(|topic| !is_left(topic, selection)).cloned().collect();
+    let own_only = |mut moving: BTreeMap<TopicPartition, Reassignment>| {
+        moving.retain(|partition, _| own.iter().any(|topic| topic.name == partition.topic));
+        moving
+    };
+    Replication::of(&own, brokers, moving.map(own_only))
 }
 
 /// Every phase works with every broker, so one that is out of reach stands for all.
@@ -105,7 +149,7 @@ fn out_of_reach(brokers: &[(kafka::Broker, kafka::Error)]) -> Error {
 async fn led_topics(cluster: &kafka::Cluster, selection: &Topology) -> kafka::Result<Vec<TopicInfo>> {
     let all_led = || async {
         let topics = cluster.topics().await?;
-        match leaderless(&topics).into_iter().find(|partition| selection.selects(&partition.topic)) {
+        match leaderless(&topics, selection).into_iter().find(|partition| selection.selects(&partition.topic)) {
             Some(partition) => Err(kafka::Error::NoLeader { partition }),
             None => Ok(topics),
         }
@@ -120,8 +164,8 @@ async fn led_topics(cluster: &kafka::Cluster, selection: &Topology) -> kafka::Re
 pub(crate) use source::TRANSACTIONS;
 
 /// Partitions without a leader, of topics that are not the cluster's own.
-fn leaderless(topics: &[TopicInfo]) -> BTreeSet<TopicPartition> {
-    let own = topics.iter().filter(|topic| !is_internal(topic));
+fn leaderless(topics: &[TopicInfo], selection: &Topology) -> BTreeSet<TopicPartition> {
+    let own = topics.iter().filter(|topic| !is_left(topic, selection));
     let partitions = own.flat_map(|topic| topic.topic_partitions().zip(&topic.partitions));
     partitions.filter(|(_, info)| info.leader.is_none()).map(|(partition, _)| partition).collect()
 }
@@ -130,13 +174,13 @@ fn replicas(topics: &[TopicInfo]) -> usize {
     topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.replicas.len()).sum()
 }
 
-fn is_internal(topic: &TopicInfo) -> bool {
-    topic.internal || scope::is_internal_topic(&topic.name)
+fn is_left(topic: &TopicInfo, selection: &Topology) -> bool {
+    topic.internal || selection.leaves(&topic.name)
 }
 
 /// Topics to be copied, and the names of those that the cluster keeps for itself.
-fn sort_out(topics: Vec<TopicInfo>) -> (BTreeMap<Arc<str>, Topic>, BTreeSet<Arc<str>>) {
-    let (internal, own): (Vec<_>, Vec<_>) = topics.into_iter().partition(is_internal);
+fn sort_out(topics: Vec<TopicInfo>, selection: &Topology) -> (BTreeMap<Arc<str>, Topic>, BTreeSet<Arc<str>>) {
+    let (internal, own): (Vec<_>, Vec<_>) = topics.into_iter().partition(|topic| is_left(topic, selection));
     let shape = |topic: TopicInfo| {
         let replicas = topic.partitions.iter().map(|partition| partition.replicas.len()).max();
         (topic.name, Topic { partitions: topic.partitions.len(), replication_factor: replicas.unwrap_or(0) })
@@ -184,7 +228,7 @@ mod tests {
             topic("__amazon_msk_canary", false, &[3]),
             topic("orders", false, &[3, 2]),
         ];
-        let (own, internal) = sort_out(topics);
+        let (own, internal) = sort_out(topics, &Topology::default());
         assert_eq!(own, BTreeMap::from([("orders".into(), Topic { partitions: 2, replication_factor: 3 })]));
         assert_eq!(internal.len(), 2);
     }
@@ -196,9 +240,10 @@ mod tests {
         let mut offsets = topic("__consumer_offsets", true, &[3]);
         offsets.partitions[0].leader = None;
         let topics = vec![orders, offsets];
-        let leaderless = leaderless(&topics);
+        let everything = Topology::default();
+        let leaderless = leaderless(&topics, &everything);
         assert_eq!(leaderless, BTreeSet::from([TopicPartition::new("orders", 1)]));
-        let (topics, internal) = sort_out(topics);
+        let (topics, internal) = sort_out(topics, &everything);
         let mode = kafka::MetadataMode::KRaft;
         let reached = Reached {
             id: None,
@@ -211,6 +256,9 @@ mod tests {
             internal,
             replicas: 7,
             leaderless,
+            replication: Replication::sound(),
+            certificate_valid_for: None,
+            served: Ok(BTreeMap::new()),
         };
         assert_eq!(reached.led(reached.topics.keys()), [TopicPartition::new("orders", 0)]);
         assert!(reached.led([&"absent".into()]).is_empty());

@@ -76,6 +76,7 @@ fn build(facts: &Facts, read: Source) -> Result<Plan> {
         estimated_seed,
         topics_left_out: source.left_out,
         skipped_internal: source.internal.iter().map(ToString::to_string).collect(),
+        sink_groups: rules::sink_groups(facts).cloned().collect(),
         source: cluster(&config.source, &facts.source, source),
         target: cluster(&config.target, &facts.target, target),
         limits_to_raise: limits_to_raise(facts),

@@ -3,16 +3,22 @@
 //! Codes are stable: `B` blocks, `W` warns, `I` informs. A number is never used again for something else.
 //! `docs/PRECHECK_CODES.md` lists them.
 
+mod authorizer;
 mod broker_types;
 mod buckets;
 mod clients;
 mod clusters;
+mod defaults;
+mod differences;
+mod expiry;
 mod finding;
 mod in_place;
 mod lockout;
 mod permissions;
+mod protocol;
 mod quotas;
 mod records;
+mod replicas;
 mod security;
 mod sizes;
 mod storage;
@@ -26,22 +32,29 @@ use crate::estimate::{self, Side};
 use crate::facts::Facts;
 
 pub(crate) use buckets::cannot_store;
+pub(crate) use clients::sink_groups;
 pub(crate) use finding::{count, few};
 pub(crate) use sizes::too_small;
 
 /// Judges what was gathered.
 pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
-    const RULES: [fn(&Facts) -> Vec<Finding>; 15] = [
+    const RULES: [fn(&Facts) -> Vec<Finding>; 21] = [
         clusters::judge,
         buckets::judge,
         sizes::judge,
+        differences::judge,
+        protocol::judge,
         topics::judge,
+        expiry::judge,
+        replicas::judge,
+        defaults::judge,
         records::judge,
         clients::judge,
         transactions::judge,
         quotas::judge,
         permissions::judge,
         lockout::judge,
+        authorizer::judge,
         broker_types::judge,
         storage::judge,
         security::judge,

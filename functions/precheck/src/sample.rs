@@ -9,8 +9,8 @@ use migration::{Config, TopicPartition};
 use serde_json::json;
 
 use crate::facts::{
-    Arriving, BrokerConfig, Bucket, Cluster, Described, Facts, Leaving, Partly, Permitted, Probe, Reached,
-    TimestampBounds, Topic, TopicConfig,
+    Arriving, BrokerConfig, Bucket, Cluster, Described, Facts, Leaving, Partly, Permitted, Probe, Reached, Replication,
+    Setting, TimestampBounds, Topic, TopicConfig,
 };
 
 /// The largest batch that a topic and a broker take unless they are told otherwise, in bytes.
@@ -24,6 +24,7 @@ pub(crate) fn facts() -> Facts {
         source: cluster(MetadataMode::ZooKeeper, "3.6.0", "source-id", &["orders"]),
         target: cluster(MetadataMode::KRaft, "3.9.x.kraft", "target-id", &[]),
         leaving: Some(Leaving {
+            inherited: BTreeMap::new(),
             configs: Partly { known: BTreeMap::from([("orders".into(), topic_config())]), missing: None },
             brokers: Ok((1..=3).map(broker_config).collect()),
             groups: Ok(Vec::new()),
@@ -106,6 +107,9 @@ fn cluster(mode: MetadataMode, version: &str, id: &str, topics: &[&str]) -> Clus
             internal: BTreeSet::from(["__consumer_offsets".into()]),
             replicas: 0,
             leaderless: BTreeSet::new(),
+            replication: Replication::sound(),
+            certificate_valid_for: None,
+            served: Ok((1..=3).map(|broker| (broker, BTreeMap::from([(0, 0..=9), (1, 0..=13)]))).collect()),
         }),
     }
 }
@@ -122,7 +126,9 @@ pub(crate) fn topic_config() -> TopicConfig {
         cleanup_policy: "delete".to_owned(),
         retention_ms: None,
         retention_bytes: None,
+        delete_retention_ms: Some(86_400_000),
         timestamps: Some(UNBOUNDED),
+        min_in_sync: Some(2),
         tiered: false,
         own: BTreeMap::new(),
     }
@@ -141,9 +147,33 @@ fn broker_config(broker: i32) -> BrokerConfig {
         timestamps: Some(UNBOUNDED),
         bounds_either_side: true,
         max_connections: Some(i64::from(i32::MAX)),
+        topics: BTreeMap::new(),
         super_users: true,
         threads: Some(11),
         readdressed: false,
+        settings: SETTINGS.map(|(name, value)| (name.to_owned(), setting(value, false))).into(),
+    }
+}
+
+/// Some of what a broker tells.
+const SETTINGS: [(&str, &str); 6] = [
+    ("transaction.max.timeout.ms", "900000"),
+    ("group.max.session.timeout.ms", "1800000"),
+    ("group.min.session.timeout.ms", "6000"),
+    ("auto.create.topics.enable", "true"),
+    ("connections.max.idle.ms", "600000"),
+    ("log.retention.hours", "168"),
+];
+
+/// A config with this value, which somebody has set or not.
+pub(crate) fn setting(value: &str, is_set: bool) -> Setting {
+    Setting { value: Some(value.to_owned()), is_set }
+}
+
+/// Sets a config of all of `brokers`.
+pub(crate) fn set(brokers: &mut migration::Result<Vec<BrokerConfig>>, name: &str, value: &str) {
+    for broker in brokers.as_mut().unwrap() {
+        broker.settings.insert(name.to_owned(), setting(value, true));
     }
 }
 

@@ -4,14 +4,15 @@ use copy::{Outcome, Work};
 use migration::message::{BatchInput, BatchOutput, Reconciled};
 use migration::{Error, MigrationId, Phase, Result};
 use runtime::run::{copy_functions, refuse_stopped};
-use runtime::{Budget, Host};
+use runtime::{Budget, Host, stuck};
 use serde_json::{Value, json};
-use topology::{Manifest, gone};
+use topology::{Manifest, gone, held};
 
 /// Answers one invocation.
 ///
 /// # Errors
-/// Those of the copy; from a reconcile Unsafe for stopped partitions, Blocked for topics that were deleted on the source.
+/// Those of the copy; from a reconcile Unsafe for stopped partitions, Blocked for topics that were deleted on the source, and
+/// when nothing was seeded since the last one, what kept the functions from it.
 pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Result<Value> {
     match input {
         BatchInput::Work { migration_id, batch, .. } => {
@@ -19,7 +20,7 @@ pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Re
             let window = run.config.seed.max_concurrent_partitions.div_ceil(copy_functions(&run.config)).max(1);
             let segment_bytes = run.config.seed.segment_max_bytes as usize;
             let work = Work::Seed { window: window as usize, segment_bytes };
-            let outcome = copy::copy_batch(&run, batch, work, budget).await;
+            let outcome = copy::copy_batch(&run, batch, work, topology::held::fault, budget).await;
             let outcome = outcome.map_err(|error| error.in_run(&migration_id).in_phase(Phase::Seed))?;
             Ok(json!(BatchOutput { again: outcome == Outcome::OutOfTime }))
         }
@@ -45,6 +46,8 @@ async fn reconcile(host: &Host, migration_id: &MigrationId, before: i64) -> Resu
     let progress: i64 = partitions.iter().map(|partition| partition.source_next).sum();
     let unseeded: Vec<_> = partitions.iter().filter(|partition| !partition.is_seeded()).collect();
     if unseeded.is_empty() {
+        // Before it is said of any of them that it is copied.
+        held::refuse_altered(&run.target().await?, &held::topics_of(&partitions)).await?;
         let records: i64 = partitions.iter().map(|partition| partition.target_next).sum();
         let bytes: i64 = partitions.iter().map(|partition| partition.bytes).sum();
         // What the tail adds to this is what it replayed.
@@ -53,8 +56,9 @@ async fn reconcile(host: &Host, migration_id: &MigrationId, before: i64) -> Resu
         run.journal.transition(Phase::Tail, &summary).await?;
     } else if progress == before {
         let first = unseeded[0];
-        let message = format!("the seed makes no progress; {} partitions are not seeded", unseeded.len());
-        return Err(Error::transient(message).at(&first.partition).at_offset(first.source_next));
+        let what = format!("the seed makes no progress; {} partitions are not seeded", unseeded.len());
+        let error = stuck::no_progress(&run, run.batches()?, None, &what).await?;
+        return Err(error.at(&first.partition).at_offset(first.source_next));
     }
     Ok(Reconciled { complete: unseeded.is_empty(), progress })
 }

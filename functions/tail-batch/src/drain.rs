@@ -7,21 +7,25 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use copy::measure;
+use copy::{keys, measure};
 use journal::{Journal, Tails};
 use kafka::{Cluster, OffsetSpec, TopicPartition};
+use migration::config::KeysDeleted;
 use migration::message::Drained;
 use migration::progress::PartitionProgress;
 use migration::{Error, MigrationId, Phase, Result};
 use runtime::{Budget, Host, Run};
 use topology::transactions::refuse_hanging;
-use topology::{Changes, Manifest, changes, gone, pick_up};
+use topology::{Changes, Manifest, changes, gone, held, pick_up};
 
 /// Pause between two measurements.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// Pause between two lines in the log about batches that are not followed.
 const SAY_EVERY: Duration = Duration::from_secs(30);
+
+/// Pause between two looks at the configs of the target's topics.
+const HOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Changes that the journal's reason names.
 const NAMED: usize = 5;
@@ -49,22 +53,27 @@ enum Look {
 /// picked up on the way, and no transaction hangs in the end.
 ///
 /// # Errors
-/// Unsafe when a partition has stopped, Blocked when topics were deleted or newcomers cannot be picked up, Deadline when
+/// Unsafe when a partition has stopped or a topic of the target has not its copy-time configs, Blocked when topics were deleted or newcomers cannot be picked up, Deadline when
 /// `drain_timeout` passed since the tail began.
 pub(crate) async fn drain(host: &Host, migration_id: &MigrationId, budget: Budget) -> Result<Drained> {
     let mut run = host.load(migration_id).await?;
     if run.meta.phase == Phase::DrainReady {
         return Ok(Drained { ready: true });
     }
-    let source = run.source().await?;
+    let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let began = tail_began(&run.journal).await?;
     let mut manifest = Manifest::load(&run).await?;
     let stable_window = Duration::from(run.config.cutover.drain_stable_window);
     let mut stable_since = None::<Instant>;
     let mut recorded = None;
     let mut said = None::<Instant>;
+    let mut held = None::<Instant>;
     loop {
         let mut hanging = Ok(());
+        if held.is_none_or(|at| at.elapsed() >= HOLD_EVERY) {
+            hold(&run, &target).await?;
+            held = Some(Instant::now());
+        }
         let worst = match look(&run, &source, &mut manifest).await? {
             Look::Changed => {
                 run = host.load(migration_id).await?;
@@ -86,12 +95,16 @@ pub(crate) async fn drain(host: &Host, migration_id: &MigrationId, budget: Budge
             }
             Look::Drained(worst, partitions) => {
                 if stable_since.get_or_insert_with(Instant::now).elapsed() >= stable_window {
-                    let found = survey(&run, &source, &manifest, &mut recorded).await?;
-                    hanging = refuse_hanging(&found.transactions, &found.source);
+                    hanging = compared(&run, &source, &partitions).await?;
                     if hanging.is_ok() {
-                        let reason = summary(&worst, &partitions, &began, &found);
-                        run.journal.transition(Phase::DrainReady, &reason).await?;
-                        return Ok(Drained { ready: true });
+                        let found = survey(&run, &source, &manifest, &mut recorded).await?;
+                        hanging = refuse_hanging(&found.transactions, &found.source);
+                        if hanging.is_ok() {
+                            hold(&run, &target).await?;
+                            let reason = summary(&worst, &partitions, &began, &found);
+                            run.journal.transition(Phase::DrainReady, &reason).await?;
+                            return Ok(Drained { ready: true });
+                        }
                     }
                 }
                 worst
@@ -103,6 +116,31 @@ pub(crate) async fn drain(host: &Host, migration_id: &MigrationId, budget: Budge
         }
         tokio::time::sleep(MEASURE_EVERY).await;
     }
+}
+
+/// Refuses to go on when somebody altered the configs under which the target's topics are copied.
+async fn hold(run: &Run<'_>, target: &Cluster) -> Result<()> {
+    held::refuse_altered(target, &held::topics_of(&run.all_partitions().await?)).await
+}
+
+/// Whether the compacted ones of `partitions` were compared by key, as long as somebody wants to know: what is to be said when
+/// they were not.
+///
+/// # Errors
+/// When the source or the bucket cannot be asked.
+async fn compared(run: &Run<'_>, source: &Cluster, partitions: &[PartitionProgress]) -> Result<Result<()>> {
+    if run.config.topology.on_deleted_keys == KeysDeleted::Keep {
+        return Ok(Ok(()));
+    }
+    let waiting = keys::not_compared(source, &run.store, &run.batches()?, partitions).await?;
+    let Some(first) = waiting.first() else { return Ok(Ok(())) };
+    tracing::info!(partitions = waiting.len(), %first, "compacted partitions are being compared by key");
+    let message = format!(
+        "{} compacted partitions are still being compared by key; raise cutover.drain_timeout, or set topology.on_deleted_keys: keep, \
+         then resume",
+        waiting.len()
+    );
+    Ok(Err(Error::deadline(message).at(first)))
 }
 
 /// Settles what appeared and what is gone, then measures.

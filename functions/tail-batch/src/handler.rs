@@ -20,7 +20,7 @@ pub(crate) async fn handle(host: &Host, input: BatchInput, budget: Budget) -> Re
         BatchInput::Work { migration_id, batch, generation } => {
             let run = host.load(&migration_id).await?;
             let work = Work::Tail { generation: generation.unwrap_or(0) };
-            let outcome = copy::copy_batch(&run, batch, work, budget).await;
+            let outcome = copy::copy_batch(&run, batch, work, topology::held::fault, budget).await;
             let outcome = outcome.map_err(|error| error.in_run(&migration_id).in_phase(Phase::Tail))?;
             Ok(json!(BatchOutput { again: outcome == Outcome::OutOfTime }))
         }

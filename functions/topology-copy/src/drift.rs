@@ -60,7 +60,10 @@ mod tests {
     fn source(topics: &[(&str, &str)]) -> Topics {
         let topic = |(name, retention): &(&str, &str)| {
             let info = TopicInfo { name: (*name).into(), id: None, internal: false, partitions: Vec::new() };
-            ((*name).into(), Topic { info, configs: configs(retention), max_message_bytes: 1 })
+            (
+                (*name).into(),
+                Topic { info, configs: configs(retention), inherited: Default::default(), max_message_bytes: 1 },
+            )
         };
         topics.iter().map(topic).collect()
     }

@@ -5,6 +5,8 @@ use kafka::{AclBinding, Cluster};
 use migration::{Error, Phase, Result};
 use runtime::{Budget, Host, Run};
 use serde_json::{Value, json};
+use topology::defaults::TargetDefaults;
+use topology::final_configs::OfTarget;
 use topology::{
     Acls, Diff, FinalConfigs, Inventory, KnownConfigs, Manifest, Quotas, TargetState, Topics, acl_copy, create,
     existing, lockout,
@@ -37,7 +39,7 @@ async fn copy_topology(host: &Host, id: &migration::MigrationId) -> Result<Value
     }
     run.journal.transition(Phase::TopologyCopy, "").await?;
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
-    let wanted = topology::inventory(&source, &run.config.topology).await?;
+    let wanted = topology::to_be_copied(&source, &run.config.topology).await?;
     let brought = bring_over(&run, &source, &target, wanted).await?;
     adopt_producer(&run, &target).await?;
     let topics = &brought.wanted.topics;
@@ -81,10 +83,14 @@ async fn bring_over(run: &Run<'_>, source: &Cluster, target: &Cluster, wanted: I
     lockout::refuse(run, target, topics.keys()).await?;
     let after = TargetState::read_with(target, topics).await?;
     let known = KnownConfigs::ask(target, first).await?;
-    let configs = FinalConfigs::of(topics, &known, drift, &before);
+    let replicas = after.topics.iter().map(|(name, topic)| (name.clone(), topic.replication_factor)).collect();
+    let defaults = TargetDefaults::ask(target, replicas).await?;
+    let of_target = OfTarget { known: &known, defaults: &defaults, before: &before };
+    let configs = FinalConfigs::of(topics, of_target, &run.config.topology);
+    configs.refuse_defaults(&run.config.topology)?;
     configs.check(target).await?;
     Diff::between(&before, &after).record(run, Phase::TopologyCopy).await?;
-    Ok(Brought { wanted, before, after, configs, known, rules: rules.unwrap_or_default(), acls, quotas })
+    Ok(Brought { wanted, before, after, configs, rules: rules.unwrap_or_default(), acls, quotas })
 }
 
 /// What the target had before the migration touched it. Put on record once: a second run finds topics that the first one

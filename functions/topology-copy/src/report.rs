@@ -11,9 +11,9 @@ use runtime::run::TOPOLOGY;
 use serde::Serialize;
 use serde_json::json;
 use topology::access_map::{self, AccessMap};
-use topology::defaults::{self, DefaultDrift};
+use topology::defaults::DefaultDrift;
 use topology::final_configs::NotCopied;
-use topology::{Acls, FinalConfigs, Inventory, KnownConfigs, Quotas, Replication, TargetState, TopicConfigs, Topics};
+use topology::{Acls, FinalConfigs, Inventory, Quotas, Replication, TargetState, TopicConfigs};
 
 use crate::scram::{self, Scram};
 
@@ -36,8 +36,6 @@ pub(crate) struct Brought {
     pub(crate) after: TargetState,
     /// The configs that topics get in the end.
     pub(crate) configs: FinalConfigs,
-    /// The configs that the target knows.
-    pub(crate) known: KnownConfigs,
     /// The source's ACLs.
     pub(crate) rules: Vec<AclBinding>,
     /// What became of them.
@@ -61,8 +59,8 @@ pub(crate) struct Report {
     pub(crate) replication: Replication,
     /// Configs that are set on the source's topics and not copied.
     pub(crate) configs_not_copied: Vec<NotCopied>,
-    /// Defaults of the brokers that differ.
-    pub(crate) defaults: Vec<DefaultDrift>,
+    /// What topics inherit from the source's brokers, and would inherit otherwise on the target.
+    pub(crate) defaults: Vec<Inherited>,
     /// Configs set on each topic of the source.
     pub(crate) configs: BTreeMap<Arc<str>, TopicConfigs>,
     /// ACLs.
@@ -75,13 +73,28 @@ pub(crate) struct Report {
     pub(crate) access_map: Option<AccessMap>,
 }
 
+/// What topics inherit, and would inherit otherwise on the target.
+#[derive(Debug, Serialize)]
+pub(crate) struct Inherited {
+    #[serde(flatten)]
+    drift: DefaultDrift,
+    /// How many topics inherit it.
+    topics: usize,
+}
+
+impl Inherited {
+    fn of((drift, topics): (&DefaultDrift, &usize)) -> Self {
+        Self { drift: drift.clone(), topics: *topics }
+    }
+}
+
 impl Report {
     /// The report about what was brought over, and what only a look at both clusters tells.
     ///
     /// # Errors
     /// When a cluster cannot be asked.
     pub(crate) async fn of(brought: Brought, run: &Run<'_>, source: &Cluster, target: &Cluster) -> Result<Self> {
-        let Brought { wanted, before, after, configs, known, rules, acls, quotas } = brought;
+        let Brought { wanted, before, after, configs, rules, acls, quotas } = brought;
         let topics = &wanted.topics;
         let (existing, created): (Vec<_>, Vec<_>) =
             topics.keys().map(ToString::to_string).partition(|topic| before.topics.contains_key(topic.as_str()));
@@ -92,7 +105,7 @@ impl Report {
             existing,
             replication: Replication::between(topics, &after.topics),
             configs_not_copied: configs.not_copied().to_vec(),
-            defaults: default_drift(source, target, topics, &known).await?,
+            defaults: configs.defaults().iter().map(Inherited::of).collect(),
             configs: topics.iter().map(|(name, topic)| (name.clone(), topic.configs.clone())).collect(),
             skipped_internal: wanted.internal,
             outside: wanted.outside,
@@ -111,7 +124,7 @@ impl Report {
         lines.extend(self.quotas.lines());
         lines.extend(self.configs_not_copied.iter().map(NotCopied::line));
         lines.extend(self.replication.line());
-        lines.extend(self.defaults.iter().map(DefaultDrift::line));
+        lines.extend(self.defaults.iter().map(|default| default.drift.line(default.topics)));
         lines.extend(listed("topics of the cluster itself are not copied", &self.skipped_internal));
         lines.extend(listed("topics are outside topology.include and topology.exclude", &self.outside));
         lines
@@ -134,19 +147,6 @@ impl Report {
         }
         run.journal.set_fact(TOPOLOGY, &json!(lines)).await
     }
-}
-
-/// Defaults of the brokers that differ.
-async fn default_drift(
-    source: &Cluster,
-    target: &Cluster,
-    topics: &Topics,
-    known: &KnownConfigs,
-) -> Result<Vec<DefaultDrift>> {
-    // Any topic tells: what it sets itself is left aside.
-    let Some(topic) = topics.keys().next() else { return Ok(Vec::new()) };
-    let (from, to) = tokio::try_join!(source.inherited_topic_configs(topic), target.inherited_topic_configs(topic))?;
-    Ok(defaults::drift(&from, &to, topics, known))
 }
 
 fn listed(what: &str, names: &[String]) -> Option<String> {

@@ -48,6 +48,7 @@ async fn secrets(aws: &Aws, config: &Config) -> Vec<String> {
     if config.source.region() != config.target.region() {
         return Vec::new();
     }
+    let Ok(aws) = aws.acting_for(&config.source).await else { return Vec::new() };
     let request = aws.msk(config.source.region()).list_scram_secrets().cluster_arn(&config.source.cluster_arn);
     let secrets: std::result::Result<Vec<_>, _> = request.into_paginator().items().send().collect().await;
     secrets.unwrap_or_else(|error| {

@@ -20,6 +20,11 @@ pub(crate) async fn handle(host: &Host, input: Input, budget: Budget) -> Result<
         }
         Input::Batch(BatchInput::Work { migration_id, batch, .. }) => {
             let again = work::work(host, &migration_id, batch, budget).await;
+            if let Err(error) = &again {
+                // The Map tells nobody; the reconcile finds it there.
+                let noted = host.journal(&migration_id).note_failure(batch, error).await;
+                noted.unwrap_or_else(|lost| tracing::warn!(%batch, "why a comparison ended was not recorded: {lost}"));
+            }
             (migration_id, again.map(|again| json!(BatchOutput { again })))
         }
         Input::Batch(BatchInput::Reconcile { migration_id, before }) => {

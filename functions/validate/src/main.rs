@@ -14,6 +14,7 @@ mod partition;
 mod policy;
 mod presence;
 mod reconcile;
+mod recount;
 mod reference;
 mod report;
 mod results;

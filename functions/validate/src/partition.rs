@@ -9,6 +9,8 @@ pub(crate) mod spot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use documents::Recounted;
+use documents::deleted_keys::ComparedKeys;
 use kafka::Cluster;
 use migration::progress::PartitionProgress;
 use migration::{Config, MigrationId, Result, TopicPartition};
@@ -61,6 +63,10 @@ pub(crate) struct Bench<'a> {
     pub(crate) target_policies: BTreeMap<Arc<str>, Policy>,
     /// Late records that somebody has appended.
     pub(crate) repaired: Repaired,
+    /// Compacted partitions as they were compared by key before the cutover.
+    pub(crate) keys: BTreeMap<TopicPartition, ComparedKeys>,
+    /// The records of the target as they were counted; nothing when they are not to be.
+    pub(crate) counted: BTreeMap<TopicPartition, Recounted>,
 }
 
 impl Bench<'_> {
@@ -81,6 +87,11 @@ impl Bench<'_> {
         };
         let sentinels = sentinel::look(self, progress, end, sides, &mut map).await?;
         Ok(PartitionResult { partition: partition.clone(), counts, spot, sentinels })
+    }
+
+    /// Whether the target has the topic of `partition` as it was copied.
+    pub(crate) fn is_on_target(&self, partition: &TopicPartition) -> bool {
+        self.sides.get(&partition.topic).is_some_and(|sides| sides.target == Presence::There)
     }
 
     fn source_policy(&self, partition: &TopicPartition) -> Policy {

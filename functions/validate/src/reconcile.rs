@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use documents::CutoverPlan;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use journal::GateName;
 use migration::message::Reconciled;
 use migration::report::validation;
 use migration::{BatchId, Error, MigrationId, Phase, Result};
-use runtime::{Host, Run};
+use runtime::{Host, Run, stuck};
 use serde::Deserialize;
 use telemetry::metrics;
 
@@ -52,27 +53,31 @@ pub(crate) async fn reconcile(host: &Host, migration_id: &MigrationId, before: i
         results.partitions.into_iter().for_each(|result| partitions.add(result));
     }
     if !missing.is_empty() {
-        check_progress(&missing, progress, before)?;
+        tracing::warn!(missing = missing.len(), progress, before, "batches have not been compared");
+        if progress == before {
+            return Err(no_progress(&run, missing).await?);
+        }
         return Ok(Reconciled { complete: false, progress });
     }
     write_report(&run, attempt, &batches, partitions, &acceptances).await?;
     Ok(Reconciled { complete: true, progress })
 }
 
-/// A Map that compared nothing since the last time has failed as a whole, whatever its children say.
-fn check_progress(missing: &[BatchId], progress: i64, before: i64) -> Result<()> {
-    tracing::warn!(missing = missing.len(), progress, before, "batches have not been compared");
-    if progress != before {
-        return Ok(());
-    }
+/// A Map that compared nothing since the last time has failed as a whole, whatever its children say: why, by what they recorded
+/// since this validation was asked for.
+async fn no_progress(run: &Run<'_>, missing: Vec<BatchId>) -> Result<Error> {
+    let asked_for = run.journal.gate(GateName::Finalize).await?.and_then(|gate| gate.decided_at);
+    let what = format!("validation makes no progress; without results are the batches {}", named(&missing));
+    stuck::no_progress(run, missing, asked_for, &what).await
+}
+
+/// The first of them, and how many more there are.
+fn named(missing: &[BatchId]) -> String {
     let mut names: Vec<_> = missing.iter().take(NAMED).map(ToString::to_string).collect();
     if missing.len() > NAMED {
         names.push(format!("and {} more", missing.len() - NAMED));
     }
-    Err(Error::transient(format_args!(
-        "validation makes no progress; without results are the batches {}",
-        names.join(", ")
-    )))
+    names.join(", ")
 }
 
 async fn write_report(
@@ -113,12 +118,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_map_that_stands_still_is_an_error_with_names() {
+    fn the_first_batches_are_named_and_the_others_counted() {
         let missing: Vec<_> = (3..20).map(BatchId).collect();
-        assert!(check_progress(&missing, 0, -1).is_ok(), "nothing was measured before");
-        assert!(check_progress(&missing, 64, 0).is_ok());
-        let error = check_progress(&missing, 64, 64).unwrap_err();
-        assert!(error.kind.is_retryable());
-        assert!(error.message.contains("0003") && error.message.contains("and 7 more"), "{error}");
+        let named = named(&missing);
+        assert!(named.starts_with("0003, 0004") && named.ends_with("and 7 more"), "{named}");
     }
 }

@@ -59,6 +59,10 @@ struct PartitionCounts {
     partitions_checked: u64,
     /// Records that the target has to have.
     records_expected: i64,
+    /// Those of them that were counted on the target by reading it; 0 with `validation.recount: false`.
+    records_counted: i64,
+    /// Those of them that compaction or somebody else took out of the midst of the target's logs.
+    records_missing: i64,
     /// Partitions that are missing on the target or end before their copied records do.
     target_behind_or_missing: u64,
     /// Partitions whose log on the target starts behind the first copied record.
@@ -140,6 +144,8 @@ impl ByPartition {
         let (found, (check, counts)) = (result.counts, &mut self.counts);
         counts.partitions_checked += 1;
         counts.records_expected += found.expected;
+        counts.records_counted += found.counted.unwrap_or(0);
+        counts.records_missing += found.missing;
         counts.target_behind_or_missing += u64::from(found.target_end.is_none_or(|end| end < found.expected));
         counts.earliest_mismatches +=
             u64::from(found.expected > 0 && found.target_start.is_some_and(|start| start > 0));

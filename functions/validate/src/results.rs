@@ -49,6 +49,12 @@ pub(crate) struct Counts {
     pub(crate) target_start: Option<i64>,
     /// Log end offset of the target.
     pub(crate) target_end: Option<i64>,
+    /// Those of them that were found on the target by reading it; none when they were not counted.
+    #[serde(default)]
+    pub(crate) counted: Option<i64>,
+    /// Those of them that are not there although the log begins before them.
+    #[serde(default)]
+    pub(crate) missing: i64,
     /// Source offset up to which was copied.
     pub(crate) source_next: i64,
     /// High watermark of the source.

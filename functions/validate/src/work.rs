@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use documents::deleted_keys::{self, DeletedKeys};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kafka::{Cluster, OffsetSpec, all_ok};
@@ -15,6 +16,7 @@ use crate::partition::late::Repaired;
 use crate::partition::{Bench, Sides};
 use crate::policy::Policy;
 use crate::presence::{self, Presence, Wanted};
+use crate::recount;
 use crate::reference::Reference;
 use crate::results::{BatchResults, attempt};
 use crate::second::Second;
@@ -41,7 +43,7 @@ pub(crate) async fn work(host: &Host, migration_id: &MigrationId, batch: BatchId
     let left = left(partitions, &results);
     let outcome = match left.is_empty() {
         true => Ok(true),
-        false => compare_all(&run, left, &mut results, budget).await,
+        false => compare_all(&run, batch, left, &mut results, budget).await,
     };
     results.complete = matches!(outcome, Ok(true));
     results.save(&run.store).await?;
@@ -59,11 +61,19 @@ fn left(partitions: Vec<PartitionProgress>, results: &BatchResults) -> Vec<Parti
 /// that invocations with little time get on.
 async fn compare_all(
     run: &Run<'_>,
+    batch: BatchId,
     left: Vec<PartitionProgress>,
     results: &mut BatchResults,
     budget: Budget,
 ) -> Result<bool> {
-    let bench = prepare(run, &left).await?;
+    let mut bench = prepare(run, batch, &left).await?;
+    if run.config.validation.recount {
+        let on_target: Vec<_> = left.iter().filter(|one| bench.is_on_target(&one.partition)).cloned().collect();
+        match recount::count_rest(&bench.target, bench.store, batch, &on_target, budget).await? {
+            Some(counted) => bench.counted = counted,
+            None => return Ok(false),
+        }
+    }
     let mut waiting = left.iter();
     let mut running = FuturesUnordered::new();
     running.extend(waiting.next().map(|progress| bench.compare(progress)));
@@ -84,7 +94,7 @@ async fn compare_all(
 }
 
 /// Asks both clusters once what the comparison of `left` needs.
-async fn prepare<'a>(run: &'a Run<'_>, left: &[PartitionProgress]) -> Result<Bench<'a>> {
+async fn prepare<'a>(run: &'a Run<'_>, batch: BatchId, left: &[PartitionProgress]) -> Result<Bench<'a>> {
     let (source, target) = (run.source().await?, run.target().await?);
     let reference = Reference::of(run).await?;
     let topics: BTreeSet<Arc<str>> = left.iter().map(|progress| progress.partition.topic.clone()).collect();
@@ -100,6 +110,7 @@ async fn prepare<'a>(run: &'a Run<'_>, left: &[PartitionProgress]) -> Result<Ben
     for (topic, policy) in &mut target_policies {
         *policy = std::mem::take(policy).after(reference.configs.get(topic));
     }
+    let keys: Option<DeletedKeys> = documents::read_if_there(&run.store, &deleted_keys::key(batch)).await?;
     Ok(Bench {
         id: &run.id,
         config: &run.config,
@@ -114,6 +125,8 @@ async fn prepare<'a>(run: &'a Run<'_>, left: &[PartitionProgress]) -> Result<Ben
         sides,
         source_ends,
         target_policies,
+        keys: keys.unwrap_or_default().by_partition(),
+        counted: BTreeMap::new(),
     })
 }
 

@@ -1,8 +1,10 @@
 //! One invocation's copy of one batch of partitions: reading, storing, and producing run at the same time, each round
 //! ends with a checkpoint, and at any moment a newer invocation may take over.
 
+mod aside;
 mod books;
 mod landing;
+mod reached;
 mod recover;
 mod rounds;
 mod stopped;
@@ -12,23 +14,28 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use journal::{Claimed, CopyWork, Position, ProducerId};
+use clock::Clock;
+use documents::PutOnce;
+use journal::{Claimed, CopyWork, ProducerId};
 use kafka::ConfigEntry;
-use migration::config::Throttle;
+use migration::config::{Throttle, Topology};
 use migration::progress::PartitionProgress;
-use migration::{BatchId, Error, MigrationId, Phase, Result};
+use migration::{BatchId, Error, ErrorKind, MigrationId, Phase, Result, TopicPartition};
 use runtime::Budget;
 use tokio::sync::mpsc;
 
 use self::books::Books;
 use self::landing::Landing;
+pub(crate) use self::reached::Reached;
 use self::rounds::Rounds;
 use self::stopped::Stopped;
 use self::storing::Storing;
+use crate::keys::KeyReview;
 use crate::objects::Objects;
 use crate::ports::{Ledger, Ports, Target};
 use crate::pulse::Pulse;
-use crate::reader::Reader;
+use crate::reader::{GapRule, Reader};
+use crate::recount::Recounter;
 use crate::writer::Writer;
 
 /// What the copy is for.
@@ -104,8 +111,16 @@ pub struct Job {
     pub producer: ProducerId,
     /// Functions that copy for the migration at the same time, which share its limits.
     pub functions: u32,
+    /// Whether the tail counts the target's records again (`validation.recount`).
+    pub recount: bool,
+    /// What is wrong with the configs of a topic of the target while it is copied, if something is.
+    pub altered: crate::live::Altered,
+    /// Where times are taken from that are stored.
+    pub clock: Clock,
     /// How fast the migration may copy, until the journal says otherwise.
     pub throttle: Throttle,
+    /// Which topics go on behind records that the source deleted before they were copied.
+    pub topology: Topology,
 }
 
 /// The copy of one batch, under one claim.
@@ -125,6 +140,8 @@ enum Attempt {
     Ended(Outcome),
     /// Another invocation stored first what this one was about to store: adopt that.
     Overtaken,
+    /// The target took again what it had not taken for a while: read on from there.
+    Again,
 }
 
 /// Copies the batch until its work is done, the budget is spent, or the migration is told to stop.
@@ -159,12 +176,15 @@ pub async fn copy<P: Ports>(ports: &P, job: &Job, budget: Budget) -> Result<Outc
         match ended {
             Attempt::Ended(outcome) => return Ok(outcome),
             // A newer invocation that stored first is left alone; what an older one stored is taken over.
-            Attempt::Overtaken => ports.ledger().check_lease(&lease).await?,
+            Attempt::Overtaken => {
+                ports.ledger().check_lease(&lease).await?;
+                tracing::info!(batch = %job.batch, "a segment was stored by an earlier invocation; taking it over");
+            }
+            Attempt::Again => tracing::info!(batch = %job.batch, "the target takes everything again"),
         }
         if budget.is_spent() {
             return Ok(Outcome::OutOfTime);
         }
-        tracing::info!(batch = %job.batch, "a segment was stored by an earlier invocation; taking it over");
     }
 }
 
@@ -179,7 +199,9 @@ async fn attempt<P: Ports>(
 ) -> Result<Attempt> {
     let mut engine = Engine::open(ports, job, budget, claimed, pulse).await?;
     let began = *began.get_or_insert_with(|| engine.source_position());
-    engine.recover().await?;
+    if engine.recover().await? == PutOnce::Taken {
+        return Ok(Attempt::Overtaken);
+    }
     let ended = engine.pipeline().await?;
     if matches!(ended, Attempt::Ended(Outcome::OutOfTime)) && engine.source_position() == began {
         engine.refuse_standstill()?;
@@ -191,10 +213,11 @@ impl<'a, P: Ports> Engine<'a, P> {
     /// Looks at the target for the batch that was `claimed`.
     async fn open(ports: &'a P, job: &'a Job, budget: Budget, claimed: Claimed, pulse: Pulse) -> Result<Self> {
         let names: Vec<_> = claimed.partitions.iter().map(|progress| progress.partition.clone()).collect();
-        let writer = Writer::open(ports.target(), &names).await?.telling(pulse.clone());
+        let writer = Writer::open(ports.target(), &names).await?;
         let stopped = Stopped::default();
         let books = Books::new(ports, claimed, job.work);
-        Ok(Self { ports, job, budget, landing: Landing::new(job, writer, books, stopped.clone()), stopped, pulse })
+        let landing = Landing::new((job, budget), writer, books, stopped.clone(), pulse.clone());
+        Ok(Self { ports, job, budget, landing, stopped, pulse })
     }
 
     /// How far the batch is on the source, over all its partitions.
@@ -205,8 +228,12 @@ impl<'a, P: Ports> Engine<'a, P> {
     /// A seed that stands still would be called again for ever.
     ///
     /// # Errors
-    /// Blocked, naming a partition of which nothing could be read.
+    /// Blocked, naming a partition of which nothing could be read or written.
     fn refuse_standstill(&self) -> Result<()> {
+        if let Some((_, cause)) = self.landing.aside.cause().filter(|_| !self.job.work.is_tail()) {
+            let message = "nothing could be written in the whole time of an invocation; bring the target's replicas back, then resume";
+            return Err(Error { message: format!("{message}: {}", cause.message), kind: ErrorKind::Blocked, ..cause });
+        }
         let waiting = |progress: &&PartitionProgress| !progress.is_seeded() && progress.stopped.is_none();
         match self.landing.books.partitions().find(waiting) {
             Some(first) if !self.job.work.is_tail() => {
@@ -229,7 +256,17 @@ impl<'a, P: Ports> Engine<'a, P> {
             tail_next: books.tail_next(),
         };
         let limits = batch_limits(self.ports.target(), books.partitions()).await?;
-        let rounds = self.rounds(limits);
+        let recounter = match self.job.work.is_tail() && self.job.recount {
+            true => Some(Recounter::load(self.ports.target(), self.ports.bucket(), self.job.batch).await?),
+            false => None,
+        };
+        let rounds = self.rounds(limits, recounter);
+        let review = self.job.work.is_tail().then(|| {
+            let (source, target, bucket) = (self.ports.source(), self.ports.target(), self.ports.bucket());
+            let reached = self.landing.books.reached().clone();
+            KeyReview::new((source, target, bucket), self.job.batch, self.job.clock.clone(), reached)
+        });
+        let compared: Vec<_> = self.landing.books.partitions().cloned().collect();
         // A seed's rounds are bounded by their memory. The tail takes what has gathered until the stage behind is free.
         let ahead = if self.job.work.is_tail() { 1 } else { 64 };
         let (to_store, stored_from) = mpsc::channel(ahead);
@@ -237,27 +274,55 @@ impl<'a, P: Ports> Engine<'a, P> {
         let reading = rounds.read(to_store);
         let storing = storing.run(stored_from, to_write);
         let writing = self.landing.land_all(written_from);
-        let (outcome, overtaken, ()) = tokio::try_join!(reading, storing, writing)?;
-        Ok(if overtaken { Attempt::Overtaken } else { Attempt::Ended(outcome) })
+        let copying = async { tokio::try_join!(reading, storing, writing) };
+        let reviewing = async {
+            if let Some(review) = review {
+                review.run(compared).await;
+            }
+            std::future::pending().await
+        };
+        let (outcome, overtaken, ()) = tokio::select! {
+            biased;
+            copied = copying => copied?,
+            never = reviewing => never,
+        };
+        Ok(match outcome {
+            _ if overtaken => Attempt::Overtaken,
+            // The reader left out what the target did not take.
+            Outcome::Done if !self.job.work.is_tail() && !self.is_seeded() => Attempt::Again,
+            outcome => Attempt::Ended(outcome),
+        })
+    }
+
+    /// Whether a seed has copied everything that it can.
+    fn is_seeded(&self) -> bool {
+        self.landing.books.partitions().all(|progress| progress.is_seeded() || progress.stopped.is_some())
     }
 
     /// The reading stage, from where the batch stands; `limits` are those of [`batch_limits`].
-    fn rounds(&self, limits: BTreeMap<Arc<str>, usize>) -> Rounds<'a, P> {
+    fn rounds(
+        &self,
+        limits: BTreeMap<Arc<str>, usize>,
+        recounter: Option<Recounter<'a, P::Target, P::Bucket>>,
+    ) -> Rounds<'a, P> {
         let mut progress: Vec<_> = self.landing.books.partitions().collect();
         // What takes longest comes first, so that the last function to end does not have it left.
         progress.sort_by_key(|progress| Reverse(progress.source_bytes));
         let order: Vec<_> = progress.iter().map(|progress| progress.partition.clone()).collect();
         let goals = progress.iter().map(|progress| (progress.partition.clone(), progress.seed_end)).collect();
-        let positions: BTreeMap<_, _> =
-            progress.iter().map(|progress| (progress.partition.clone(), Position::from(*progress))).collect();
-        let mut reader = Reader::new(self.ports.source(), self.job.producer, positions).within(limits);
+        let reached = |partition| Some((TopicPartition::clone(partition), self.landing.reached(partition)?));
+        let positions = progress.iter().filter_map(|progress| reached(&progress.partition)).collect();
+        let recorded =
+            GapRule::new(&self.job.topology, progress.iter().map(|one| &one.partition.topic), &self.job.clock);
+        let mut reader =
+            Reader::new(self.ports.source(), self.job.producer, positions).within(limits).recording_gaps(recorded);
         if self.job.work.is_tail() {
             reader = reader.following();
         }
         let Self { ports, job, budget, .. } = *self;
         let lease = self.landing.books.lease().clone();
         let (stopped, pulse) = (self.stopped.clone(), self.pulse.clone());
-        Rounds { ports, job, lease, budget, reader, order, goals, stopped, pulse }
+        Rounds { ports, job, lease, budget, reader, order, goals, stopped, recounter, pulse }
     }
 }
 

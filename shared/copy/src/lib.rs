@@ -14,11 +14,14 @@
 //! - [`ports`]: what a copy needs from outside;
 //! - [`pulse`]: how its work goes, told to the journal while it lasts;
 //! - [`live`]: a copy in production;
+//! - [`keys`]: compares compacted partitions by key;
+//! - [`recount`]: counts what lies on the target, by reading it again;
 //! - [`measure`]: how far a copy is behind now;
 //! - [`batches`]: which partitions one invocation copies.
 
 pub mod batches;
 pub mod engine;
+pub mod keys;
 pub mod live;
 pub mod measure;
 pub mod objects;
@@ -26,6 +29,7 @@ pub mod pace;
 pub mod ports;
 pub mod pulse;
 pub mod reader;
+pub mod recount;
 #[cfg(test)]
 mod refusing;
 pub mod slice;

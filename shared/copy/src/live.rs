@@ -1,9 +1,11 @@
 //! A copy in production.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Clock;
 use journal::Journal;
-use kafka::Cluster;
+use kafka::{Cluster, ConfigEntry};
 use migration::{BatchId, Error, ErrorKind, Result};
 use runtime::run::copy_functions;
 use runtime::{Budget, Run, Store};
@@ -45,13 +47,23 @@ impl Ports for Live<'_> {
 /// How long it may take to record why a copy ended.
 const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Copies `batch` of the migration `run`, see [`engine::copy`]. What it ends with is on record for the batch, unless a newer
+/// See [`Job::altered`].
+pub type Altered = fn(&Arc<str>, &[ConfigEntry]) -> Option<Error>;
+
+/// Copies `batch` of the migration `run`, see [`engine::copy`]. `altered` says what is wrong with the configs of a topic of the
+/// target. What it ends with is on record for the batch, unless a newer
 /// invocation works on it.
 ///
 /// # Errors
 /// Those of [`engine::copy`], and of connecting to the clusters.
-pub async fn copy_batch(run: &Run<'_>, batch: BatchId, work: Work, budget: Budget) -> Result<Outcome> {
-    let outcome = copy(run, batch, work, budget).await;
+pub async fn copy_batch(
+    run: &Run<'_>,
+    batch: BatchId,
+    work: Work,
+    altered: Altered,
+    budget: Budget,
+) -> Result<Outcome> {
+    let outcome = copy(run, batch, work, altered, budget).await;
     if let Err(error) = &outcome
         && error.kind != ErrorKind::Fenced
     {
@@ -65,7 +77,7 @@ pub async fn copy_batch(run: &Run<'_>, batch: BatchId, work: Work, budget: Budge
     outcome
 }
 
-async fn copy(run: &Run<'_>, batch: BatchId, work: Work, budget: Budget) -> Result<Outcome> {
+async fn copy(run: &Run<'_>, batch: BatchId, work: Work, altered: Altered, budget: Budget) -> Result<Outcome> {
     let producer = run.meta.producer.ok_or_else(|| Error::internal("the migration has no producer id yet"))?;
     let (source, target) = tokio::try_join!(run.source(), run.target())?;
     let ports = Live { source, target, journal: &run.journal, store: &run.store };
@@ -74,6 +86,17 @@ async fn copy(run: &Run<'_>, batch: BatchId, work: Work, budget: Budget) -> Resu
         Work::Seed { .. } => copy_functions(&run.config).min(batches),
         Work::Tail { .. } => batches,
     };
-    let job = Job { migration: run.id.clone(), batch, work, producer, functions, throttle: run.config.throttle };
+    let job = Job {
+        migration: run.id.clone(),
+        batch,
+        work,
+        producer,
+        functions,
+        altered,
+        clock: Clock::system(),
+        recount: run.config.validation.recount,
+        throttle: run.config.throttle,
+        topology: run.config.topology.clone(),
+    };
     engine::copy(&ports, &job, budget).await
 }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use bytes::{BufMut, Bytes, BytesMut};
 use documents::PutOnce;
 use journal::Position;
-use migration::progress::ReencodedCounts;
+use migration::progress::{Gap, ReencodedCounts};
 use migration::{BatchId, Error, Result, TopicPartition};
 use runtime::Content;
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,9 @@ use offsets::OffsetRuns;
 /// Ends a tail object, behind the index's length as u64 big-endian.
 const TAIL_MAGIC: &[u8; 8] = b"MSKTAIL1";
 
-/// S3 keeps at most 2 KB of user metadata; longer runs go to an object of their own.
-const INLINE_RUNS_MAX: usize = 1500;
+/// S3 keeps at most 2 KB of user metadata; longer runs go to an object of their own. What remains is enough for the other
+/// fields, with one gap.
+const INLINE_RUNS_MAX: usize = 1400;
 
 /// The objects of one migration.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ struct Index {
     source_end: i64,
     #[serde(default, skip_serializing_if = "ReencodedCounts::is_empty")]
     reencoded: ReencodedCounts,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<Gap>,
     runs: String,
     /// Bytes of the slice's log, in the order of the index.
     #[serde(default)]
@@ -60,6 +63,7 @@ impl Index {
             target_to: slice.to.target_next,
             source_end: slice.source_end,
             reencoded: slice.reencoded.clone(),
+            gaps: slice.gaps.clone(),
             runs: slice.runs.to_text(),
             bytes: slice.bytes(),
         }
@@ -71,6 +75,7 @@ impl Index {
         slice.to = Position { source_next: self.source_to, target_next: self.target_to };
         slice.runs = OffsetRuns::from_text(&self.runs)?;
         slice.reencoded = self.reencoded;
+        slice.gaps = self.gaps;
         slice.set_log(log)?;
         Ok(slice)
     }
@@ -223,13 +228,14 @@ mod tests {
 
     #[test]
     fn a_tail_object_reads_back() {
-        let slices = [slice(0, 3), slice(1, 0), slice(2, 50)];
+        let mut slices = [slice(0, 3), slice(1, 0), slice(2, 50)];
+        slices[1].gaps = vec![Gap { from: 100, to: 107, at: "then".to_owned() }];
         let read = unpack(pack(slices.iter()).unwrap().concat()).unwrap();
         assert_eq!(read.len(), slices.len());
         for (read, stored) in read.iter().zip(&slices) {
             assert_eq!(
-                (read.from, read.to, &read.batches, &read.runs),
-                (stored.from, stored.to, &stored.batches, &stored.runs)
+                (read.from, read.to, &read.batches, &read.runs, &read.gaps),
+                (stored.from, stored.to, &stored.batches, &stored.runs, &stored.gaps)
             );
         }
     }

@@ -78,6 +78,13 @@ pub trait Target: Brokers {
         timeout: Duration,
     ) -> impl Future<Output = Each<TopicPartition, Produced>> + Send;
 
+    /// Reads partitions, once, without repeats.
+    fn fetch(
+        &self,
+        positions: &[FetchPosition],
+        options: &FetchOptions,
+    ) -> impl Future<Output = Each<TopicPartition, Fetched>> + Send;
+
     /// Reads the batch that holds `offset`, and perhaps some behind it, once, without repeats.
     fn batch_at(&self, partition: &TopicPartition, offset: i64) -> impl Future<Output = kafka::Result<Fetched>> + Send;
 }
@@ -154,6 +161,10 @@ impl Target for Cluster {
         timeout: Duration,
     ) -> Each<TopicPartition, Produced> {
         Self::produce(self, batches, timeout).await
+    }
+
+    async fn fetch(&self, positions: &[FetchPosition], options: &FetchOptions) -> Each<TopicPartition, Fetched> {
+        Self::fetch(self, positions, options).await
     }
 
     async fn batch_at(&self, partition: &TopicPartition, offset: i64) -> kafka::Result<Fetched> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use journal::heartbeat::BEAT_EVERY;
 use journal::{Beat, CopyWork, Health, Lease};
-use migration::Error;
+use migration::{Error, TopicPartition};
 
 use crate::ports::Ledger;
 
@@ -18,6 +18,8 @@ struct State {
     reading: Option<Error>,
     /// What kept something from being written the last time.
     writing: Option<Error>,
+    /// Partitions of which the target takes nothing, and why not of the first.
+    refused: Option<(Vec<TopicPartition>, Error)>,
     /// Whether anything was done yet.
     proven: bool,
 }
@@ -37,15 +39,21 @@ impl Pulse {
         state.writing = error;
     }
 
+    /// The target takes nothing of some partitions for the moment, and why not of the first; of none when it is none.
+    pub fn refused(&self, refused: Option<(Vec<TopicPartition>, Error)>) {
+        self.lock().refused = refused;
+    }
+
     fn beat(&self, work: CopyWork) -> Beat {
         let state = self.lock();
-        let error = state.writing.as_ref().or(state.reading.as_ref());
+        let refused = state.refused.as_ref();
+        let error = refused.map(|(_, cause)| cause).or(state.writing.as_ref()).or(state.reading.as_ref());
         let health = match error {
             Some(error) => Health::Failing(error.clone()),
             None if state.proven => Health::Well,
             None => Health::Unproven,
         };
-        Beat { work, health, refused: Vec::new() }
+        Beat { work, health, refused: refused.map(|(partitions, _)| partitions.clone()).unwrap_or_default() }
     }
 
     /// Beats under `lease` until it is dropped, or a newer claim has beaten. That a beat is not stored is no reason to stop.
@@ -83,5 +91,18 @@ mod tests {
         assert_eq!(health(), Health::Failing(no_leader));
         pulse.clone().read(None);
         assert_eq!(health(), Health::Well);
+    }
+
+    #[test]
+    fn partitions_that_the_target_does_not_take_are_named_with_the_cause_while_the_others_go_on() {
+        let pulse = Pulse::default();
+        let (partition, cause) = (TopicPartition::new("orders", 3), Error::transient("too few replicas"));
+        pulse.refused(Some((vec![partition.clone()], cause.clone())));
+        pulse.wrote(None);
+        let beat = pulse.beat(CopyWork::Tail);
+        assert_eq!((beat.health, beat.refused), (Health::Failing(cause), vec![partition]));
+        pulse.refused(None);
+        let beat = pulse.beat(CopyWork::Tail);
+        assert_eq!((beat.health, beat.refused), (Health::Well, Vec::new()));
     }
 }

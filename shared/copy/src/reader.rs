@@ -9,8 +9,11 @@ use kafka::{Code, ConfigEntry, FetchOptions, FetchPosition, Fetched, Isolation, 
 use migration::{Error, Result};
 use tokio::time::Instant;
 
+pub use self::gap::GapRule;
 use crate::ports::Source;
 use crate::slice::{MAX_BATCH_BYTES, Slice};
+
+mod gap;
 
 /// Least bytes of one partition that a fetch asks for; a batch is a megabyte by default. The broker sends a whole batch
 /// even when it is larger.
@@ -71,13 +74,15 @@ pub struct Reader<'a, S> {
     deleted: BTreeSet<Arc<str>>,
     /// The most bytes of a batch that a topic of the target takes.
     limits: BTreeMap<Arc<str>, usize>,
+    /// Which topics go on behind what was deleted.
+    gaps: GapRule,
     /// The first passing fault of the last read.
     trouble: Option<Error>,
 }
 
 impl<'a, S: Source> Reader<'a, S> {
     /// A reader that goes on at `positions` and takes whatever is there.
-    pub const fn new(source: &'a S, producer: ProducerId, positions: BTreeMap<TopicPartition, Position>) -> Self {
+    pub fn new(source: &'a S, producer: ProducerId, positions: BTreeMap<TopicPartition, Position>) -> Self {
         Self {
             source,
             producer,
@@ -89,8 +94,16 @@ impl<'a, S: Source> Reader<'a, S> {
             lost: BTreeMap::new(),
             deleted: BTreeSet::new(),
             limits: BTreeMap::new(),
+            gaps: GapRule::stop(),
             trouble: None,
         }
+    }
+
+    /// A reader that goes on behind deleted records as `rule` says.
+    #[must_use]
+    pub fn recording_gaps(mut self, rule: GapRule) -> Self {
+        self.gaps = rule;
+        self
     }
 
     /// A reader that makes no batches larger than the target's topics take, in bytes.
@@ -110,6 +123,19 @@ impl<'a, S: Source> Reader<'a, S> {
     /// Where `partition` stands; nowhere once it met a fault.
     pub fn position(&self, partition: &TopicPartition) -> Option<Position> {
         self.positions.get(partition).copied()
+    }
+
+    /// Whether the last answer was so large that there is more to read now.
+    pub const fn is_behind(&self) -> bool {
+        self.answered >= BEHIND_BYTES
+    }
+
+    /// Ends `partition` because of `fault`; nothing when it has ended.
+    pub fn stop(&mut self, partition: &TopicPartition, fault: Error) -> Option<Slice> {
+        let position = self.positions.remove(partition)?;
+        let mut slice = Slice::at(partition.clone(), position, position.source_next);
+        slice.fault = Some(fault);
+        Some(slice)
     }
 
     /// Fetches once for `partitions`, about `max_bytes` in all, and moves their positions on. Waits up to a quarter of a
@@ -263,38 +289,15 @@ impl<'a, S: Source> Reader<'a, S> {
         Ok(Some(slice))
     }
 
-    /// The log no longer begins where the copy stands. Before the first record that is how retention works; later it is
-    /// a loss.
+    /// The log does not hold the offset at which the copy stands.
     async fn out_of_range(&self, partition: &TopicPartition, from: Position) -> Result<Option<Slice>> {
         let mut starts = self.source.list_offsets(std::slice::from_ref(partition), OffsetSpec::Earliest).await;
-        let start = match starts.pop() {
-            Some((_, Ok(start))) => start,
-            Some((_, Err(error))) if !error.is_retryable() => return refused(partition, from, error).map(Some),
-            _ => return Ok(None),
-        };
-        if from.target_next > 0 || start < from.source_next {
-            return Ok(Some(faulted(partition, from, Error::data_unsafe(loss(from.source_next, start)))));
+        match starts.pop() {
+            Some((_, Ok(start))) => Ok(Some(self.gaps.go_on(partition, from, start))),
+            Some((_, Err(error))) if !error.is_retryable() => refused(partition, from, error).map(Some),
+            _ => Ok(None),
         }
-        tracing::info!(%partition, from = from.source_next, to = start, "the log start moved before the copy began");
-        let mut slice = Slice::at(partition.clone(), from, start);
-        slice.to.source_next = start;
-        Ok(Some(slice))
     }
-}
-
-/// What an operator reads about a log that starts at `start` now, while the copy stands at `copied`.
-fn loss(copied: i64, start: i64) -> String {
-    if start < copied {
-        return format!(
-            "the source's log starts at {start} now and ends before offset {copied}, up to which it was copied: the topic was \
-             deleted and created anew, or an unclean leader election lost records; roll back, delete the topic on the target \
-             and start a new migration"
-        );
-    }
-    format!(
-        "the source's log starts at {start} now, so the offsets {copied} to {start} are gone and were not copied; raise the \
-         topic's retention on the source, roll back, delete the topic on the target and start a new migration"
-    )
 }
 
 /// Whether the source does not find a partition, or nobody who leads it.
@@ -342,11 +345,5 @@ mod tests {
         let error = reader.read(std::slice::from_ref(&partition), 1).await.unwrap_err();
         assert_eq!((error.kind, &error.context.partition), (migration::ErrorKind::Blocked, &None), "{error}");
         assert_eq!(reader.position(&partition), Some(at));
-    }
-
-    #[test]
-    fn a_loss_says_which_offsets_are_gone() {
-        assert!(loss(40, 75).starts_with("the source's log starts at 75 now, so the offsets 40 to 75 are gone"));
-        assert!(loss(40, 0).starts_with("the source's log starts at 0 now and ends before offset 40"));
     }
 }

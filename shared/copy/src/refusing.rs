@@ -52,6 +52,10 @@ impl Target for Refusing {
         each(batches.iter().map(|(partition, _)| partition.clone()))
     }
 
+    async fn fetch(&self, positions: &[FetchPosition], _: &FetchOptions) -> Each<TopicPartition, Fetched> {
+        each(positions.iter().map(|position| position.partition.clone()))
+    }
+
     async fn batch_at(&self, _: &TopicPartition, _: i64) -> kafka::Result<Fetched> {
         Err(refused())
     }

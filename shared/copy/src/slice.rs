@@ -4,7 +4,7 @@ use bytes::Bytes;
 use journal::{Position, ProducerId};
 use kafka::batch::{self, AbortedFilter, BatchError, Entry, Header, RawBatch, Reencoded, Stamp, StampedBatch};
 use kafka::{Fetched, TopicPartition};
-use migration::progress::ReencodedCounts;
+use migration::progress::{Gap, ReencodedCounts};
 use migration::{Error, Result};
 use runtime::Content;
 
@@ -35,8 +35,12 @@ pub struct Slice {
     pub runs: OffsetRuns,
     /// Last stable offset of the source when the end of the stretch was read.
     pub source_end: i64,
+    /// Where the source's log began then; 0 also when that is not known.
+    pub source_start: i64,
     /// Batches of the source that were encoded again.
     pub reencoded: ReencodedCounts,
+    /// Parts of the stretch that the source deleted before they were read, ascending.
+    pub gaps: Vec<Gap>,
     /// Why the partition cannot go on behind this stretch, when it cannot.
     pub fault: Option<Error>,
     /// The most bytes of a batch.
@@ -55,7 +59,9 @@ impl Slice {
             batches: Vec::new(),
             runs: OffsetRuns::starting_at(from.target_next),
             source_end,
+            source_start: 0,
             reencoded: ReencodedCounts::default(),
+            gaps: Vec::new(),
             fault: None,
             max_batch_bytes: MAX_BATCH_BYTES,
             fetched: 0,
@@ -77,6 +83,7 @@ impl Slice {
     /// be; the slice then ends before that batch or record.
     pub fn append(&mut self, fetched: Fetched, producer: ProducerId) -> Result<()> {
         self.source_end = fetched.last_stable_offset;
+        self.source_start = fetched.log_start;
         self.fetched += fetched.records.len();
         let mut packer = Packer::new(self.to.source_next, self.max_batch_bytes);
         let read = self.read(fetched, &mut packer);
@@ -99,9 +106,23 @@ impl Slice {
         self.batches.extend(later.batches);
         self.fetched += later.fetched;
         self.source_end = later.source_end;
+        self.source_start = later.source_start;
         self.reencoded.add_all(&later.reencoded);
+        self.gaps.extend(later.gaps);
         self.fault = later.fault;
         Ok(())
+    }
+
+    /// Records behind the end of this slice on the source.
+    pub(crate) fn lag(&self) -> i64 {
+        (self.source_end - self.to.source_next).max(0)
+    }
+
+    /// The lag in percent of what the source's log still holds. None while its log begins at offset 0: nothing was ever deleted
+    /// from it, so that nothing says when it will be.
+    pub(crate) fn lag_share(&self) -> Option<f64> {
+        let held = self.source_end - self.source_start;
+        (self.source_start > 0 && held > 0).then(|| 100.0 * self.lag().min(held) as f64 / held as f64)
     }
 
     /// Bytes of the batches.

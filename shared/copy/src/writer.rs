@@ -28,8 +28,13 @@ const WINDOW: usize = 5;
 /// How long the broker may take to replicate a request.
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a partition of which nothing is acknowledged is tried before the invocation gives up and is retried as a whole.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long what the target has is asked for, and how long nothing at all may be taken by it, before an invocation gives up
+/// and is retried as a whole.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How long a partition of which nothing is acknowledged is tried before the others of its batch go on without it. More than
+/// the election of a leader takes, which is no trouble.
+const ASIDE_AFTER: Duration = Duration::from_secs(10);
 
 /// How long an invocation that lost its batch may still send what it had begun to write, when the topic is deleted under it:
 /// `PATIENCE` for what it reads back first, as long again without an acknowledgement, its last request, and as long again for
@@ -41,6 +46,40 @@ const CHECKED_FOR: Duration = Duration::from_secs(1);
 
 /// Pause before a partition is tried again.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// What became of slices that were not produced.
+#[derive(Debug, Default)]
+pub struct Unwritten {
+    /// Partitions that cannot go on.
+    pub failed: BTreeMap<TopicPartition, Error>,
+    /// Partitions of which the target takes nothing for the moment: these are to be tried again.
+    pub refused: BTreeMap<TopicPartition, Error>,
+}
+
+impl Unwritten {
+    /// Enters why a partition was not written.
+    ///
+    /// # Errors
+    /// `error`, when it is about none.
+    fn enter(&mut self, partition: &TopicPartition, error: Error) -> Result<()> {
+        if error.context.partition.is_none() {
+            return Err(error);
+        }
+        let of_kind = if error.kind.is_retryable() { &mut self.refused } else { &mut self.failed };
+        of_kind.insert(partition.clone(), error);
+        Ok(())
+    }
+
+    /// All of them.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.failed.keys().chain(self.refused.keys())
+    }
+
+    /// Why `partition` was not written, when it was not.
+    pub fn of(&self, partition: &TopicPartition) -> Option<&Error> {
+        self.failed.get(partition).or_else(|| self.refused.get(partition))
+    }
+}
 
 /// The target side of a copy.
 #[derive(Debug)]
@@ -81,14 +120,42 @@ impl<'a, T: Target> Writer<'a, T> {
         self.ends.get(partition).copied().unwrap_or(0)
     }
 
-    /// Produces `slices`, at most one for each partition, and returns the partitions that cannot go on. Batches that are
-    /// on the target already are not sent again.
+    /// Produces `slices`, at most one for each partition, and returns the partitions that were not written to their ends. Batches
+    /// that are on the target already are not sent again. A partition of which the target takes nothing is tried for a while.
     ///
     /// # Errors
-    /// Transient when a fault that should have passed has not; Blocked when a broker refuses this client, which is no
-    /// partition's fault.
-    pub async fn write(&mut self, slices: &[Slice]) -> Result<Vec<(TopicPartition, Error)>> {
-        let mut failed = Vec::new();
+    /// Transient when a fault that should have passed has not and is no partition's; Blocked when a broker refuses this client,
+    /// which is no partition's fault either.
+    pub async fn write(&mut self, slices: &[Slice]) -> Result<Unwritten> {
+        let mut unwritten = Unwritten::default();
+        let open = self.open_all(slices, &mut unwritten).await?;
+        self.send_all(open, ASIDE_AFTER, &mut unwritten).await?;
+        Ok(unwritten)
+    }
+
+    /// As [`Self::write`], for slices of partitions of which the target took nothing before: each is tried once.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn retry(&mut self, slices: &[Slice]) -> Result<Unwritten> {
+        let mut unwritten = Unwritten::default();
+        let mut looked = Vec::with_capacity(slices.len());
+        for mut sending in self.open_all(slices, &mut unwritten).await? {
+            // A request that was given up may have been carried out since.
+            match self.look(&mut sending).await {
+                Ok(()) => {
+                    sending.sent = sending.acknowledged;
+                    looked.push(sending);
+                }
+                Err(error) => unwritten.enter(&sending.slice.partition, error)?,
+            }
+        }
+        self.send_all(looked, Duration::ZERO, &mut unwritten).await?;
+        Ok(unwritten)
+    }
+
+    /// `slices` on their way, from where the target ends.
+    async fn open_all<'s>(&mut self, slices: &'s [Slice], unwritten: &mut Unwritten) -> Result<Vec<Sending<'s>>> {
         let mut open = Vec::with_capacity(slices.len());
         for slice in slices {
             let checked = self.take_checked(&slice.partition);
@@ -98,10 +165,19 @@ impl<'a, T: Target> Writer<'a, T> {
             };
             match sending {
                 Ok(sending) => open.push(sending),
-                Err(error) if ends_all(&error) => return Err(error),
-                Err(error) => failed.push((slice.partition.clone(), error)),
+                Err(error) => unwritten.enter(&slice.partition, error)?,
             }
         }
+        Ok(open)
+    }
+
+    /// Sends what is `open` until each is done or did not get any further for `patience`.
+    async fn send_all(
+        &mut self,
+        mut open: Vec<Sending<'_>>,
+        patience: Duration,
+        unwritten: &mut Unwritten,
+    ) -> Result<()> {
         loop {
             self.pass(&mut open).await;
             for sending in &open {
@@ -113,9 +189,9 @@ impl<'a, T: Target> Writer<'a, T> {
             open.retain(|sending| !sending.is_done());
             self.pulse.wrote(open.iter().find_map(Sending::passing_fault));
             if open.is_empty() {
-                return Ok(failed);
+                return Ok(());
             }
-            self.settle(&mut open, &mut failed).await?;
+            open = self.settle(open, patience, unwritten).await?;
         }
     }
 
@@ -152,41 +228,48 @@ impl<'a, T: Target> Writer<'a, T> {
     }
 
     /// Decides about partitions that met a fault: passing faults and sequence faults are tried again from where the target
-    /// really ends, and anything else ends the partition.
-    async fn settle(&mut self, open: &mut Vec<Sending<'_>>, failed: &mut Vec<(TopicPartition, Error)>) -> Result<()> {
+    /// really ends, and anything else, or such a fault after `patience`, takes the partition out. Returns those to be tried again.
+    async fn settle<'s>(
+        &mut self,
+        open: Vec<Sending<'s>>,
+        patience: Duration,
+        unwritten: &mut Unwritten,
+    ) -> Result<Vec<Sending<'s>>> {
         let mut kept = Vec::with_capacity(open.len());
         if open.iter().any(|sending| sending.passing_fault().is_some()) {
             self.target.invalidate();
             tokio::time::sleep(PAUSE).await;
         }
-        for mut sending in open.drain(..) {
-            let partition = sending.slice.partition.clone();
-            let outcome = match sending.fault.take() {
-                None => Ok(()),
-                Some(Fault::Misplaced { at, problem }) => Err(self.foreign(&sending, at, problem).await),
-                Some(Fault::Retimed) => Err(sending.retimed()),
-                Some(Fault::Kafka(error)) if is_sequence_fault(&error) => self.realign(&mut sending).await,
-                Some(Fault::Kafka(error)) if error.is_retryable() && sending.is_out_of_patience() => {
-                    return Err(Error::from(error).at(&partition));
-                }
-                Some(Fault::Kafka(error)) if error.is_retryable() => {
-                    tracing::debug!(%partition, %error, "batch will be sent again");
-                    self.look(&mut sending).await
-                }
-                Some(Fault::Kafka(error)) if error.is_refusal() => return Err(error.into()),
-                Some(Fault::Kafka(error)) => Err(Error::from(error).at(&partition).at_offset(sending.source_offset())),
-            };
-            match outcome {
+        for mut sending in open {
+            match self.settle_one(&mut sending, patience).await {
                 Ok(()) => {
                     sending.sent = sending.acknowledged;
                     kept.push(sending);
                 }
-                Err(error) if ends_all(&error) => return Err(error),
-                Err(error) => failed.push((partition, error)),
+                Err(error) => unwritten.enter(&sending.slice.partition, error)?,
             }
         }
-        *open = kept;
-        Ok(())
+        Ok(kept)
+    }
+
+    /// As [`Self::settle`], for one partition.
+    async fn settle_one(&mut self, sending: &mut Sending<'_>, patience: Duration) -> Result<()> {
+        let partition = sending.slice.partition.clone();
+        match sending.fault.take() {
+            None => Ok(()),
+            Some(Fault::Misplaced { at, problem }) => Err(self.foreign(sending, at, problem).await),
+            Some(Fault::Retimed) => Err(sending.retimed()),
+            Some(Fault::Kafka(error)) if is_sequence_fault(&error) => self.realign(sending).await,
+            Some(Fault::Kafka(error)) if error.is_retryable() && sending.stood_still_for(patience) => {
+                Err(Error::from(error).at(&partition))
+            }
+            Some(Fault::Kafka(error)) if error.is_retryable() => {
+                tracing::debug!(%partition, %error, "batch will be sent again");
+                self.look(sending).await
+            }
+            Some(Fault::Kafka(error)) if error.is_refusal() => Err(error.into()),
+            Some(Fault::Kafka(error)) => Err(Error::from(error).at(&partition).at_offset(sending.source_offset())),
+        }
     }
 
     /// Goes on from where the target ends, provided that it is the end of one of our batches. After a lost answer the batch
@@ -283,11 +366,6 @@ fn foreign(found: &Option<Header>, problem: impl std::fmt::Display) -> Error {
 /// `error` with its partition, unless it is about the broker: then it names none.
 fn blame(partition: &TopicPartition, error: kafka::Error) -> Error {
     if error.is_refusal() { error.into() } else { Error::from(error).at(partition) }
-}
-
-/// Whether the copy of no partition can go on: for the moment, or because `error` is not about one of them.
-fn ends_all(error: &Error) -> bool {
-    error.kind.is_retryable() || error.context.partition.is_none()
 }
 
 fn is_sequence_fault(error: &kafka::Error) -> bool {

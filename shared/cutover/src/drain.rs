@@ -1,6 +1,6 @@
 //! The last stretch of the copy: up to the proofs, by the tail that goes on meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use migration::progress::PartitionProgress;
@@ -54,14 +54,18 @@ pub(crate) async fn to_ends(ports: &impl Ports, job: &Job, ends: &Ends, steps: &
     }
 }
 
-/// Checks that the target has everything that was copied to it and nothing else: no log starts above 0, and each ends where the
-/// copy left it.
+/// Checks that the target has everything that was copied to it and nothing else: no log starts above 0, each ends where the copy left
+/// it, and no topic has configs by which records in between could be gone.
 ///
 /// # Errors
-/// Unsafe, naming the first partition where it does not.
+/// Unsafe, naming the first partition where it does not, or the first topic with other configs.
 pub(crate) async fn check_target(ports: &impl Ports, drained: &Drained) -> Result<()> {
     let names: Vec<_> = drained.keys().cloned().collect();
+    let topics: BTreeSet<_> = names.iter().map(|partition| partition.topic.clone()).collect();
+    let topics: Vec<_> = topics.into_iter().collect();
     let bounds = ports.target().bounds(&names).await?;
+    // Behind the bounds, so that whatever was altered before they were read shows.
+    ports.target().hold_configs(&topics).await?;
     for (partition, progress) in drained {
         let (start, end) = bounds.get(partition).copied().unwrap_or((-1, -1));
         if start != 0 || end != progress.target_next {

@@ -7,6 +7,7 @@ use kafka::{Code, CommittedOffset, GroupDescription, GroupListing};
 use migration::config::{Cutover, Topology};
 use migration::{Error, Result, scope};
 
+use crate::metadata;
 use crate::ports::{GroupOffsets, PendingOffset, Ports, Source, Target};
 
 /// Why a group is skipped that reads topics of other migrations alone.
@@ -61,8 +62,9 @@ pub(crate) async fn read(ports: &impl Ports, limits: &Cutover, selection: &Topol
         }
     }
     let offsets = ports.source().group_offsets(&ids).await?;
-    for (id, offsets) in offsets {
-        snapshot.add(id, offsets, selection);
+    for (id, GroupOffsets { offsets, pending }) in offsets {
+        let offsets = offsets.into_iter().map(|offset| metadata::carried(limits, &id, offset)).collect();
+        snapshot.add(id, GroupOffsets { offsets, pending }, selection);
     }
     let listed: BTreeSet<_> = ids.iter().map(String::as_str).collect();
     let skipped: BTreeSet<_> = snapshot.skipped.iter().map(|group| group.group.clone()).collect();

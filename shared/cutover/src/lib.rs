@@ -24,6 +24,7 @@ pub mod groups;
 pub mod late;
 mod limit;
 pub mod live;
+mod metadata;
 pub mod ports;
 mod prepare;
 mod proofs;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use documents::rehearsal::Rehearsal;
@@ -99,6 +100,9 @@ pub trait Target: Sync {
         &self,
         partitions: &[TopicPartition],
     ) -> impl Future<Output = Result<BTreeMap<TopicPartition, (i64, i64)>>> + Send;
+
+    /// Refuses to go on when one of `topics` has not the configs under which it is copied.
+    fn hold_configs(&self, topics: &[Arc<str>]) -> impl Future<Output = Result<()>> + Send;
 
     /// Groups as the target has them.
     fn describe_groups(&self, groups: &[String]) -> impl Future<Output = Each<String, GroupDescription>> + Send;

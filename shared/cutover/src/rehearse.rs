@@ -7,6 +7,7 @@ mod differences;
 mod estimate;
 mod findings;
 mod groups;
+mod read_again;
 mod replicas;
 mod target;
 mod transactions;
@@ -163,6 +164,9 @@ async fn find(run: &Run<'_>, signing_key: Option<String>) -> Result<Rehearsal> {
     let state = watch.time("read the progress", copy::look(run, &source, &mut findings)).await?;
     watch.time("prove the fence", transactions::look(run, &source, &state, &mut findings)).await?;
     watch.time("set the write fence", write_fence::look(run, &source, &state.topics(), &mut findings)).await?;
+    let batches = run.batches()?;
+    let read_again = read_again::look(run, &source, &batches, &state.progress, &mut findings);
+    watch.time("look at what was read again", read_again).await?;
     let replicas = replicas::look(run, &source, &target, &state.names, &mut findings);
     let (no_markers, min_insync_replicas) = watch.time("look at replicas", replicas).await?;
     watch.time("check the target", target::look(run, &target, &state, &mut findings)).await?;

@@ -13,6 +13,7 @@ use offsets::{OffsetMap, Place};
 
 use crate::drain::Drained;
 use crate::groups::{Snapshot, Wanted};
+use crate::metadata;
 
 /// Partitions looked up at the same time. Each keeps a part of its runs in memory, two while it goes on to the next one:
 /// 262,144 runs of 24 bytes each.
@@ -73,6 +74,9 @@ fn place(offset: CommittedOffset, found: &BTreeMap<TopicPartition, Found>, drain
         Some(((_, Place::Beyond), progress)) => {
             Some(format!("beyond the source's end {}; placed at the end", progress.source_next))
         }
+        Some(((target, _), _)) if target != offset.offset && metadata::may_speak_of_offsets(&offset.metadata) => {
+            Some(metadata::SHIFTED.to_owned())
+        }
         Some(_) => None,
     };
     let CommittedOffset { partition, offset: source_offset, metadata, .. } = offset;
@@ -86,14 +90,22 @@ mod tests {
     use offsets::OffsetRuns;
 
     async fn placed(offset: i64) -> PlannedOffset {
+        placed_with(offset, "").await
+    }
+
+    async fn placed_with(offset: i64, metadata: &str) -> PlannedOffset {
         let partition = TopicPartition::new("orders", 0);
         let mut runs = OffsetRuns::starting_at(0);
         runs.push(100, 10).unwrap();
         runs.push(115, 5).unwrap();
         let mut progress = PartitionProgress::new(partition.clone(), 100, 120);
         (progress.source_next, progress.runs_open) = (121, runs.to_text());
-        let committed =
-            CommittedOffset { partition: partition.clone(), offset, leader_epoch: Some(7), metadata: "m".to_owned() };
+        let committed = CommittedOffset {
+            partition: partition.clone(),
+            offset,
+            leader_epoch: Some(7),
+            metadata: metadata.to_owned(),
+        };
         let mut snapshot = Snapshot::default();
         snapshot.wanted.insert("g".to_owned(), Wanted { offsets: vec![committed], ..Wanted::default() });
         let drained = BTreeMap::from([(partition, progress)]);
@@ -106,6 +118,32 @@ mod tests {
             let placed = placed(source).await;
             assert_eq!((placed.target_offset, placed.note), (Some(target), None), "{source}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_offset_in_a_gap_goes_to_the_first_record_behind_it() {
+        // What `topology.record_gap_of` leaves: nothing copied of 110 to 115, whatever the last of them is.
+        for source in 110..=115 {
+            let placed = placed(source).await;
+            assert_eq!((placed.target_offset, placed.note), (Some(10), None), "{source}");
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_that_may_speak_of_offsets_is_noted_where_they_differ() {
+        let placed = placed_with(109, "done 113").await;
+        assert_eq!((placed.metadata.as_str(), placed.note.as_deref()), ("done 113", Some(metadata::SHIFTED)));
+        let mut same = PartitionProgress::new(TopicPartition::new("orders", 0), 0, 9);
+        same.source_next = 9;
+        let committed = CommittedOffset {
+            partition: same.partition.clone(),
+            offset: 5,
+            leader_epoch: None,
+            metadata: "done 7".to_owned(),
+        };
+        let found = BTreeMap::from([(same.partition.clone(), Found::from([(5, (5, Place::Record))]))]);
+        let drained = BTreeMap::from([(same.partition.clone(), same)]);
+        assert_eq!(place(committed, &found, &drained).note, None);
     }
 
     #[tokio::test]

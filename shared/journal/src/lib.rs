@@ -16,6 +16,8 @@
 //! | `run#<id>` | `acceptances` | differences that were accepted for the evidence, by whom and why |
 //! | `run#<id>` | `tail` | whether the tail should go on, and for which manifest |
 //! | `run#<id>` | `restarted` | that a run of this id was removed to begin again, and what the next one goes by |
+//! | `target#<cluster id>` | `run#<id>` | which topics of a target are the run's |
+//! | `runs` | `run#<id>` | that there is a run of this id, and what was announced of it |
 //! | `run#<id>#batch#<n>` | `batch` | epoch and owner of a batch of partitions, how far each of them is, the tail's next object |
 //! | `run#<id>#batch#<n>` | `heartbeat` | when a function that copies the batch was last heard of, and what keeps it from going on |
 //!
@@ -38,6 +40,8 @@ mod freeze;
 mod gate;
 pub mod heartbeat;
 mod late;
+mod owner;
+mod registry;
 pub mod restart;
 mod run;
 pub mod schema;
@@ -58,6 +62,7 @@ pub use freeze::{AskedFreeze, Freeze, FreezeHow, FreezePeriod, FreezeState, Side
 pub use gate::{Decided, Decision, Gate, GateName, GateState, Verdict};
 pub use heartbeat::{Beat, CopyWork, Health, Heartbeat, LastError, Refused, TailTrouble, Tails, Trouble};
 pub use late::LateLease;
+pub use registry::{Announced, Registered};
 pub use restart::{Remains, Removed, RestartLease, Restarted};
 pub use run::{Created, Meta, NewRun, ProducerId};
 pub use tail::{CopyControl, TailWanted};

@@ -199,7 +199,7 @@ impl Journal {
         })
     }
 
-    async fn find(&self) -> Result<Option<Meta>> {
+    pub(crate) async fn find(&self) -> Result<Option<Meta>> {
         let item = self.get("read the run", &self.key("meta")).await?;
         item.map(|item| self.meta_item(item)).transpose()
     }

@@ -15,6 +15,8 @@ mod freezes;
 mod gates;
 #[path = "journal/heartbeats.rs"]
 mod heartbeats;
+#[path = "journal/owners.rs"]
+mod owners;
 #[path = "journal/restarts.rs"]
 mod restarts;
 #[path = "journal/runs.rs"]

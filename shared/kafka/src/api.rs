@@ -86,6 +86,7 @@ calls! {
     AlterClientQuotasRequest => AlterClientQuotasResponse, AlterClientQuotas, 0..=1;
     DescribeUserScramCredentialsRequest => DescribeUserScramCredentialsResponse, DescribeUserScramCredentials, 0..=0;
     DescribeLogDirsRequest => DescribeLogDirsResponse, DescribeLogDirs, 1..=4;
+    ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse, ListPartitionReassignments, 0..=0;
     DescribeProducersRequest => DescribeProducersResponse, DescribeProducers, 0..=0;
     ListTransactionsRequest => ListTransactionsResponse, ListTransactions, 0..=1;
     DescribeTransactionsRequest => DescribeTransactionsResponse, DescribeTransactions, 0..=0;

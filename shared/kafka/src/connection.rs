@@ -15,6 +15,7 @@ use kafka_protocol::protocol::{StrBytes, VersionRange};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use crate::admin::ServedVersions;
 use crate::api::Call;
 use crate::auth::Auth;
 use crate::codec::{CLIENT_ID, decode, encode};
@@ -124,6 +125,11 @@ impl Connection {
     /// Whether the broker has `api` in any version.
     pub(crate) fn offers(&self, api: Api) -> bool {
         self.versions.contains_key(&(api as i16))
+    }
+
+    /// The versions that the broker says it serves, by the number of the API.
+    pub(crate) fn served(&self) -> ServedVersions {
+        self.versions.iter().map(|(api, range)| (*api, range.min..=range.max)).collect()
     }
 
     /// The newest version of a request that both sides know.

@@ -24,6 +24,7 @@ pub use commit::NewOffset;
 pub use committed::{CommittedOffset, Stability};
 pub use describe::{GroupDescription, GroupMember};
 pub use kind::{GroupState, GroupType};
+pub(crate) use limits::unless_refused;
 pub use limits::{CommitLimits, CoordinatorLimits};
 
 /// The topic in which coordinators keep their groups. The leader of a partition coordinates the groups that are kept in it.

@@ -37,8 +37,8 @@ mod written;
 
 pub use admin::{
     AclBinding, AclOperation, AclPermission, AclResource, ClientQuota, ConfigChange, ConfigEntry, ConfigOp,
-    ConfigSource, NewTopic, OffsetSpec, Operations, PatternType, ProducerState, QuotaChange, QuotaEntity, ScramUser,
-    Transaction,
+    ConfigSource, NewTopic, OffsetSpec, Operations, PatternType, ProducerState, QuotaChange, QuotaEntity, Reassignment,
+    ScramUser, ServedVersions, Transaction, defaults_of_topics,
 };
 pub use auth::{Auth, Sasl, Tls};
 pub use batch::AbortedTransaction;

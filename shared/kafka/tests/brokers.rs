@@ -1,55 +1,31 @@
 //! The client against real brokers: a source in ZooKeeper mode and a target in KRaft mode, from the environment.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
 
-use std::collections::{BTreeMap, BTreeSet};
+mod common;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
+use common::{cluster, clusters, eventually, fresh};
 use kafka::batch::{Codec, DecodeLimit, ProduceBytes, Record, Stamp, encode, split};
 use kafka::{
-    AclBinding, AclOperation, AclPermission, AclResource, Cluster, Code, ConfigChange, ConfigOp, ConfigSource, Error,
-    FetchOptions, FetchPosition, GroupState, Isolation, MetadataMode, NewOffset, NewTopic, OffsetSpec, PatternType,
-    ProducerIdentity, QuotaChange, QuotaEntity, Settings, TopicPartition, all_ok,
+    Cluster, Code, ConfigChange, ConfigOp, ConfigSource, Error, FetchOptions, FetchPosition, GroupState, Isolation,
+    MetadataMode, NewOffset, NewTopic, OffsetSpec, ProducerIdentity, Settings, TopicPartition, all_ok,
 };
 use migration::ErrorKind;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The cluster named by the variable, unless there is none.
-async fn cluster(variable: &str) -> Option<Cluster> {
-    let Ok(bootstrap) = std::env::var(variable) else {
-        println!("skipped: {variable} is not set to the bootstrap servers of a cluster");
-        return None;
-    };
-    Some(Cluster::connect(Settings::parse(&bootstrap)).await.unwrap())
-}
-
-/// Both clusters, as far as they are there.
-async fn clusters() -> Vec<Cluster> {
-    let source = cluster("MSK_KRAFT_TEST_SOURCE").await;
-    source.into_iter().chain(cluster("MSK_KRAFT_TEST_TARGET").await).collect()
-}
-
-/// A name that no earlier run has used.
-fn fresh(name: &str) -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros();
-    format!("{name}-{now}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
-}
 
 fn new_topic(name: &str, configs: &[(&str, &str)]) -> NewTopic {
     let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     NewTopic { name: name.into(), partitions: 3, replication_factor: 1, configs }
 }
 
-/// A topic of three partitions for one test.
+/// The name of a topic of three partitions for one test.
 async fn create(cluster: &Cluster, name: &str) -> Arc<str> {
-    // The records' timestamps are years old: a broker that looks often would delete them in the middle of a test.
-    let topic = new_topic(&fresh(name), &[("retention.ms", "-1")]);
-    all_ok(cluster.create_topics(std::slice::from_ref(&topic)).await).unwrap();
-    topic.name
+    common::create(cluster, name, 3).await[0].topic.clone()
 }
 
 fn partitions(topic: &Arc<str>) -> Vec<TopicPartition> {
@@ -152,33 +128,6 @@ async fn a_creation_can_be_checked_without_being_carried_out() {
 }
 
 #[tokio::test]
-async fn brokers_tell_what_this_client_may_do() {
-    for cluster in clusters().await {
-        let topic = create(&cluster, "permitted").await;
-        let on_cluster = cluster.cluster_operations().await.unwrap().unwrap();
-        // Both clusters of a stack let everybody do everything.
-        for operation in [AclOperation::Create, AclOperation::Alter, AclOperation::DescribeConfigs] {
-            assert!(on_cluster.contain(operation), "{operation:?}");
-        }
-        // An operation that clusters do not have is not among them.
-        assert!(!on_cluster.contain(AclOperation::Read));
-        let absent: Arc<str> = fresh("absent").into();
-        let asked = [topic.clone(), absent.clone()];
-        let on_topics = async || cluster.topic_operations(&asked).await.unwrap();
-        eventually(async || on_topics().await.contains_key(&topic)).await;
-        let on_topics = on_topics().await;
-        for on_topic in [on_topics[&topic], on_topics[&absent]] {
-            assert!(on_topic.contain(AclOperation::Write) && on_topic.contain(AclOperation::AlterConfigs));
-        }
-        assert!(cluster.topics().await.unwrap().iter().all(|listed| listed.name != absent));
-        assert_eq!(cluster.hidden_topics().await.unwrap(), BTreeSet::new());
-        let group = fresh("nobody");
-        let on_group = cluster.group_operations(std::slice::from_ref(&group)).await.remove(0).1.unwrap().unwrap();
-        assert!(on_group.contain(AclOperation::Read) && !on_group.contain(AclOperation::Write));
-    }
-}
-
-#[tokio::test]
 async fn configs_are_changed_one_by_one() {
     for cluster in clusters().await {
         let topic = new_topic(&fresh("configs"), &[("retention.ms", "12345"), ("compression.type", "producer")]);
@@ -213,16 +162,6 @@ async fn configs_are_changed_one_by_one() {
         assert_eq!(log_dirs.source, ConfigSource::StaticBroker);
         assert!(configs.iter().any(|entry| entry.is_default()));
     }
-}
-
-async fn eventually(condition: impl AsyncFn() -> bool) {
-    for _ in 0..100 {
-        if condition().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("it never came to be");
 }
 
 #[tokio::test]
@@ -372,77 +311,6 @@ async fn offsets_are_committed_for_groups_that_nobody_is_in() {
     }
 }
 
-#[tokio::test]
-async fn rules_are_created_and_read_back() {
-    for cluster in clusters().await {
-        let Some(before) = cluster.describe_acls().await.unwrap() else {
-            println!("skipped: the {} cluster has no authorizer", cluster.metadata_mode());
-            continue;
-        };
-        let rule = |operation, permission| AclBinding {
-            resource: AclResource::Topic,
-            name: fresh("rule"),
-            pattern: PatternType::Prefixed,
-            principal: "User:alice".to_owned(),
-            host: "*".to_owned(),
-            operation,
-            permission,
-        };
-        let rules = [rule(AclOperation::Read, AclPermission::Allow), rule(AclOperation::All, AclPermission::Deny)];
-        assert!(rules.iter().all(|rule| !before.contains(rule)));
-        all_ok(cluster.create_acls(&rules).await).unwrap();
-        all_ok(cluster.create_acls(&rules).await).unwrap();
-        eventually(async || {
-            let after = cluster.describe_acls().await.unwrap().unwrap();
-            rules.iter().all(|rule| after.iter().filter(|found| *found == rule).count() == 1)
-        })
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn quotas_of_every_kind_are_set_read_back_and_removed() {
-    for cluster in clusters().await {
-        let user = fresh("user");
-        let entities = [
-            vec![("user", Some(user.as_str()))],
-            vec![("user", Some(user.as_str())), ("client-id", Some("loader"))],
-            vec![("user", Some(user.as_str())), ("client-id", None)],
-            vec![("client-id", None)],
-            vec![("ip", Some("192.0.2.7"))],
-        ];
-        let change = |parts: &Vec<(&str, Option<&str>)>, limit: Option<f64>| {
-            let entity = parts.iter().map(|(kind, name)| ((*kind).to_owned(), name.map(str::to_owned)));
-            let name = if parts[0].0 == "ip" { "connection_creation_rate" } else { "consumer_byte_rate" };
-            QuotaChange { entity: QuotaEntity(entity.collect()), limits: [(name.to_owned(), limit)].into() }
-        };
-        let limit = 1e9;
-        let set: Vec<_> = entities.iter().map(|parts| change(parts, Some(limit))).collect();
-        all_ok(cluster.alter_client_quotas(&set).await).unwrap();
-        eventually(async || {
-            let found = cluster.client_quotas().await.unwrap();
-            set.iter().all(|set| {
-                let name = set.limits.keys().next().unwrap();
-                found.iter().any(|quota| quota.entity == set.entity && quota.limits.get(name) == Some(&limit))
-            })
-        })
-        .await;
-
-        let unknown = QuotaChange { limits: [("no_such_rate".to_owned(), Some(1.0))].into(), ..set[0].clone() };
-        let refused = cluster.check_client_quotas(&[unknown, set[1].clone()]).await;
-        assert_eq!(refused[0].1.as_ref().unwrap_err().code(), Some(Code::InvalidRequest), "{refused:?}");
-        assert!(refused[1].1.is_ok());
-
-        let removed: Vec<_> = entities.iter().map(|parts| change(parts, None)).collect();
-        all_ok(cluster.alter_client_quotas(&removed).await).unwrap();
-        eventually(async || {
-            let found = cluster.client_quotas().await.unwrap();
-            found.iter().all(|quota| set.iter().all(|set| set.entity != quota.entity))
-        })
-        .await;
-    }
-}
-
 /// A KRaft controller refuses an operation that makes more than 10,000 records.
 #[tokio::test]
 async fn more_configs_are_altered_than_a_controller_takes_at_once() {
@@ -468,19 +336,6 @@ async fn more_configs_are_altered_than_a_controller_takes_at_once() {
     all_ok(target.check_topic_configs(&changes).await).unwrap();
     let names: Vec<_> = topics.into_iter().map(|topic| topic.name).collect();
     all_ok(target.delete_topics(&names).await).unwrap();
-}
-
-/// The stack has one user, where it has listeners to sign in to.
-#[tokio::test]
-async fn scram_users_are_listed_with_their_mechanisms() {
-    for cluster in clusters().await {
-        for user in cluster.scram_users().await.unwrap() {
-            assert_eq!(
-                (user.name.as_str(), user.mechanisms.as_slice()),
-                ("migrator", ["SCRAM-SHA-512".to_owned()].as_slice())
-            );
-        }
-    }
 }
 
 #[tokio::test]

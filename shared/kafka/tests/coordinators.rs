@@ -52,12 +52,7 @@ impl Transaction {
         let init = InitProducerIdRequest::default()
             .with_transactional_id(Some(TransactionalId(text(&id))))
             .with_transaction_timeout_ms(600_000);
-        let mut producer = raw::send(&coordinator, &init, 4).await;
-        while producer.error_code != 0 {
-            assert!(Code::try_from_code(producer.error_code).unwrap().is_retriable(), "{producer:?}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            producer = raw::send(&coordinator, &init, 4).await;
-        }
+        let producer = raw::send_until_ready(&coordinator, &init, 4, |answer| answer.error_code).await;
         Self { coordinator, id, producer }
     }
 
@@ -68,7 +63,7 @@ impl Transaction {
             .with_producer_id(self.producer.producer_id)
             .with_producer_epoch(self.producer.producer_epoch)
             .with_group_id(GroupId(text(group)));
-        assert_eq!(raw::send(&self.coordinator, &request, 3).await.error_code, 0);
+        raw::send_until_ready(&self.coordinator, &request, 3, |answer| answer.error_code).await;
     }
 
     async fn commit(&self, cluster: &Cluster, group: &str, partition: &TopicPartition, offset: i64) {
@@ -86,8 +81,7 @@ impl Transaction {
             .with_producer_epoch(self.producer.producer_epoch)
             .with_topics(vec![topic]);
         let keeper = raw::coordinator(cluster, GROUP, group).await;
-        let answer = raw::send(&keeper, &request, 3).await;
-        assert_eq!(answer.topics[0].partitions[0].error_code, 0);
+        raw::send_until_ready(&keeper, &request, 3, |answer| answer.topics[0].partitions[0].error_code).await;
     }
 
     async fn end(&self) {
@@ -96,7 +90,7 @@ impl Transaction {
             .with_producer_id(self.producer.producer_id)
             .with_producer_epoch(self.producer.producer_epoch)
             .with_committed(true);
-        assert_eq!(raw::send(&self.coordinator, &request, 3).await.error_code, 0);
+        raw::send_until_ready(&self.coordinator, &request, 3, |answer| answer.error_code).await;
     }
 
     /// What the cluster says about it.

@@ -16,7 +16,8 @@ use kafka::{
 };
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, InitProducerIdRequest, ProducerId, TopicName, TransactionalId,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, InitProducerIdRequest, ProducerId, TopicName,
+    TransactionalId,
 };
 use migration::ErrorKind;
 use raw::text;
@@ -138,8 +139,7 @@ async fn what_a_crash_left_open_is_ended_by_the_next_call() {
         let init = InitProducerIdRequest::default()
             .with_transactional_id(Some(TransactionalId(text(&id))))
             .with_transaction_timeout_ms(60_000);
-        let begun = raw::send(&coordinator, &init, 4).await;
-        assert_eq!(begun.error_code, 0);
+        let begun = raw::send_until_ready(&coordinator, &init, 4, |answer| answer.error_code).await;
         let topic = AddPartitionsToTxnTopic::default()
             .with_name(TopicName(text(&partitions[0].topic)))
             .with_partitions(vec![0]);
@@ -148,8 +148,10 @@ async fn what_a_crash_left_open_is_ended_by_the_next_call() {
             .with_v3_and_below_producer_id(ProducerId(begun.producer_id.0))
             .with_v3_and_below_producer_epoch(begun.producer_epoch)
             .with_v3_and_below_topics(vec![topic]);
-        let added = raw::send(&coordinator, &add, 3).await;
-        assert_eq!(added.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code, 0);
+        let code = |answer: &AddPartitionsToTxnResponse| {
+            answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code
+        };
+        raw::send_until_ready(&coordinator, &add, 3, code).await;
         let open = cluster.describe_transactions(std::slice::from_ref(&id)).await.remove(0).1;
         match open {
             Ok(open) => {
@@ -166,8 +168,7 @@ async fn what_a_crash_left_open_is_ended_by_the_next_call() {
         assert_eq!(at, [1]);
         assert_eq!(log(&cluster, &partitions[0]).await, [(0, ABORT), (1, COMMIT)]);
         // Whoever began it is out.
-        let add = raw::send(&coordinator, &add, 3).await;
-        let code = add.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code;
+        let code = code(&raw::send(&coordinator, &add, 3).await);
         assert!([Code::ProducerFenced.code(), Code::InvalidProducerEpoch.code()].contains(&code), "{code}");
     }
 }

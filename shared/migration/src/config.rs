@@ -28,7 +28,7 @@ pub use cutover::{Cutover, Sentinels, WriteFence};
 pub use pattern::TopicPattern;
 pub use problem::{Place, Problem, Problems};
 pub use span::Span;
-pub use topology::{ConfigDrift, TopicDeleted, Topology};
+pub use topology::{ConfigDrift, DefaultDrift, KeysDeleted, RecordsDeleted, TopicDeleted, Topology};
 
 use std::num::NonZeroU64;
 
@@ -104,6 +104,9 @@ pub struct Evidence {
     /// and the evidence says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing_key_path: Option<String>,
+    /// ARN of a Secrets Manager secret that holds such a key, in place of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_key_arn: Option<String>,
 }
 
 /// What validation compares.
@@ -114,11 +117,13 @@ pub struct Validation {
     pub count_tolerance: i64,
     /// Records compared byte by byte in each partition.
     pub spot_check_records_per_partition: u32,
+    /// Whether every record that was copied is counted again on the target, by reading it.
+    pub recount: bool,
 }
 
 impl Default for Validation {
     fn default() -> Self {
-        Self { count_tolerance: 1, spot_check_records_per_partition: 3 }
+        Self { count_tolerance: 1, spot_check_records_per_partition: 3, recount: true }
     }
 }
 

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::TopicPartition;
 
+mod gaps;
+
+pub use gaps::{Gap, Gaps};
+
 /// Copy state of one partition as the journal stores it. All offsets and counts are in records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionProgress {
@@ -28,6 +32,9 @@ pub struct PartitionProgress {
     /// Batches that did not pass through raw.
     #[serde(default, skip_serializing_if = "ReencodedCounts::is_empty")]
     pub reencoded: ReencodedCounts,
+    /// Offsets that the source deleted before they were copied, and behind which the copy went on.
+    #[serde(default, skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
     /// S3 key of the sealed offset runs, if any were sealed.
     pub runs_key: Option<String>,
     /// Offset runs since the sealed ones, encoded by the copy crate as base64.
@@ -49,6 +56,7 @@ impl PartitionProgress {
             source_bytes: 0,
             bytes: 0,
             reencoded: ReencodedCounts::default(),
+            gaps: Gaps::default(),
             runs_key: None,
             runs_open: String::new(),
             stopped: None,

@@ -145,6 +145,9 @@ pub struct Plan {
     pub topics_left_out: usize,
     /// Topics of Kafka and MSK themselves, left out.
     pub skipped_internal: Vec<String>,
+    /// Groups of sink connectors on the source: what they write elsewhere may depend on offsets.
+    #[serde(default)]
+    pub sink_groups: Vec<String>,
     /// Partitions to copy.
     pub partitions: usize,
     /// Partitions to create on the target.

@@ -67,7 +67,7 @@ fn the_documented_example_is_among_the_good_files() {
 }
 
 #[test]
-fn the_example_names_every_field_but_those_of_other_ways_to_sign_in() {
+fn the_example_names_every_field_but_those_that_exclude_each_other() {
     const STRANGER: &str = "no_field_is_called_this";
     let text = include_str!("configs/good/every-field.yaml");
     let config = Config::from_yaml(text, env).unwrap().to_json();
@@ -87,7 +87,8 @@ fn the_example_names_every_field_but_those_of_other_ways_to_sign_in() {
             "msk_kraft_migration" => &config,
             section => &config[section],
         };
-        for field in known.split(", ") {
+        // Excluded by signing_key_arn.
+        for field in known.split(", ").filter(|field| *field != "signing_key_path") {
             assert!(section.get(field).is_some(), "{line} lacks {field}");
         }
         sections += 1;

@@ -1,15 +1,27 @@
 //! AWS clients, built once from the environment, and the meaning of their errors.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::{Builder, tls};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use migration::{Error, ErrorKind};
+use migration::config::ClusterConfig;
+use migration::{Error, ErrorKind, Result};
+
+use crate::roles::Roles;
 
 /// Name of the journal's table when `MSK_KRAFT_TABLE` is not set.
 const DEFAULT_TABLE: &str = "msk-kraft";
+
+/// Longest time until an endpoint of AWS takes a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Longest time until an attempt of a call has the beginning of its answer, the request's own way included. The SDK makes three
+/// attempts. Without it an endpoint that takes connections and never answers would be waited for without an end.
+const READ_LIMIT: Duration = Duration::from_secs(30);
 
 /// The AWS clients of one process. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,6 +35,8 @@ pub struct Aws {
     pub sfn: aws_sdk_sfn::Client,
     /// Name of the journal's table.
     pub table: String,
+    /// Roles that were assumed.
+    roles: Roles,
 }
 
 impl Aws {
@@ -30,7 +44,9 @@ impl Aws {
     pub async fn from_env() -> Self {
         let http =
             Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
-        let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
+        let limits = TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).read_timeout(READ_LIMIT).build();
+        let config =
+            aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(limits).load().await;
         Self::new(config)
     }
 
@@ -43,6 +59,7 @@ impl Aws {
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             sfn: aws_sdk_sfn::Client::new(&config),
             table: std::env::var("MSK_KRAFT_TABLE").unwrap_or_else(|_| DEFAULT_TABLE.to_owned()),
+            roles: Roles::default(),
             config,
         }
     }
@@ -59,6 +76,18 @@ impl Aws {
             config = config.region(Region::new(region.to_owned()));
         }
         aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+
+    /// The clients for whatever concerns the cluster of `config`: under its role where it has one.
+    ///
+    /// # Errors
+    /// Blocked, naming the role, when it must not be assumed; Transient when STS was not reached.
+    pub async fn acting_for(&self, config: &ClusterConfig) -> Result<Self> {
+        let Some(role) = &config.role_arn else { return Ok(self.clone()) };
+        // On the heap: few need it, and everybody who connects would carry it.
+        let credentials = Box::pin(self.roles.assume(role, config.region(), &self.config)).await?;
+        let config = self.config.to_builder().credentials_provider(credentials).build();
+        Ok(Self { table: self.table.clone(), roles: self.roles.clone(), ..Self::new(config) })
     }
 
     /// The MSK control plane of `region`, which may differ from the one this runs in.
@@ -104,7 +133,7 @@ where
 }
 
 /// An error with everything that caused it, on one line.
-fn sources(error: &dyn std::error::Error) -> String {
+pub(crate) fn sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -110,7 +110,7 @@ async fn open(
     bootstrap: &str,
     secret: &RunSecret,
 ) -> Result<kafka::Result<kafka::Cluster>> {
-    let auth = credentials::auth(aws, config, secret)?;
+    let auth = credentials::auth(&aws.acting_for(config).await?, config, secret)?;
     let settings = kafka::Settings { auth, ..kafka::Settings::parse(bootstrap) };
     Ok(kafka::Cluster::connect(settings).await)
 }
@@ -124,6 +124,7 @@ pub async fn bootstrap_servers(aws: &Aws, config: &ClusterConfig) -> Result<Stri
     if let Some(servers) = &config.bootstrap_servers {
         return Ok(servers.clone());
     }
+    let aws = aws.acting_for(config).await?;
     let request = aws.msk(config.region()).get_bootstrap_brokers().cluster_arn(&config.cluster_arn);
     let what = format!("get the bootstrap brokers of {}", config.cluster_arn);
     let brokers = request.send().await.map_err(|error| sdk_error(&what, &error))?;
@@ -147,6 +148,7 @@ pub async fn bootstrap_servers(aws: &Aws, config: &ClusterConfig) -> Result<Stri
 /// # Errors
 /// Blocked when the cluster is unknown or must not be described.
 pub async fn describe(aws: &Aws, config: &ClusterConfig) -> Result<MskCluster> {
+    let aws = aws.acting_for(config).await?;
     let request = aws.msk(config.region()).describe_cluster_v2().cluster_arn(&config.cluster_arn);
     let what = format!("describe {}", config.cluster_arn);
     let output = request.send().await.map_err(|error| sdk_error(&what, &error))?;

@@ -2,6 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::{DateTime, Utc};
+use clock::Clock;
 use kafka::auth::stores::{self, StoreError};
 use kafka::auth::{MskIam, Secret};
 use kafka::{Auth, Sasl, Tls};
@@ -19,14 +21,16 @@ struct MskUser {
     password: String,
 }
 
-/// Everything secret about signing in to the cluster of `config`: the run's own secret, filled up from the operator's.
+/// Everything secret about signing in to the cluster of `config`: the run's own secret, read with `own` credentials, filled up
+/// from the operator's, which are read under the cluster's role where it has one.
 /// `version` is that of the secret with the user, which MSK rotates.
 ///
 /// # Errors
 /// Blocked when a secret is missing, must not be read, or does not hold what it should.
-pub(crate) async fn read(aws: &Aws, config: &ClusterConfig, version: Version) -> Result<RunSecret> {
+pub(crate) async fn read(own: &Aws, config: &ClusterConfig, version: Version) -> Result<RunSecret> {
     let AuthConfig { secret_arn, keystore, truststore, .. } = &config.auth;
-    let mut secret = RunSecret::of(aws, config).await?;
+    let aws = &own.acting_for(config).await?;
+    let mut secret = RunSecret::of(own, config).await?;
     if let Some(arn) = secret_arn {
         let content = secrets::read(aws, arn, version).await?;
         // What serde_json says could repeat what it read.
@@ -66,11 +70,22 @@ pub(crate) fn auth(aws: &Aws, config: &ClusterConfig, secret: &RunSecret) -> Res
     });
     let tls = Tls::new(trusted.transpose()?, identity.transpose()?);
     let tls = tls.map_err(|error| unusable("keystore or truststore", error))?;
+    is_current(&tls, config, Clock::system().now())?;
     Ok(match mode {
         AuthMode::Iam => Auth::Sasl(tls, Sasl::MskIam(iam(aws, config)?)),
         AuthMode::ScramSha512 => Auth::Sasl(tls, scram(config, secret)?),
         AuthMode::Mtls | AuthMode::Tls | AuthMode::Plaintext => Auth::Tls(tls),
     })
+}
+
+/// Brokers only say that they do not accept an expired certificate, and not why.
+fn is_current(tls: &Tls, config: &ClusterConfig, now: DateTime<Utc>) -> Result<()> {
+    let Some(expired) = tls.expires().filter(|expires| *expires <= now) else { return Ok(()) };
+    Err(Error::blocked(format_args!(
+        "auth.keystore of {} cannot be used: its certificate expired at {}; put a newer one there",
+        config.name(),
+        clock::timestamp(expired)
+    )))
 }
 
 /// A store out of a secret of the operator, in base64.

@@ -9,10 +9,12 @@ mod credentials;
 #[cfg(test)]
 mod fake;
 pub mod gates;
+mod roles;
 pub mod run;
 pub mod secrets;
 pub mod serve;
 pub mod store;
+pub mod stuck;
 
 pub use aws::Aws;
 pub use budget::Budget;

@@ -193,6 +193,15 @@ pub(crate) async fn read(aws: &Aws, arn: &str, version: Version) -> Result<Vec<u
     content.ok_or_else(|| Error::blocked(format_args!("{what}: it is empty")))
 }
 
+/// The text of a secret that the configuration names, such as a key in PEM.
+///
+/// # Errors
+/// Blocked when there is no such secret, it must not be read or is not text; Transient when AWS was not reached.
+pub async fn text(aws: &Aws, arn: &str) -> Result<String> {
+    let content = read(aws, arn, Version::Current).await?;
+    String::from_utf8(content).map_err(|_| Error::blocked(format_args!("the secret {arn} does not hold text")))
+}
+
 /// The ARN of a stored secret.
 enum Stored {
     /// There was none of its name.

@@ -1,9 +1,10 @@
-//! Logs and metrics, set up the same way in every binary.
+//! Logs, metrics and traces, set up the same way in every binary.
 //!
 //! Functions log JSON lines to stdout, where Lambda picks them up; the CLI logs text to stderr and keeps stdout for data.
 //! `RUST_LOG` chooses what is logged, `info` when unset.
 
 pub mod metrics;
+pub mod traces;
 
 use tracing_subscriber::EnvFilter;
 

@@ -21,7 +21,7 @@ const UNBOUNDED: &str = "9223372036854775806";
 
 /// Configs that take every batch as it is. `message.timestamp.*.max.ms` are named because Kafka 4 bounds the future by an
 /// hour (KIP-1030).
-const COPYING: [(&str, &str); 7] = [
+pub(crate) const COPYING: [(&str, &str); 7] = [
     ("cleanup.policy", "delete"),
     ("retention.ms", "-1"),
     ("retention.bytes", "-1"),

@@ -52,8 +52,10 @@ fn check_partitions(wanted: &Topics, there: &Topics) -> Result<()> {
 /// Brings `wanted` to the target under their copy-time configs: creates what is not `there`, and reconfigures what is.
 ///
 /// # Errors
-/// Blocked, naming the topic, when somebody else created one meanwhile that cannot be used; otherwise what the target says.
+/// Blocked, naming the topic, when it is another migration's, or somebody else created one meanwhile that cannot be used;
+/// otherwise what the target says.
 pub async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics, there: &Topics) -> Result<()> {
+    claim(run, target, wanted).await?;
     let missing: Vec<_> = wanted.values().filter(|topic| !there.contains_key(&topic.info.name)).collect();
     made::announce(&run.store, missing.iter().map(|topic| topic.info.name.clone())).await?;
     create_missing(target, &missing).await?;
@@ -61,6 +63,13 @@ pub async fn create(run: &Run<'_>, target: &Cluster, wanted: &Topics, there: &To
     let there = created(target, wanted).await?;
     check_existing(run, target, wanted, &there).await?;
     take_every_batch(target, wanted, &there).await
+}
+
+/// Makes the topics of the target this migration's, so that no other one writes to them as well.
+async fn claim(run: &Run<'_>, target: &Cluster, topics: &Topics) -> Result<()> {
+    let names: Vec<_> = topics.keys().map(|topic| &**topic).collect();
+    let cluster = target.id().unwrap_or_else(|| run.config.target.cluster_arn.clone());
+    run.journal.claim_topics(&cluster, &names).await
 }
 
 /// The counterparts of `wanted`, all of which were created, once `target` lists them.
@@ -134,7 +143,10 @@ mod tests {
         let topic = |(name, partitions): &(&str, i32)| {
             let partitions = (0..*partitions).map(info).collect();
             let info = TopicInfo { name: (*name).into(), id: None, internal: false, partitions };
-            (info.name.clone(), Topic { info, configs: Default::default(), max_message_bytes: 1 })
+            (
+                info.name.clone(),
+                Topic { info, configs: Default::default(), inherited: Default::default(), max_message_bytes: 1 },
+            )
         };
         topics.iter().map(topic).collect()
     }

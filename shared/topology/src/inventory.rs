@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka::{Cluster, ConfigSource, TopicInfo};
+use kafka::{Cluster, ConfigEntry, ConfigSource, TopicInfo};
 use migration::config::Topology;
-use migration::{Error, Result, TopicPartition, scope};
+use migration::{Error, Result, TopicPartition};
 
 use crate::configs::TopicConfigs;
 
@@ -24,6 +24,8 @@ pub struct Topic {
     pub info: TopicInfo,
     /// Configs set on the topic itself.
     pub configs: TopicConfigs,
+    /// What topics of its cluster take from their brokers, by config. It counts where `configs` sets nothing.
+    pub inherited: Arc<TopicConfigs>,
     /// `max.message.bytes` in force, in bytes, wherever it comes from.
     pub max_message_bytes: i64,
 }
@@ -32,6 +34,11 @@ impl Topic {
     /// Replication factor: the most replicas a partition has.
     pub fn replication_factor(&self) -> usize {
         self.info.partitions.iter().map(|partition| partition.replicas.len()).max().unwrap_or(1)
+    }
+
+    /// The value of `config` in force: its own, or its brokers'.
+    pub fn in_force(&self, config: &str) -> Option<&str> {
+        self.configs.get(config).or_else(|| self.inherited.get(config)).map(String::as_str)
     }
 
     /// Its partitions.
@@ -45,7 +52,7 @@ impl Topic {
 pub struct Inventory {
     /// The topics to migrate.
     pub topics: Topics,
-    /// Names of the topics that the cluster keeps for itself.
+    /// Names of the topics that the cluster, or MSK Connect, keeps for itself.
     pub internal: Vec<String>,
     /// Names of the topics that `topology.include` and `topology.exclude` leave to another migration.
     pub outside: Vec<String>,
@@ -58,7 +65,7 @@ pub struct Inventory {
 pub async fn inventory(source: &Cluster, selection: &Topology) -> Result<Inventory> {
     let (selected, others): (Vec<_>, Vec<_>) =
         source.topics().await?.into_iter().partition(|topic| is_selected(topic, selection));
-    let (internal, outside): (Vec<_>, Vec<_>) = others.into_iter().partition(is_internal);
+    let (internal, outside): (Vec<_>, Vec<_>) = others.into_iter().partition(|topic| is_left(topic, selection));
     Ok(Inventory { topics: configured(source, selected).await?, internal: names(&internal), outside: names(&outside) })
 }
 
@@ -94,11 +101,11 @@ pub async fn listed<T>(target: &Cluster, topics: &BTreeMap<Arc<str>, T>, missing
 
 /// Whether a topic of the source is to be migrated.
 pub(crate) fn is_selected(topic: &TopicInfo, selection: &Topology) -> bool {
-    !is_internal(topic) && selection.selects(&topic.name)
+    !is_left(topic, selection) && selection.selects(&topic.name)
 }
 
-fn is_internal(topic: &TopicInfo) -> bool {
-    topic.internal || scope::is_internal_topic(&topic.name)
+fn is_left(topic: &TopicInfo, selection: &Topology) -> bool {
+    topic.internal || selection.leaves(&topic.name)
 }
 
 fn names(topics: &[TopicInfo]) -> Vec<String> {
@@ -111,6 +118,7 @@ fn names(topics: &[TopicInfo]) -> Vec<String> {
 async fn configured(cluster: &Cluster, topics: Vec<TopicInfo>) -> Result<Topics> {
     let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
     let mut entries = kafka::all_ok(cluster.topic_configs(&names).await)?;
+    let inherited = Arc::new(inherited(entries.values()));
     let mut configured = BTreeMap::new();
     for info in topics {
         let entries = entries.remove(&info.name).ok_or_else(|| Error::transient("a topic's configs are missing"))?;
@@ -118,14 +126,43 @@ async fn configured(cluster: &Cluster, topics: Vec<TopicInfo>) -> Result<Topics>
         let configs = set.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect();
         let in_force = entries.iter().find(|entry| entry.name == "max.message.bytes");
         let max_message_bytes = in_force.and_then(|entry| entry.value.as_deref()?.parse().ok()).unwrap_or(0);
-        configured.insert(info.name.clone(), Topic { info, configs, max_message_bytes });
+        configured.insert(info.name.clone(), Topic { info, configs, inherited: inherited.clone(), max_message_bytes });
     }
     Ok(configured)
+}
+
+/// What the described topics take from their brokers, by config: one that every topic sets itself is inherited by none.
+pub fn inherited<'a>(described: impl Iterator<Item = &'a Vec<ConfigEntry>>) -> TopicConfigs {
+    let mut inherited = TopicConfigs::new();
+    for entry in described.flatten().filter(|entry| entry.source != ConfigSource::DynamicTopic) {
+        if let (Some(value), false) = (&entry.value, inherited.contains_key(&entry.name)) {
+            inherited.insert(entry.name.clone(), value.clone());
+        }
+    }
+    inherited
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_topics_inherit_is_told_by_those_that_do_not_set_it() {
+        let entry = |name: &str, value: &str, source| ConfigEntry {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+            source,
+            read_only: false,
+            sensitive: false,
+        };
+        let own = vec![entry("retention.ms", "7", ConfigSource::DynamicTopic)];
+        let other = vec![
+            entry("retention.ms", "-1", ConfigSource::DynamicDefaultBroker),
+            entry("cleanup.policy", "delete", ConfigSource::Default),
+        ];
+        let inherited = inherited([&own, &other].into_iter());
+        assert_eq!((&*inherited["retention.ms"], &*inherited["cleanup.policy"], inherited.len()), ("-1", "delete", 2));
+    }
 
     #[test]
     fn internal_topics_are_no_topics_of_any_wave() {

@@ -56,6 +56,13 @@ impl From<Vec<ConfigEntry>> for KnownConfigs {
 }
 
 #[cfg(test)]
+impl KnownConfigs {
+    pub(crate) fn of(names: &[&str]) -> Self {
+        Self(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+}
+
+#[cfg(test)]
 impl<const N: usize> From<[&str; N]> for KnownConfigs {
     fn from(names: [&str; N]) -> Self {
         Self(names.map(str::to_owned).into())

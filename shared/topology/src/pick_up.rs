@@ -9,10 +9,11 @@ use runtime::Run;
 
 use crate::configs::copying;
 use crate::create::{create_missing, created};
-use crate::inventory::{Topic, Topics, existing, inventory};
+use crate::inventory::{Topic, Topics, existing};
 use crate::latecomers::uncopied;
 use crate::made;
 use crate::manifest::Manifest;
+use crate::moving::to_be_copied;
 
 /// Picks up what is `there` on the source and not among `dealt`: makes it on the target, deals it into batches of its own
 /// and tells the tail, which copies it from its log start. Tells whether there was anything; `manifest` is then extended.
@@ -34,7 +35,7 @@ pub async fn pick_up(
     }
     // Beyond what the journal knows there may be a deal that an invocation stored and did not live to publish.
     *manifest = Manifest::load(run).await?;
-    let mut newcomers = inventory(source, selection).await?.topics;
+    let mut newcomers = to_be_copied(source, selection).await?.topics;
     let known = manifest.partitions();
     newcomers.retain(|_, topic| topic.partitions().any(|partition| !known.contains(&partition)));
     let partitions: Vec<_> = newcomers.values().flat_map(Topic::partitions).filter(|p| !known.contains(p)).collect();
@@ -139,7 +140,7 @@ mod tests {
         let info = |partition| PartitionInfo { partition, leader: Some(1), replicas: vec![1], isr: vec![1] };
         let partitions = (0..partitions).map(info).collect();
         let info = TopicInfo { name: "orders".into(), id: None, internal: false, partitions };
-        Topic { info, configs, max_message_bytes: 5_000_000 }
+        Topic { info, configs, inherited: Default::default(), max_message_bytes: 5_000_000 }
     }
 
     #[test]

@@ -51,7 +51,10 @@ mod tests {
         let topic = |name: &str, replicas: Vec<i32>| {
             let partitions = vec![PartitionInfo { partition: 0, leader: None, replicas, isr: Vec::new() }];
             let info = TopicInfo { name: name.into(), id: None, internal: false, partitions };
-            (info.name.clone(), Topic { info, configs: BTreeMap::new(), max_message_bytes: 1 })
+            (
+                info.name.clone(),
+                Topic { info, configs: BTreeMap::new(), inherited: Default::default(), max_message_bytes: 1 },
+            )
         };
         let there = |name: &str| {
             let state = TopicState { partitions: 1, replication_factor: 2, configs: BTreeMap::new() };

@@ -113,7 +113,6 @@ struct Measured {
 pub(crate) async fn run(args: &FreezeArgs) -> anyhow::Result<()> {
     let built = args.bin_dir.canonicalize();
     let bin_dir = built.with_context(|| format!("{} is not built", args.bin_dir.display()))?;
-    let asked_to_stop = stack::asked_to_stop()?;
     let mut measured = Vec::new();
     let all = async {
         for size in &args.sizes {
@@ -121,13 +120,9 @@ pub(crate) async fn run(args: &FreezeArgs) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    // Dropping what is under way stops what it had started.
-    let outcome = tokio::select! {
-        outcome = all => outcome,
-        () = asked_to_stop => Err(anyhow::anyhow!("interrupted; everything was stopped")),
-    };
+    let outcome = stack::unless_interrupted(all).await;
     println!("{}", table(&measured));
-    outcome
+    outcome?.context("interrupted; everything was stopped")
 }
 
 async fn measure(size: Size, bin_dir: &Path) -> anyhow::Result<Measured> {

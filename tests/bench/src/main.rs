@@ -120,15 +120,10 @@ async fn bench(mut args: RunArgs) -> anyhow::Result<()> {
     anyhow::ensure!(!plan.is_empty(), "no data set is called {}; there are {}", args.only.join(" or "), names());
     let jars = mirrormaker::jars(&Progress::new(false)).await?;
     let mut report = Report::new(setup::DEFAULT_VERSION, args.scale());
-    let asked_to_stop = stack::asked_to_stop()?;
-    // Dropping what is under way stops what it had started.
-    let outcome = tokio::select! {
-        outcome = measuring::all(&args, &plan, &jars, &mut report) => outcome,
-        () = asked_to_stop => Err(anyhow::anyhow!("interrupted; everything was stopped")),
-    };
+    let outcome = stack::unless_interrupted(measuring::all(&args, &plan, &jars, &mut report)).await;
     println!("{}", tables::all(&report));
     if !report.copies.is_empty() {
         println!("kept in {}", report.save()?.display());
     }
-    outcome
+    outcome?.context("interrupted; everything was stopped")
 }

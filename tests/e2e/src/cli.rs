@@ -66,8 +66,13 @@ impl Output {
 impl Cli {
     /// The CLI for the migration `migration_id` on `stack` with the configuration file `config`.
     pub fn new(stack: &Stack, config: &Path, migration_id: &str, journal_dir: &Path) -> Self {
+        Self::with_env_of(stack.env(), config, migration_id, journal_dir)
+    }
+
+    /// The same with the environment `env`, which is somebody else's.
+    pub fn with_env_of(env: Vec<(String, String)>, config: &Path, migration_id: &str, journal_dir: &Path) -> Self {
         Self {
-            env: stack.env(),
+            env,
             config: config.to_owned(),
             migration_id: migration_id.to_owned(),
             journal_dir: journal_dir.to_owned(),

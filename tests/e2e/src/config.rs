@@ -3,10 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use stack::{EVIDENCE_BUCKET, SEGMENTS_BUCKET, Side, Stack};
+use stack::{EVIDENCE_BUCKET, Ground, SEGMENTS_BUCKET, Side};
 
 /// The text of a configuration for `stack`.
-pub fn yaml(stack: &Stack) -> String {
+pub fn yaml(stack: &Ground) -> String {
+    yaml_with(stack, SEGMENTS_BUCKET, EVIDENCE_BUCKET)
+}
+
+/// The same with other buckets.
+pub fn yaml_with(stack: &Ground, backup: &str, evidence: &str) -> String {
     format!(
         "enterprise:
   msk_kraft_migration:
@@ -19,10 +24,10 @@ pub fn yaml(stack: &Stack) -> String {
       auth:
         mode: plaintext
     backup:
-      s3_bucket: {SEGMENTS_BUCKET}
+      s3_bucket: {backup}
       s3_prefix: zk-to-kraft/
     evidence:
-      s3_bucket: {EVIDENCE_BUCKET}
+      s3_bucket: {evidence}
       s3_prefix: migrations/
       retention: 1d
     cutover:

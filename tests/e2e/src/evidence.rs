@@ -15,10 +15,22 @@ const FILES: [&str; 3] = ["bundle.json", "bundle.sig", "public_key.pem"];
 /// # Errors
 /// When a file is missing, or openssl does not accept the signature.
 pub async fn verify(stack: &Stack, migration_id: &str, dir: &Path) -> anyhow::Result<Value> {
+    verify_with(async |key| stack.get_object(EVIDENCE_BUCKET, &key).await, migration_id, dir).await
+}
+
+/// The same with another way to get an object of the evidence bucket.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_with(
+    fetch: impl AsyncFn(String) -> anyhow::Result<Vec<u8>>,
+    migration_id: &str,
+    dir: &Path,
+) -> anyhow::Result<Value> {
     std::fs::create_dir_all(dir)?;
     for name in FILES {
         let key = format!("migrations/{migration_id}/{name}");
-        let body = stack.get_object(EVIDENCE_BUCKET, &key).await.with_context(|| format!("fetching {key}"))?;
+        let body = fetch(key.clone()).await.with_context(|| format!("fetching {key}"))?;
         std::fs::write(dir.join(name), body)?;
     }
     let mut openssl = Command::new("openssl");

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use stack::process::{Process, Spec};
 use stack::progress::Progress;
-use stack::{Side, Stack, setup};
+use stack::{Ground, Side, setup};
 use tokio::process::Command;
 
 const PACKAGE: &str = "io.mskkraft.rehearsal";
@@ -31,7 +31,7 @@ impl Java {
     ///
     /// # Errors
     /// When the jars cannot be fetched; with the compiler's output when it does not compile.
-    pub async fn ready(stack: &Stack) -> anyhow::Result<Self> {
+    pub async fn ready(stack: &Ground) -> anyhow::Result<Self> {
         setup::ensure(&[WRITTEN_FOR], &Progress::new(true)).await?;
         let libs = setup::kafka_classpath(WRITTEN_FOR);
         let classes = stack::java::compile("rehearsal", &libs).await?;

@@ -2,13 +2,13 @@
 
 use anyhow::ensure;
 use serde_json::json;
-use stack::{Side, Stack};
+use stack::{Ground, Side};
 
 /// Gives every partition of a cluster its preferred leader.
 ///
 /// # Errors
 /// When `kafka-leader-election.sh` fails.
-pub async fn prefer(stack: &Stack, side: Side) -> anyhow::Result<()> {
+pub async fn prefer(stack: &Ground, side: Side) -> anyhow::Result<()> {
     let server = stack.cluster(side).bootstrap();
     let args = ["--bootstrap-server", &server, "--election-type", "preferred", "--all-topic-partitions"];
     stack.kafka_tool(side, "LeaderElectionCommand", &args).await.map(drop)
@@ -19,7 +19,7 @@ pub async fn prefer(stack: &Stack, side: Side) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When `kafka-reassign-partitions.sh` or `kafka-leader-election.sh` fails.
-pub async fn rotate(stack: &Stack, side: Side, topic: &str, first: usize) -> anyhow::Result<()> {
+pub async fn rotate(stack: &Ground, side: Side, topic: &str, first: usize) -> anyhow::Result<()> {
     let (server, brokers) = (stack.cluster(side).bootstrap(), stack.cluster(side).size());
     let described = stack
         .kafka_tool(side, "TopicCommand", &["--bootstrap-server", &server, "--describe", "--topic", topic])

@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod deployment;
 pub mod evidence;
 pub mod holding;
 pub mod java;
@@ -11,10 +12,12 @@ pub mod live;
 pub mod readers;
 pub mod records;
 pub mod rehearsal;
+pub mod rights;
 pub mod small;
 pub mod transaction;
 
 pub use cli::{Cli, Output};
+pub use deployment::{Deployment, SignIn};
 pub use holding::Holding;
 pub use java::Java;
 pub use live::Live;

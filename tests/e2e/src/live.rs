@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
-use stack::Stack;
+use stack::Ground;
 use stack::process::Process;
 
 use crate::java::Java;
@@ -39,7 +39,7 @@ impl Live {
     ///
     /// # Errors
     /// When a client does not start, with the end of its log.
-    pub async fn start(stack: &Stack, java: &Java) -> anyhow::Result<Self> {
+    pub async fn start(stack: &Ground, java: &Java) -> anyhow::Result<Self> {
         Self::start_at(stack, java, RATE).await
     }
 
@@ -47,7 +47,7 @@ impl Live {
     ///
     /// # Errors
     /// As [`Live::start`].
-    pub async fn start_at(stack: &Stack, java: &Java, rate: u32) -> anyhow::Result<Self> {
+    pub async fn start_at(stack: &Ground, java: &Java, rate: u32) -> anyhow::Result<Self> {
         let dir = stack.webhook().dir().to_owned();
         let path = dir.display().to_string();
         order(&dir, "source")?;
@@ -97,7 +97,8 @@ impl Live {
             let code = status.and_then(|status| status.code());
             ensure!(matches!(code, Some(0 | JVM_TERMINATED)), "a client failed ({code:?}): {}", client.tail());
         }
-        Ok(())
+        // Nobody is to wait for a producer that is gone.
+        std::fs::remove_file(self.dir.join("producers/live")).context("the registration of the producers")
     }
 
     async fn order(&self, what: &str) -> anyhow::Result<()> {

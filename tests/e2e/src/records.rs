@@ -4,14 +4,14 @@ use std::process::Stdio;
 
 use anyhow::{Context, ensure};
 use serde_json::json;
-use stack::{Side, Stack};
+use stack::{Ground, Side};
 use tokio::io::AsyncWriteExt;
 
 /// Creates a topic with one partition.
 ///
 /// # Errors
 /// When `kafka-topics.sh` fails.
-pub async fn create(stack: &Stack, side: Side, topic: &str) -> anyhow::Result<()> {
+pub async fn create(stack: &Ground, side: Side, topic: &str) -> anyhow::Result<()> {
     let server = stack.cluster(side).bootstrap();
     let args = ["--bootstrap-server", &server, "--create", "--topic", topic, "--partitions", "1"];
     stack.kafka_tool(side, "TopicCommand", &args).await.map(drop)
@@ -21,7 +21,7 @@ pub async fn create(stack: &Stack, side: Side, topic: &str) -> anyhow::Result<()
 ///
 /// # Errors
 /// When `kafka-console-producer.sh` fails, with what it printed.
-pub async fn write(stack: &Stack, side: Side, topic: &str, lines: impl Iterator<Item = String>) -> anyhow::Result<()> {
+pub async fn write(stack: &Ground, side: Side, topic: &str, lines: impl Iterator<Item = String>) -> anyhow::Result<()> {
     let cluster = stack.cluster(side);
     let args = ["--bootstrap-server", &cluster.bootstrap(), "--topic", topic];
     let mut command = cluster.tool_command("ConsoleProducer", &args)?;
@@ -41,7 +41,7 @@ pub async fn write(stack: &Stack, side: Side, topic: &str, lines: impl Iterator<
 ///
 /// # Errors
 /// When `kafka-get-offsets.sh` fails or knows no such topic.
-pub async fn end(stack: &Stack, side: Side, topic: &str) -> anyhow::Result<i64> {
+pub async fn end(stack: &Ground, side: Side, topic: &str) -> anyhow::Result<i64> {
     let (server, partition) = (stack.cluster(side).bootstrap(), format!("{topic}:0"));
     let args = ["--bootstrap-server", &server, "--topic-partitions", &partition];
     let printed = stack.kafka_tool(side, "GetOffsetShell", &args).await?;
@@ -53,7 +53,7 @@ pub async fn end(stack: &Stack, side: Side, topic: &str) -> anyhow::Result<i64> 
 ///
 /// # Errors
 /// When `kafka-delete-records.sh` fails.
-pub async fn delete_before(stack: &Stack, side: Side, topic: &str, offset: i64) -> anyhow::Result<()> {
+pub async fn delete_before(stack: &Ground, side: Side, topic: &str, offset: i64) -> anyhow::Result<()> {
     let what = json!({"version": 1, "partitions": [{"topic": topic, "partition": 0, "offset": offset}]});
     let file = stack.logs().join("delete-records.json");
     std::fs::write(&file, what.to_string())?;

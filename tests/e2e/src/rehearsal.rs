@@ -51,19 +51,12 @@ impl Rehearsal {
         Ok(Self { stack, java, cli, dir, id: id.to_owned() })
     }
 
-    /// From `drain_ready` to `finalized`: consumers stop, producers are frozen, everything is switched, and the switched
-    /// clients work on the target while the migration is validated.
+    /// As [`cut_over`].
     ///
     /// # Errors
-    /// With what a verb printed when it did not end with exit code 0.
+    /// As [`cut_over`].
     pub async fn cut_over(&self, cli: &Cli, live: &Live) -> anyhow::Result<()> {
-        live.pause_consumers().await?;
-        cli.run("cutover", &[]).await?.ok()?;
-        live.switch_consumers().await?;
-        cli.run("cutover-ack", &[]).await?.ok()?;
-        tokio::time::sleep(ON_TARGET).await;
-        cli.run("finalize", &[]).await?.ok()?;
-        Ok(())
+        cut_over(cli, live).await
     }
 
     /// Ends the live clients and asks every independent judge. `followed` says whether the clients' logs are complete.
@@ -92,4 +85,19 @@ impl Rehearsal {
     pub fn id(&self) -> &str {
         &self.id
     }
+}
+
+/// From `drain_ready` to `finalized`: consumers stop, producers are frozen, everything is switched, and the switched
+/// clients work on the target while the migration is validated.
+///
+/// # Errors
+/// With what a verb printed when it did not end with exit code 0.
+pub async fn cut_over(cli: &Cli, live: &Live) -> anyhow::Result<()> {
+    live.pause_consumers().await?;
+    cli.run("cutover", &[]).await?.ok()?;
+    live.switch_consumers().await?;
+    cli.run("cutover-ack", &[]).await?.ok()?;
+    tokio::time::sleep(ON_TARGET).await;
+    cli.run("finalize", &[]).await?.ok()?;
+    Ok(())
 }

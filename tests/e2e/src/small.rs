@@ -7,7 +7,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use kafka::batch::{Codec, Record, Stamp, encode};
 use kafka::{Cluster, ConfigChange, ConfigOp, NewOffset, NewTopic, Settings, TopicPartition, all_ok};
-use stack::{Side, Stack};
+use stack::{Ground, Side};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When no broker answers.
-pub async fn connect(stack: &Stack, side: Side) -> anyhow::Result<Cluster> {
+pub async fn connect(stack: &Ground, side: Side) -> anyhow::Result<Cluster> {
     Ok(Cluster::connect(Settings::parse(&stack.cluster(side).bootstrap())).await?)
 }
 

@@ -60,5 +60,24 @@ async fn wrong_configurations_are_refused_before_the_target_is_touched() {
         good.replacen("mode: plaintext", "mode: scram-sha-512\n        username: u\n        password: hunter2", 1);
     refused(&rehearsal, "literal-password", &literal, &["${NAME}"]).await;
 
+    one_target_takes_one_migration(&rehearsal, &good).await;
     rehearsal.stack.stop().await.unwrap();
+}
+
+/// Before the first record nothing on the target says that another migration is about to write there.
+async fn one_target_takes_one_migration(rehearsal: &Rehearsal, good: &str) {
+    let cli = |id: &str| {
+        let path = config::write(&rehearsal.dir, &format!("{id}.yaml"), good).unwrap();
+        rehearsal.cli.clone().with(&path, id)
+    };
+    let (first, second) = (cli("first"), cli("second"));
+    first.run("execute", &[]).await.unwrap().ok().unwrap();
+    let Output { code, stdout, stderr } = second.run("execute", &[]).await.unwrap();
+    assert_eq!(code, 1, "{stdout}\n{stderr}");
+    let owner = "migration first, in phase drain_ready, copies to topic orders of this target already";
+    assert!(format!("{stdout}{stderr}").contains(owner), "{stdout}\n{stderr}");
+    // What was given up is free.
+    first.run("rollback", &["--yes"]).await.unwrap().ok().unwrap();
+    second.run("resume", &[]).await.unwrap().ok().unwrap();
+    second.run("rollback", &["--yes"]).await.unwrap().ok().unwrap();
 }

@@ -268,7 +268,7 @@ async fn what_the_source_has_wins_under_overwrite_and_merge(waves: &Waves) {
         "config message.downconversion.enable is not copied: the target does not know it",
         "SCRAM users of the source that the target does not have, or does not tell: carol",
         "aws kafka batch-associate-scram-secret --region us-east-1",
-        "topics take message.timestamp.after.max.ms from their brokers",
+        "topics inherit message.timestamp.after.max.ms=",
         "topics are outside topology.include",
     ] {
         assert!(said.contains(expected), "{expected:?} is missing in\n{said}");

@@ -1,6 +1,6 @@
 //! `make test-faults`: migrations under faults, one after the other, until the time is up.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is what it is for")]
+#![expect(clippy::print_stdout, reason = "this program's output is what it is for")]
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -35,26 +35,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    match interruptible(&args).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            eprintln!("\ninterrupted; everything was stopped");
-            ExitCode::from(130)
-        }
-        Err(error) => {
-            eprintln!("\nfaults: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// False when it was interrupted. Dropping a round that is under way stops what it had started.
-async fn interruptible(args: &Args) -> anyhow::Result<bool> {
-    let asked_to_stop = stack::asked_to_stop()?;
-    tokio::select! {
-        outcome = rounds(args) => outcome.map(|()| true),
-        () = asked_to_stop => Ok(false),
-    }
+    stack::exit_code("faults", stack::unless_interrupted(rounds(&args)).await, "everything was stopped")
 }
 
 async fn rounds(args: &Args) -> anyhow::Result<()> {

@@ -8,13 +8,13 @@ mod trouble;
 
 use axum::{
     Router,
-    extract::{Path, State},
-    routing::{any, get, post},
+    extract::{FromRef, Path, State},
+    routing::{any, post},
 };
 use tokio::net::TcpListener;
 
 pub(crate) use lambda::{LambdaOptions, Lambdas};
-pub(crate) use msk::{Msk, MskCluster};
+pub(crate) use msk::{Msk, MskCluster, routes as msk_routes};
 pub use msk::{SOURCE_ARN, TARGET_ARN};
 pub(crate) use proxy::Requests;
 pub(crate) use trouble::Troubles;
@@ -64,11 +64,15 @@ impl Front {
     fn router(self) -> Router {
         Router::new()
             .route("/2015-03-31/functions/{name}/invocations", post(lambda::invoke))
-            .route("/api/v2/clusters/{arn}", get(msk::describe_cluster_v2))
-            .route("/v1/clusters/{arn}/bootstrap-brokers", get(msk::bootstrap_brokers))
-            .route("/v1/clusters/{arn}/nodes", get(msk::nodes))
+            .merge(msk_routes())
             .fallback(any(proxy::pass))
             .with_state(self)
+    }
+}
+
+impl FromRef<Front> for Msk {
+    fn from_ref(front: &Front) -> Self {
+        front.msk.clone()
     }
 }
 

@@ -7,7 +7,9 @@
 mod aws;
 mod certificates;
 pub mod deploy;
+mod deployed;
 mod front;
+mod ground;
 mod http;
 mod interrupt;
 pub mod java;
@@ -25,8 +27,10 @@ pub mod webhook;
 
 pub use aws::{EVIDENCE_BUCKET, REGION, SEGMENTS_BUCKET, STATE_MACHINE, TABLE, function_arn, s3, state_machine_arn};
 pub use certificates::{Certificates, STORE_PASSWORD};
+pub use deployed::{Caller, Configured, DEPLOYMENT, Decision, Deployed, Invocation, Notices, Record, Role, Secret};
 pub use front::{AwsFault, AwsService, AwsTrouble, SOURCE_ARN, TARGET_ARN};
-pub use interrupt::asked_to_stop;
+pub use ground::Ground;
+pub use interrupt::{asked_to_stop, exit_code, unless_interrupted};
 pub use kafka::{Cluster, Link, Listener, SCRAM_PASSWORD, SCRAM_USER, Side, Weather, main_class};
 pub use options::{BrokerJvm, FUNCTIONS, MEMORY_ENV, Options};
 pub use stack::Stack;

@@ -3,7 +3,10 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use stack::{Listener, Options, SCRAM_PASSWORD, SCRAM_USER, Side, Stack, layout::workspace, progress::Progress, setup};
+use stack::{
+    Configured, Deployed, Ground, Listener, Options, SCRAM_PASSWORD, SCRAM_USER, Side, Stack, layout::workspace,
+    progress::Progress, setup,
+};
 
 /// Real Kafka on both sides and a stand-in for AWS, on this machine.
 #[derive(Debug, Parser)]
@@ -50,6 +53,9 @@ struct Up {
     /// Give brokers listeners for SCRAM, client certificates, TLS and IAM too.
     #[arg(long)]
     auth: bool,
+    /// Deploy the CDK app into ministack, which enforces IAM, in place of moto. Nothing of the AWS side is kept.
+    #[arg(long, conflicts_with = "keep")]
+    deployed: bool,
     /// Folder of the functions' binaries.
     #[arg(long, default_value_os_t = workspace().join("target/debug"))]
     bin_dir: PathBuf,
@@ -97,17 +103,30 @@ async fn run(up: Up) -> anyhow::Result<()> {
         ..Options::default()
     };
     // Dropping a start that is under way stops what it had started.
+    let interrupted = || anyhow::anyhow!("interrupted while starting; everything was stopped");
+    if up.deployed {
+        let plaintext = || "auth: plaintext".to_owned();
+        let configured = Configured { source: plaintext(), target: plaintext(), more: String::new() };
+        let stack = tokio::select! {
+            stack = Deployed::start(options, &[], |_| configured) => stack?,
+            () = &mut asked_to_stop => return Err(interrupted()),
+        };
+        let env = stack.env(&stack.session("operator").await?);
+        print(&stack, &env)?;
+        asked_to_stop.await;
+        return stack.stop().await;
+    }
     let stack = tokio::select! {
         stack = Stack::start(options) => stack?,
-        () = &mut asked_to_stop => anyhow::bail!("interrupted while starting; everything was stopped"),
+        () = &mut asked_to_stop => return Err(interrupted()),
     };
-    print(&stack)?;
+    print(&stack, &stack.env())?;
     asked_to_stop.await;
     stack.stop().await
 }
 
 /// The listeners that want to know who a client is, and what they accept.
-fn print_auth(out: &mut impl Write, stack: &Stack) -> anyhow::Result<()> {
+fn print_auth(out: &mut impl Write, stack: &Ground) -> anyhow::Result<()> {
     let Some(certificates) = stack.certificates() else { return Ok(()) };
     for (side, name) in [(Side::Source, "SOURCE"), (Side::Target, "TARGET")] {
         for (listener, suffix) in
@@ -128,18 +147,18 @@ fn print_auth(out: &mut impl Write, stack: &Stack) -> anyhow::Result<()> {
 }
 
 /// What a shell needs, on standard output: the file can be sourced.
-fn print(stack: &Stack) -> anyhow::Result<()> {
+fn print(stack: &Ground, env: &[(String, String)]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "# source  {}  {}", stack.source_bootstrap(), stack.cluster_arn(Side::Source))?;
     writeln!(out, "# target  {}  {}", stack.target_bootstrap(), stack.cluster_arn(Side::Target))?;
     writeln!(out, "# freeze webhook  {}  producers watch {}", stack.webhook_url(), stack.webhook().dir().display())?;
     writeln!(out, "# logs  {}", stack.logs().display())?;
-    writeln!(out, "# Ctrl-C saves and stops it; start again with --keep to go on")?;
+    writeln!(out, "# Ctrl-C stops it; with moto, start again with --keep to go on")?;
     writeln!(out, "export SOURCE_BOOTSTRAP={}", stack.source_bootstrap())?;
     writeln!(out, "export TARGET_BOOTSTRAP={}", stack.target_bootstrap())?;
     print_auth(&mut out, stack)?;
     writeln!(out, "export FREEZE_WEBHOOK={}", stack.webhook_url())?;
-    for (name, value) in stack.env() {
+    for (name, value) in env {
         writeln!(out, "export {name}='{value}'")?;
     }
     Ok(out.flush()?)

@@ -1,10 +1,10 @@
-//! moto, which stands for S3, DynamoDB and Step Functions.
+//! moto, which stands for S3, DynamoDB and Step Functions, with atomic conditional writes.
 
 use std::{path::Path, time::Duration};
 
 use crate::{
     http,
-    layout::Layout,
+    layout::{Layout, crate_dir},
     process::{Process, Spec},
     progress::Progress,
 };
@@ -23,7 +23,8 @@ pub async fn start(
     progress: &Progress,
 ) -> anyhow::Result<Process> {
     let step = progress.step("moto (S3, DynamoDB, Step Functions)");
-    let args = ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned);
+    let program = crate_dir().join("python/atomic_moto.py").display().to_string();
+    let args = [&program, "-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned);
     let front_port = front_port.to_string();
     let env = [
         ("MOTO_PORT", front_port.as_str()),

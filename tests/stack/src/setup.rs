@@ -16,6 +16,8 @@ use std::{
 
 use anyhow::Context;
 
+use python::{MINISTACK, MOTO};
+
 pub use kafka::{DEFAULT_VERSION, SOURCE_VERSIONS, TARGET_VERSIONS};
 
 use crate::{layout, progress::Progress};
@@ -57,6 +59,46 @@ pub async fn jars(name: &str, pom: &Path, progress: &Progress) -> anyhow::Result
     .await?
 }
 
+/// Checks the machine for Node.js, fetches ministack unless it is there, and returns its Python environment.
+///
+/// # Errors
+/// Lists every missing program with its Debian package; or shows what pip said.
+pub async fn ministack(progress: &Progress) -> anyhow::Result<PathBuf> {
+    let progress = progress.clone();
+    tokio::task::spawn_blocking(move || {
+        tools::check_deploying()?;
+        if !MINISTACK.is_there()? {
+            let _lock = exclusive()?;
+            MINISTACK.ensure(&progress)?;
+        }
+        Ok(MINISTACK.place())
+    })
+    .await?
+}
+
+/// The packages that `folder`'s `package-lock.json` pins, by npm.
+///
+/// # Errors
+/// With what npm said.
+pub async fn node_modules(folder: &Path, progress: &Progress) -> anyhow::Result<()> {
+    let (folder, progress) = (folder.to_owned(), progress.clone());
+    tokio::task::spawn_blocking(move || {
+        let pins = std::fs::read_to_string(folder.join("package-lock.json"))
+            .with_context(|| format!("{} has no package-lock.json", folder.display()))?;
+        let stamp = folder.join("node_modules").join(STAMP);
+        let _lock = exclusive()?;
+        if std::fs::read_to_string(&stamp).is_ok_and(|found| found == pins) {
+            return Ok(());
+        }
+        let step = progress.step("the CDK from npm");
+        run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
+        std::fs::write(stamp, pins)?;
+        step.done();
+        Ok(())
+    })
+    .await?
+}
+
 /// The folder with the jars of a Kafka version.
 pub fn kafka_lib(version: &str) -> PathBuf {
     kafka::lib(version)
@@ -68,19 +110,19 @@ pub fn kafka_classpath(version: &str) -> String {
 }
 
 fn ensure_blocking(versions: &[String], progress: &Progress) -> anyhow::Result<Tools> {
-    let all_there = python::is_there()? && versions.iter().all(|version| kafka::is_there(version));
+    let all_there = MOTO.is_there()? && versions.iter().all(|version| kafka::is_there(version));
     let java = tools::check(!all_there)?;
     if !all_there {
         let _lock = exclusive()?;
         std::thread::scope(|scope| {
-            let python = scope.spawn(|| python::ensure(progress));
+            let python = scope.spawn(|| MOTO.ensure(progress));
             // One after the other: Maven's local repository is not meant for concurrent writers.
             let kafka = versions.iter().try_for_each(|version| kafka::ensure(version, progress));
             let python = python.join().unwrap_or_else(|_| Err(anyhow::anyhow!("setting up Python panicked")));
             python.and(kafka)
         })?;
     }
-    Ok(Tools { java, venv: python::venv() })
+    Ok(Tools { java, venv: MOTO.place() })
 }
 
 /// Keeps other set-ups out while it lives.

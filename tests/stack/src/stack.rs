@@ -1,6 +1,6 @@
 //! A running stack: how its parts come up together and go down in reverse.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Deref, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -11,21 +11,19 @@ use tokio::{
 };
 
 use crate::{
-    aws,
-    certificates::Certificates,
-    deploy,
-    front::{AwsTrouble, Front, LambdaOptions, Lambdas, Msk, MskCluster, Requests, SOURCE_ARN, TARGET_ARN, Troubles},
-    http, java,
-    kafka::{AuthFiles, Cluster, ClusterSpec, Listener, Side},
+    aws, deploy,
+    front::{AwsTrouble, Front, LambdaOptions, Lambdas, Msk, Requests, Troubles},
+    ground::Ground,
+    http,
+    kafka::Side,
     layout::Layout,
     moto,
     options::{MEMORY_ENV, Options},
     ports::Ports,
     process::{self, Process, Spec},
     progress::Progress,
-    setup::{self, Tools},
+    setup::Tools,
     snapshot,
-    webhook::Webhook,
 };
 
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -37,19 +35,14 @@ const BUDGET_MARGIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Stack {
     options: Options,
-    layout: Layout,
-    certificates: Option<Certificates>,
-    source: Arc<Cluster>,
-    target: Arc<Cluster>,
+    ground: Ground,
     lambdas: Lambdas,
     troubles: Troubles,
     msk: Msk,
-    webhook: Webhook,
     requests: Requests,
     front_port: u16,
-    webhook_port: u16,
     moto_port: u16,
-    tasks: Vec<JoinHandle<()>>,
+    front: JoinHandle<()>,
     /// moto and cargo lambda.
     processes: Vec<Process>,
     stopped: bool,
@@ -62,46 +55,11 @@ impl Stack {
     /// When the machine lacks a program, a process does not come up (with the end of its log), or the state machine is
     /// refused. Whatever had started is stopped.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        anyhow::ensure!(matches!(options.brokers, 1 | 3), "1 or 3 brokers a side, not {}", options.brokers);
-        check_sides(&options)?;
-        let layout = Layout::new(&options.name)?;
         let progress = Progress::new(options.quiet);
-        let tools = setup::ensure(&[&options.source_version, &options.target_version], &progress).await?;
-        layout.prepare(options.keep)?;
+        let (layout, tools) = Ground::prepare(&options, &progress).await?;
         let mut stack = Self::plan(options, layout, &tools).await?;
         stack.bring_up(&tools, &progress).await?;
         Ok(stack)
-    }
-
-    /// Bootstrap servers of the source.
-    pub fn source_bootstrap(&self) -> String {
-        self.source.bootstrap()
-    }
-
-    /// Bootstrap servers of the target.
-    pub fn target_bootstrap(&self) -> String {
-        self.target.bootstrap()
-    }
-
-    /// One of the clusters: its tools, log directories, and ways to kill and restart its brokers.
-    pub fn cluster(&self, side: Side) -> &Cluster {
-        match side {
-            Side::Source => &self.source,
-            Side::Target => &self.target,
-        }
-    }
-
-    /// The certificates of brokers and clients; none without [`Options::auth_listeners`].
-    pub fn certificates(&self) -> Option<&Certificates> {
-        self.certificates.as_ref()
-    }
-
-    /// ARN of the source's or the target's stand-in at MSK.
-    pub fn cluster_arn(&self, side: Side) -> &'static str {
-        match side {
-            Side::Source => SOURCE_ARN,
-            Side::Target => TARGET_ARN,
-        }
     }
 
     /// The AWS endpoint.
@@ -109,42 +67,14 @@ impl Stack {
         format!("http://127.0.0.1:{}", self.front_port)
     }
 
-    /// The freeze webhook's URL.
-    pub fn webhook_url(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.webhook_port)
-    }
-
-    /// The freeze webhook itself: its folder, history and producers.
-    pub fn webhook(&self) -> &Webhook {
-        &self.webhook
-    }
-
     /// ARN of the deployed state machine.
     pub fn state_machine_arn(&self) -> String {
         aws::state_machine_arn(aws::STATE_MACHINE)
     }
 
-    /// Folder of all log files.
-    pub fn logs(&self) -> PathBuf {
-        self.layout.logs()
-    }
-
     /// Environment for the CLI and the functions.
     pub fn env(&self) -> Vec<(String, String)> {
         environment(self.front_port, &self.options)
-    }
-
-    /// Runs one of Kafka's own tools with the jars of a side.
-    ///
-    /// # Errors
-    /// As [`Cluster::tool`].
-    pub async fn kafka_tool(&self, side: Side, tool: &str, args: &[&str]) -> anyhow::Result<String> {
-        Ok(self.cluster(side).tool(tool, args).await?.stdout)
-    }
-
-    /// Class path of a side's jars.
-    pub fn java_classpath(&self, side: Side) -> String {
-        self.cluster(side).classpath()
     }
 
     /// Kills (SIGKILL) a running invocation's process; its id is returned.
@@ -200,8 +130,7 @@ impl Stack {
     /// Names and ids of the processes that run: `source-1`, `zookeeper`, `moto`, `seed-partition-1` and so on.
     pub fn processes(&self) -> Vec<(String, u32)> {
         let own = self.processes.iter().map(|process| (process.name().to_owned(), process.pid()));
-        let clusters = [&self.source, &self.target].into_iter().flat_map(|cluster| cluster.processes());
-        own.chain(clusters).chain(self.lambdas.processes()).collect()
+        own.chain(self.ground.cluster_processes()).chain(self.lambdas.processes()).collect()
     }
 
     /// Requests to the JSON services (DynamoDB, Step Functions) so far, by operation.
@@ -247,7 +176,9 @@ impl Stack {
         self.lambdas.stop();
         let saved = match self.options.discard {
             true => Ok(()),
-            false => snapshot::save(&moto_url(self.moto_port), &self.layout.aws()).await.context("saving the AWS side"),
+            false => snapshot::save(&moto_url(self.moto_port), &self.ground.layout().aws())
+                .await
+                .context("saving the AWS side"),
         };
         tokio::task::spawn_blocking(move || self.shut_down()).await?;
         saved
@@ -255,63 +186,31 @@ impl Stack {
 
     async fn plan(options: Options, layout: Layout, tools: &Tools) -> anyhow::Result<Self> {
         let mut ports = Ports::load(&layout.ports())?;
-        let certificates = match options.auth_listeners {
-            true => Some(Certificates::make(&layout.conf().join("tls"))?),
-            false => None,
-        };
-        let auth = auth_files(certificates.as_ref(), [&options.source_version, &options.target_version]).await?;
-        let mut cluster = |side, version: &str, auth: Option<AuthFiles>| {
-            let spec = ClusterSpec {
-                side,
-                version: version.to_owned(),
-                brokers: options.brokers,
-                heap_mib: options.broker_heap_mib,
-                jvm: options.broker_jvm,
-                linked: options.linked,
-                auth,
-                config: if side == Side::Target { options.target_config.clone() } else { Vec::new() },
-            };
-            Cluster::plan(spec, &tools.java, &layout, &mut ports).map(Arc::new)
-        };
-        let [source_auth, target_auth] = auth;
-        let source = cluster(Side::Source, &options.source_version, source_auth)?;
-        let target = cluster(Side::Target, &options.target_version, target_auth)?;
-        let [moto_port, runtime_port, front_port, webhook_port] =
-            [ports.get("moto")?, ports.get("lambda")?, ports.get("front")?, ports.get("webhook")?];
+        let ground = Ground::plan(&options, &layout, tools, &mut ports).await?;
+        let [moto_port, runtime_port, front_port] = [ports.get("moto")?, ports.get("lambda")?, ports.get("front")?];
         ports.save(&layout.ports())?;
-        let webhook = Webhook::new(&layout.webhook(), options.freeze_ack_limit)?;
         let lambdas = Lambdas::new(lambda_options(&options, &layout, runtime_port, front_port))?;
-        let clusters = [as_msk(&source), as_msk(&target)];
-        let front = Front::new(lambdas.clone(), clusters, moto_port, options.s3_port);
+        let front = Front::new(lambdas.clone(), ground.as_msk(), moto_port, options.s3_port);
         let (requests, troubles, msk) = (front.requests.clone(), front.troubles.clone(), front.msk.clone());
-        let tasks = vec![
-            tokio::spawn(front.serve(TcpListener::bind(("127.0.0.1", front_port)).await?)),
-            tokio::spawn(webhook.clone().serve(TcpListener::bind(("127.0.0.1", webhook_port)).await?)),
-        ];
+        let front = tokio::spawn(front.serve(TcpListener::bind(("127.0.0.1", front_port)).await?));
         Ok(Self {
             options,
-            layout,
-            certificates,
-            source,
-            target,
+            ground,
             lambdas,
             troubles,
             msk,
-            webhook,
             requests,
             front_port,
-            webhook_port,
             moto_port,
-            tasks,
+            front,
             processes: Vec::new(),
             stopped: false,
         })
     }
 
     async fn bring_up(&mut self, tools: &Tools, progress: &Progress) -> anyhow::Result<()> {
-        let (_, _, moto, runtime) = tokio::try_join!(
-            self.source.start(progress),
-            self.target.start(progress),
+        let ((), moto, runtime) = tokio::try_join!(
+            self.ground.start(progress),
             self.bring_up_aws(tools, progress),
             self.start_runtime_api(tools, progress),
         )?;
@@ -320,7 +219,7 @@ impl Stack {
     }
 
     async fn bring_up_aws(&self, tools: &Tools, progress: &Progress) -> anyhow::Result<Process> {
-        let moto = moto::start(&tools.venv, &self.layout, self.moto_port, self.front_port, progress).await?;
+        let moto = moto::start(&tools.venv, self.ground.layout(), self.moto_port, self.front_port, progress).await?;
         let endpoint = moto_url(self.moto_port);
         deploy::create_table(&endpoint).await?;
         if self.options.s3_port.is_none() {
@@ -330,7 +229,7 @@ impl Stack {
             deploy::create_state_machine(&endpoint, aws::STATE_MACHINE, &asl, &self.options.functions).await?;
         }
         if self.options.keep {
-            snapshot::restore(&endpoint, &self.layout.aws()).await.context("restoring the AWS side")?;
+            snapshot::restore(&endpoint, &self.ground.layout().aws()).await.context("restoring the AWS side")?;
         }
         Ok(moto)
     }
@@ -350,8 +249,8 @@ impl Stack {
             args,
             env: Vec::new(),
             clean_env: false,
-            log: self.layout.logs().join("cargo-lambda.log"),
-            dir: manifest.parent().unwrap_or(self.layout.home()).to_owned(),
+            log: self.ground.layout().logs().join("cargo-lambda.log"),
+            dir: manifest.parent().unwrap_or(self.ground.layout().home()).to_owned(),
         })?;
         process.ready(RUNTIME_API_LIMIT, || async { TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await?;
         step.done();
@@ -364,20 +263,22 @@ impl Stack {
             return;
         }
         self.lambdas.stop();
-        for task in &self.tasks {
-            task.abort();
-        }
-        let at_once = self.options.discard;
+        self.front.abort();
+        let grace = if self.options.discard { Duration::ZERO } else { STOP_GRACE };
         std::thread::scope(|scope| {
-            scope.spawn(|| process::terminate_all(&self.processes, if at_once { Duration::ZERO } else { STOP_GRACE }));
-            scope.spawn(|| self.source.stop(at_once));
-            scope.spawn(|| self.target.stop(at_once));
+            scope.spawn(|| process::terminate_all(&self.processes, grace));
+            scope.spawn(|| self.ground.shut_down());
         });
         self.processes.clear();
-        if at_once {
-            // Only the space is at stake; the next start of this name removes what is left.
-            let _ = std::fs::remove_dir_all(self.layout.data());
-        }
+    }
+}
+
+/// A stack is its ground with a stand-in for AWS on it.
+impl Deref for Stack {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.ground
     }
 }
 
@@ -387,49 +288,8 @@ impl Drop for Stack {
     }
 }
 
-/// What the brokers of both sides, of these versions, need for listeners that want to know who a client is.
-async fn auth_files(
-    certificates: Option<&Certificates>,
-    versions: [&str; 2],
-) -> anyhow::Result<[Option<AuthFiles>; 2]> {
-    let Some(certificates) = certificates else { return Ok([None, None]) };
-    let files = async |version: &str| {
-        let libs = format!("{}/*", setup::kafka_lib(version).display());
-        let classes = java::compile("broker", &libs).await?;
-        anyhow::Ok(Some(AuthFiles { certificates: certificates.clone(), classes }))
-    };
-    Ok([files(versions[0]).await?, files(versions[1]).await?])
-}
-
-fn check_sides(options: &Options) -> anyhow::Result<()> {
-    let (source, target) = (&options.source_version, &options.target_version);
-    let (sources, targets) = (setup::SOURCE_VERSIONS, setup::TARGET_VERSIONS);
-    anyhow::ensure!(sources.contains(&source.as_str()), "Kafka {source} cannot be the source: {}", sources.join(", "));
-    anyhow::ensure!(targets.contains(&target.as_str()), "Kafka {target} cannot be the target: {}", targets.join(", "));
-    Ok(())
-}
-
 fn moto_url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
-}
-
-fn as_msk(cluster: &Cluster) -> MskCluster {
-    let arn = match cluster.side() {
-        Side::Source => SOURCE_ARN,
-        Side::Target => TARGET_ARN,
-    };
-    MskCluster {
-        side: cluster.side(),
-        arn: arn.to_owned(),
-        version: cluster.version().to_owned(),
-        bootstrap: cluster.bootstrap(),
-        bootstrap_scram: cluster.bootstrap_of(Listener::Scram),
-        // MSK has one listener for TLS; it wants certificates where clients have to have some.
-        bootstrap_tls: cluster.bootstrap_of(Listener::Mtls),
-        bootstrap_iam: cluster.bootstrap_of(Listener::Iam),
-        zookeeper: cluster.zookeeper_connect(),
-        brokers: cluster.size(),
-    }
 }
 
 fn environment(front_port: u16, options: &Options) -> Vec<(String, String)> {

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use migration::progress::PartitionProgress;
-use migration::{Error, Result};
+use migration::{Error, Result, TopicPartition};
 use offsets::store::OffsetMap;
 use offsets::{OffsetRun, OffsetRuns};
 use runtime::Store;
 use serde_json::json;
 
 use super::file::WholeFile;
+use super::names;
 use super::show::Show;
 use crate::args::MapFormat;
 use crate::session::Session;
@@ -49,17 +50,25 @@ impl Maps<'_> {
     ///
     /// # Errors
     /// Invalid when a file is there and `force` is not given, before anything is written; Blocked when one cannot be
-    /// written; otherwise those of [`OffsetMap`]. The files that were finished stay.
+    /// written; otherwise those of [`OffsetMap`]. One that fails keeps no other from being written.
     pub(super) async fn to_folder(&self, dir: &Path, partitions: &[&PartitionProgress], force: bool) -> Result<()> {
         let extension = self.format.extension();
+        let stems = names::stems(partitions.iter().map(|progress| &*progress.partition.topic));
         let path = |progress: &PartitionProgress| {
-            dir.join(format!("{}-{}.{extension}", progress.partition.topic, progress.partition.partition))
+            let TopicPartition { topic, partition } = &progress.partition;
+            dir.join(format!("{}-{partition}.{extension}", stems[&**topic]))
         };
         partitions.iter().try_for_each(|progress| WholeFile::check(&path(progress), force))?;
         let show = Show::new(&self.session.console, partitions.len());
         let files = partitions.iter().map(|progress| self.to_file(path(progress), progress, force, &show));
-        stream::iter(files).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        let outcomes: Vec<Result<()>> = stream::iter(files).buffer_unordered(AT_ONCE).collect().await;
         drop(show);
+        let mut failed = outcomes.into_iter().filter_map(Result::err);
+        if let Some(mut first) = failed.next() {
+            let more = failed.count();
+            first.message += &format!("; {} of {} files are whole", partitions.len() - 1 - more, partitions.len());
+            return Err(first);
+        }
         self.session.console.say(format!("wrote {} files to {}", partitions.len(), dir.display()));
         Ok(())
     }
@@ -197,7 +206,6 @@ impl<'a, W: Write> MapWriter<'a, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use migration::TopicPartition;
     use serde_json::Value;
 
     /// The map of two stretches that meet within a run.

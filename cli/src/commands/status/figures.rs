@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use copy::measure::{Measured, MeasuredPartition};
 use journal::{BatchProgress, Heartbeat, Meta, TailWanted, Tails};
-use migration::progress::{PartitionProgress, ReencodedCounts};
+use migration::progress::{Gaps, PartitionProgress, ReencodedCounts};
 use migration::{BatchId, Phase, Result, TopicPartition};
 use runtime::run::LEFT_OUT;
 use serde::Serialize;
@@ -58,6 +58,7 @@ pub(super) struct Partition {
     copied: i64,
     bytes: i64,
     reencoded: ReencodedCounts,
+    gaps: Gaps,
     stopped: Option<String>,
 }
 
@@ -78,6 +79,7 @@ impl From<&Figure> for Partition {
             copied: progress.target_next,
             bytes: progress.bytes,
             reencoded: progress.reencoded.clone(),
+            gaps: progress.gaps.clone(),
             stopped: progress.stopped.clone(),
         }
     }
@@ -253,7 +255,8 @@ impl Figures {
         let names: Vec<_> = all.iter().take(NAMED).map(|figure| figure.progress.partition.to_string()).collect();
         (!all.is_empty()).then(|| {
             format!(
-                "the source deleted records of {} before they were copied ({}{}): raise their retention there",
+                "the source deleted records of {} before they were copied ({}{}): raise their retention there, unless \
+                 topology.record_gap_of or on_records_deleted lets the copy go on",
                 words::count(all.len(), "partition"),
                 names.join(", "),
                 if all.len() > NAMED { ", ..." } else { "" }

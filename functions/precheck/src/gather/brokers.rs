@@ -4,7 +4,7 @@ use kafka::{Cluster, ConfigEntry, ConfigSource};
 use migration::Result;
 use tokio::task::JoinSet;
 
-use crate::facts::{BrokerConfig, TimestampBounds, TopicConfig};
+use crate::facts::{BrokerConfig, Setting, TimestampBounds, TopicConfig};
 
 /// The configs of every broker: each can have its own.
 pub(super) async fn configs(cluster: &Cluster, brokers: &[i32]) -> Result<Vec<BrokerConfig>> {
@@ -34,13 +34,21 @@ fn broker_config(broker: i32, entries: &[ConfigEntry]) -> BrokerConfig {
             .into_iter()
             .filter_map(|name| entries.number(name))
             .min(),
+        topics: kafka::defaults_of_topics(entries.0),
         super_users: entries.0.iter().any(|entry| entry.name == "super.users"),
         threads: entries.number("num.io.threads").zip(entries.number("num.network.threads")).map(|(io, net)| io + net),
         readdressed: entries.0.iter().any(|entry| {
             entry.name == "advertised.listeners"
                 && matches!(entry.source, ConfigSource::DynamicBroker | ConfigSource::DynamicDefaultBroker)
         }),
+        settings: entries.0.iter().map(|entry| (entry.name.clone(), setting(entry))).collect(),
     }
+}
+
+/// A broker leaves the values of sensitive configs out, and of those that it does not know itself, such as an authorizer's
+/// (`KafkaConfig.maybeSensitive`). Whatever it does, they are not kept.
+fn setting(entry: &ConfigEntry) -> Setting {
+    Setting { value: entry.value.clone().filter(|_| !entry.sensitive), is_set: !entry.is_default() }
 }
 
 /// The configs of a topic that rules ask for.
@@ -55,7 +63,9 @@ pub(super) fn topic_config(entries: &[ConfigEntry]) -> TopicConfig {
         cleanup_policy: entries.value("cleanup.policy").unwrap_or_default().to_owned(),
         retention_ms: limit("retention.ms"),
         retention_bytes: limit("retention.bytes"),
+        delete_retention_ms: entries.number("delete.retention.ms"),
         timestamps: entries.timestamps("").filter(|_| dated_by_clients),
+        min_in_sync: entries.number("min.insync.replicas").and_then(|number| usize::try_from(number).ok()),
         tiered: entries.value("remote.storage.enable") == Some("true"),
         own: own.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect(),
     }
@@ -101,6 +111,15 @@ mod tests {
         let config = broker_config(2, &[entry("message.max.bytes", "1048588", ConfigSource::Default)]);
         assert_eq!((config.message_max_bytes, config.replica_fetch_max_bytes), (Some(1_048_588), None));
         assert_eq!((config.timestamps, config.readdressed), (None, false));
+    }
+
+    #[test]
+    fn sensitive_values_are_not_kept() {
+        let secret = ConfigEntry { sensitive: true, ..entry("ssl.key.password", "secret", ConfigSource::StaticBroker) };
+        let known = entry("group.max.size", "7", ConfigSource::Default);
+        let settings = broker_config(1, &[secret, known]).settings;
+        assert_eq!(settings["ssl.key.password"], Setting { value: None, is_set: true });
+        assert_eq!(settings["group.max.size"], Setting { value: Some("7".to_owned()), is_set: false });
     }
 
     #[test]

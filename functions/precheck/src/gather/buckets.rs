@@ -70,7 +70,10 @@ async fn head(s3: &Client, bucket: &str) -> Result<Option<String>> {
 fn refusal(status: u16, region: Option<&str>) -> Error {
     match status {
         404 => Error::blocked("it does not exist (HTTP 404)"),
-        403 => Error::blocked("access is denied, or the bucket belongs to another account (HTTP 403)"),
+        // The answer to a HEAD has no text that would name the right.
+        403 => Error::blocked(
+            "access is denied (s3:ListBucket is needed on it), or the bucket belongs to another account (HTTP 403)",
+        ),
         301 | 307 => {
             let region = region.unwrap_or("which S3 did not name");
             Error::blocked(format_args!("it is in another region, {region} (HTTP {status})"))

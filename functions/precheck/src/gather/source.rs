@@ -30,14 +30,28 @@ pub(super) async fn read(cluster: &Cluster, reached: &Reached) -> Leaving {
         permitted::on(cluster, &topics),
     );
     permitted.groups = permitted::on_groups(cluster, reached, &groups).await;
-    let Contents { configs, sizes, logs, sample } = contents;
+    let Contents { configs, inherited, sizes, logs, sample } = contents;
     let (acls, quotas) = (acls.map_err(Into::into), quotas.map_err(Into::into));
-    Leaving { configs, brokers, groups, static_members, acls, transactions, sizes, logs, sample, quotas, permitted }
+    Leaving {
+        configs,
+        inherited,
+        brokers,
+        groups,
+        static_members,
+        acls,
+        transactions,
+        sizes,
+        logs,
+        sample,
+        quotas,
+        permitted,
+    }
 }
 
 /// What the topics are and hold.
 struct Contents {
     configs: Partly<BTreeMap<Arc<str>, TopicConfig>>,
+    inherited: BTreeMap<String, String>,
     sizes: Result<BTreeMap<TopicPartition, i64>>,
     logs: Partly<BTreeMap<TopicPartition, Range<i64>>>,
     sample: Partly<Sample>,
@@ -45,7 +59,7 @@ struct Contents {
 
 async fn contents(cluster: &Cluster, reached: &Reached) -> Contents {
     let partitions = reached.led(reached.topics.keys());
-    let (configs, sizes, starts, ends) = tokio::join!(
+    let ((configs, inherited), sizes, starts, ends) = tokio::join!(
         configs(cluster, reached),
         cluster.log_sizes(),
         cluster.list_offsets(&partitions, OffsetSpec::Earliest),
@@ -61,7 +75,7 @@ async fn contents(cluster: &Cluster, reached: &Reached) -> Contents {
         sizes.retain(|partition, _| reached.topics.contains_key(&partition.topic));
         sizes
     });
-    Contents { configs, sizes, logs, sample }
+    Contents { configs, inherited, sizes, logs, sample }
 }
 
 type Offsets = Partly<BTreeMap<TopicPartition, i64>>;
@@ -88,11 +102,15 @@ fn judgeable(
     sizes.iter().filter_map(log).collect()
 }
 
-async fn configs(cluster: &Cluster, reached: &Reached) -> Partly<BTreeMap<Arc<str>, TopicConfig>> {
+async fn configs(
+    cluster: &Cluster,
+    reached: &Reached,
+) -> (Partly<BTreeMap<Arc<str>, TopicConfig>>, BTreeMap<String, String>) {
     let names: Vec<_> = reached.topics.keys().cloned().collect();
     let Partly { known, missing } = partly(cluster.topic_configs(&names).await);
+    let inherited = topology::inventory::inherited(known.values());
     let known = known.into_iter().map(|(topic, entries)| (topic, brokers::topic_config(&entries))).collect();
-    Partly { known, missing }
+    (Partly { known, missing }, inherited)
 }
 
 type Groups = (Result<Vec<GroupListing>>, Partly<BTreeMap<String, Vec<String>>>);

@@ -7,7 +7,7 @@ use kafka::{AclBinding, AclOperation, AclResource, PatternType};
 use migration::config::AuthMode;
 use migration::report::Finding;
 use topology::lockout::{CLUSTER, Use, closing, is_limited, is_super_user};
-use topology::{TargetState, acl_copy};
+use topology::{Acls, TargetState, acl_copy};
 
 use super::finding::{count, few, finding};
 use super::permissions::{TARGET_GROUP, TARGET_TOPIC, target_cluster};
@@ -62,9 +62,7 @@ fn lockout(facts: &Facts) -> Option<Finding> {
     }
     let arriving = facts.arriving.as_ref()?;
     let there = arriving.acls.as_ref().ok()?.as_ref()?;
-    let source = facts.leaving.as_ref()?.acls.as_ref().ok()?.clone();
-    let before = TargetState { acls: Some(there.clone()), ..TargetState::default() };
-    let copied = acl_copy::decide(source, &before, facts.config.acl.on_drift, &facts.config.topology).ok()?;
+    let copied = copied(facts)?;
     let user = facts.target.reached.as_ref().ok()?.user.as_deref();
     let principal = user.map(|user| format!("User:{user}"));
     let uses = uses(facts);
@@ -74,6 +72,14 @@ fn lockout(facts: &Facts) -> Option<Finding> {
     let closing = closing(&uses, there, copied.wanted(), principal.as_deref());
     let patterns: BTreeSet<_> = closing.into_iter().map(Pattern::from).collect();
     (!patterns.is_empty()).then(|| told(facts, arriving, principal.as_deref(), &patterns, &uses))
+}
+
+/// What topology copy makes of both sides' ACLs, where both could be read and it does not refuse.
+pub(super) fn copied(facts: &Facts) -> Option<Acls> {
+    let there = facts.arriving.as_ref()?.acls.as_ref().ok()?.clone();
+    let source = facts.leaving.as_ref()?.acls.as_ref().ok()?.clone();
+    let before = TargetState { acls: there, ..TargetState::default() };
+    acl_copy::decide(source, &before, facts.config.acl.on_drift, &facts.config.topology).ok()
 }
 
 /// What brokers say of a use.

@@ -150,7 +150,10 @@ fn unverified(leaving: &Leaving, arriving: &Arriving) -> Option<Finding> {
     (!reasons.is_empty()).then(|| {
         finding("W04", "source and target")
             .found(format_args!("sizes of batches could not be compared completely ({})", reasons.join("; ")))
-            .because("B11 and B12 may be missing for that, and what else follows from brokers' configs: B17, W14, W19, I02")
+            .because(
+                "B11 and B12 may be missing for that, and what else follows from brokers' configs: B17, W14, W19, W24 to W27, \
+                 I02 and I05",
+            )
             .fix(
                 "allow DescribeConfigs on both clusters, or make sure that message.max.bytes and replica.fetch.max.bytes of \
                  the target's brokers are at least those of the source's",

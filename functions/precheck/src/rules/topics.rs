@@ -1,16 +1,11 @@
 //! The topics to be copied, and those of the same names on the target.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use migration::report::Finding;
 
-use super::estimated;
 use super::finding::{count, few, finding};
-use crate::facts::{Cluster, Facts, Topic, TopicConfig};
-
-/// The share of a topic's retention that the copy may take by its estimate, which can be wrong by as much.
-const RETENTION_MARGIN: u64 = 2;
+use crate::facts::{Cluster, Facts, Topic};
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let findings = [
@@ -19,9 +14,6 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         reshaped(facts),
         leaderless(facts),
         refused(facts),
-        compacted(facts),
-        expiring(facts),
-        overtaken(facts),
         replicas(facts),
     ];
     findings.into_iter().flatten().collect()
@@ -32,12 +24,6 @@ fn shared(facts: &Facts) -> impl Iterator<Item = (&Arc<str>, &Topic, &Topic)> {
     let target = facts.target.reached.as_ref().ok().filter(|_| !facts.is_one_cluster());
     let topics = move |(name, source)| Some((name, source, target?.topics.get(name)?));
     facts.source_topics().filter_map(topics)
-}
-
-/// Topics of the source that pass `test`, with what a message says of them.
-fn described<T: Display>(facts: &Facts, test: impl Fn(&Arc<str>, &TopicConfig) -> Option<T>) -> Vec<T> {
-    let configs = facts.leaving.iter().flat_map(|leaving| &leaving.configs.known);
-    configs.filter_map(|(name, config)| test(name, config)).collect()
 }
 
 fn nothing_to_migrate(facts: &Facts) -> Option<Finding> {
@@ -152,80 +138,6 @@ fn refused(facts: &Facts) -> Option<Finding> {
     })
 }
 
-fn compacted(facts: &Facts) -> Option<Finding> {
-    let topics = described(facts, |name, config| config.cleans_by("compact").then(|| name.clone()));
-    (!topics.is_empty()).then(|| {
-        finding("W07", "source")
-            .found(format_args!("cleanup.policy=compact on {} of the source: {}", count(topics.len(), "topic"), few(&topics)))
-            .of(&topics)
-            .because(
-                "records that the source compacts away before they are copied are not on the target; the newest record of \
-                 every key is",
-            )
-            .fix(
-                "nothing, unless superseded records matter: then raise min.compaction.lag.ms of those topics on the source for \
-                 the time of the migration",
-            )
-    })
-}
-
-fn expiring(facts: &Facts) -> Option<Finding> {
-    let limited = |name: &Arc<str>, config: &TopicConfig| {
-        let limits = [("retention.ms", config.retention_ms), ("retention.bytes", config.retention_bytes)];
-        let set: Vec<_> =
-            limits.iter().filter_map(|(limit, value)| value.as_ref().map(|value| format!("{limit}={value}"))).collect();
-        (config.cleans_by("delete") && !set.is_empty()).then(|| format!("{name} ({})", set.join(" ")))
-    };
-    let topics = described(facts, limited);
-    (!topics.is_empty()).then(|| {
-        finding("W10", "source")
-            .found(format_args!(
-                "old records are deleted from {} of the source: {}",
-                count(topics.len(), "topic"),
-                few(&topics)
-            ))
-            .of(&topics)
-            .because(
-                "what expires on the source before it is copied is not copied; the target keeps everything while it is copied \
-                 and takes over these limits just before the client switch, from then on old records expire there as on the \
-                 source",
-            )
-            .fix(
-                "nothing, if the copy is faster than the retention; to keep old records longer, raise the retention on the \
-                 source before the migration starts",
-            )
-    })
-}
-
-/// Retention that passes while the copy is on its way ends the copy of a partition. How fast `retention.bytes` passes
-/// depends on what producers write, which nobody knows beforehand.
-fn overtaken(facts: &Facts) -> Option<Finding> {
-    let estimate = estimated(facts)?;
-    let window = i64::try_from(estimate.seconds.saturating_mul(RETENTION_MARGIN * 1_000)).unwrap_or(i64::MAX);
-    let passes = |name: &Arc<str>, config: &TopicConfig| {
-        let retention = config.retention_ms.filter(|retention| *retention < window && config.cleans_by("delete"))?;
-        Some(format!("{name} ({retention} ms)"))
-    };
-    let topics = described(facts, passes);
-    (!topics.is_empty()).then(|| {
-        finding("W15", "source")
-            .found(format_args!(
-                "the seed is estimated to take {} s (bound by {}), and retention.ms is less than twice that on {} of the \
-                 source: {}",
-                estimate.seconds,
-                estimate.bound_by,
-                count(topics.len(), "topic"),
-                few(&topics)
-            ))
-            .of(&topics)
-            .because("records that expire while their partition is being copied stop it: the copy would have a hole")
-            .fix(format_args!(
-                "raise retention.ms of those topics on the source for the time of the migration, to {window} or more, or let \
-                 the copy be faster"
-            ))
-    })
-}
-
 fn replicas(facts: &Facts) -> Option<Finding> {
     let brokers = facts.target.brokers()?;
     let topics: Vec<_> = facts
@@ -249,7 +161,7 @@ fn replicas(facts: &Facts) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{self, codes, facts, one};
+    use crate::sample::{self, facts, one};
 
     fn on_target(facts: &mut Facts, partitions: usize, end: i64) {
         sample::target(facts).topics.insert("orders".into(), sample::topic(partitions));
@@ -324,36 +236,6 @@ mod tests {
     }
 
     #[test]
-    fn w07_compacted_topics() {
-        let mut facts = facts();
-        let compact = TopicConfig { cleanup_policy: "compact".to_owned(), ..sample::topic_config() };
-        sample::with_configs(&mut facts, &[("accounts", compact), ("orders", sample::topic_config())]);
-        assert!(
-            one(judge(&facts), "W07").message.ends_with("cleanup.policy=compact on 1 topic of the source: accounts")
-        );
-    }
-
-    #[test]
-    fn w10_topics_that_delete() {
-        let mut facts = facts();
-        let with = |policy: &str, ms, bytes| TopicConfig {
-            cleanup_policy: policy.to_owned(),
-            retention_ms: ms,
-            retention_bytes: bytes,
-            ..sample::topic_config()
-        };
-        sample::with_configs(
-            &mut facts,
-            &[("a", with("delete", Some(86_400_000), None)), ("b", with("delete", None, Some(9)))],
-        );
-        let message = one(judge(&facts), "W10").message;
-        assert!(message.ends_with("a (retention.ms=86400000), b (retention.bytes=9)"), "{message}");
-        // A retention that the policy never applies does not delete.
-        sample::with_configs(&mut facts, &[("a", with("compact", Some(60), None))]);
-        assert_eq!(codes(&judge(&facts)), ["W07"]);
-    }
-
-    #[test]
     fn w12_more_replicas_than_brokers() {
         let mut facts = facts();
         // A broker that MSK knows and that is down for the moment gets its replicas none the less.
@@ -366,25 +248,6 @@ mod tests {
         // The API's count stands in for brokers that cannot be reached.
         facts.target.reached = Err(migration::Error::transient("down"));
         one(judge(&facts), "W12");
-    }
-
-    #[test]
-    fn w15_a_retention_that_passes_before_the_copy_ends() {
-        let mut facts = facts();
-        let with = |ms| TopicConfig { retention_ms: Some(ms), ..sample::topic_config() };
-        sample::with_configs(&mut facts, &[("clicks", with(3_600_000)), ("orders", with(604_800_000))]);
-        // One function moves 25 MB/s, see the estimate.
-        let sizes = sample::sizes(&[("clicks", 10_000_000_000), ("orders", 90_000_000_000)]);
-        sample::leaving(&mut facts).sizes = Ok(sizes);
-        let findings = judge(&facts);
-        assert_eq!(codes(&findings), ["W10", "W15"]);
-        let finding = &findings[1];
-        assert!(finding.message.contains("estimated to take 4000 s (bound by functions)"), "{}", finding.message);
-        assert!(finding.message.ends_with("on 1 topic of the source: clicks (3600000 ms)"), "{}", finding.message);
-        assert!(finding.fix.contains("to 8000000 or more"), "{}", finding.fix);
-        // Nothing to be copied takes no time.
-        sample::leaving(&mut facts).sizes = Ok(sample::sizes(&[("clicks", 0)]));
-        assert_eq!(codes(&judge(&facts)), ["W10"]);
     }
 
     #[test]
@@ -405,18 +268,5 @@ mod tests {
             sample::arriving(&mut facts).refused = [("orders".into(), error(code, ""))].into();
             assert!(judge(&facts).is_empty(), "{code}");
         }
-    }
-
-    #[test]
-    fn two_thousand_topics_make_one_short_message() {
-        let mut facts = facts();
-        let compact = TopicConfig { cleanup_policy: "compact".to_owned(), ..sample::topic_config() };
-        let names: Vec<_> = (0..2000).map(|index| format!("topic-{index:04}")).collect();
-        let configs: Vec<_> = names.iter().map(|name| (name.as_str(), compact.clone())).collect();
-        sample::with_configs(&mut facts, &configs);
-        let finding = one(judge(&facts), "W07");
-        let message = &finding.message;
-        assert!(message.contains("topic-0004 and 1995 more") && message.len() < 400, "{message}");
-        assert_eq!(finding.resources, names);
     }
 }

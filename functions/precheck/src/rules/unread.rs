@@ -49,14 +49,20 @@ fn source(facts: &Facts) -> Vec<Finding> {
     let Some(leaving) = &facts.leaving else { return Vec::new() };
     let transactions = leaving.transactions.as_ref();
     let iam = facts.config.source.auth.mode == AuthMode::Iam;
-    let hidden = facts.source.reached.as_ref().ok().map(|reached| &reached.hidden);
+    let reached = facts.source.reached.as_ref().ok();
     let findings = [
-        hidden
-            .and_then(|hidden| failed("source", "whether topics are hidden on the source", hidden, "B18, W06 and W20")),
+        reached.and_then(|reached| {
+            failed("source", "whether topics are hidden on the source", &reached.hidden, "B18, W06 and W20")
+        }),
+        reached.and_then(|reached| {
+            let moving = &reached.replication.moving;
+            failed("source", "which of the source's replicas are being moved", moving, "W29")
+        }),
+        reached.and_then(|reached| failed("source", "what requests the source serves", &reached.served, "W28")),
         failed("source", "the source's groups", &leaving.groups, "W05 and W11"),
         part("source", &leaving.static_members, "group", "members of", "W05"),
-        failed("source", "the source's ACLs", &leaving.acls, "W09"),
-        part("source", &leaving.configs, "topic", "configs of", "B17, B19, W07, W10, W14 and W15"),
+        failed("source", "the source's ACLs", &leaving.acls, "W09 and W27"),
+        part("source", &leaving.configs, "topic", "configs of", "B17, B19, W07, W10, W14, W15 and W30"),
         failed("source", "the sizes of the source's topics", &leaving.sizes, "B17, W15, W16 and W23"),
         unsized_partitions(leaving),
         tiered(leaving),
@@ -98,10 +104,12 @@ fn target(facts: &Facts) -> Vec<Finding> {
         unread("target", what, &error.to_string(), "B18 and B19")
     });
     let iam = facts.config.target.auth.mode == AuthMode::Iam;
+    let served = facts.target.reached.as_ref().ok().map(|reached| &reached.served);
     let findings = [
+        served.and_then(|served| failed("target", "what requests the target serves", served, "W28")),
         failed("target", "the target's groups", &arriving.active_groups, "W11"),
         part("target", &arriving.ends, "partition", "end offsets on the target of", "B14"),
-        failed("target", "the target's ACLs", &arriving.acls, "W21").filter(|_| !iam),
+        failed("target", "the target's ACLs", &arriving.acls, "W21 and W27").filter(|_| !iam),
         failed("target", "the target's client quotas", &arriving.quotas, "W16"),
         permitted("target", &arriving.permitted).filter(|_| !iam),
         part("target", &arriving.permitted.groups, "group", "permissions on the target for", "B18").filter(|_| !iam),
@@ -201,6 +209,18 @@ mod tests {
         );
         assert!(messages[2].starts_with("members of 2 groups could not be read, so W05"));
         assert!(messages[10].ends_with("its brokers do not tell (KIP-430)"));
+    }
+
+    #[test]
+    fn w13_what_both_sides_serve_and_what_is_being_moved() {
+        let mut facts = facts();
+        sample::source(&mut facts).replication.moving = Err(denied());
+        sample::source(&mut facts).served = Err(denied());
+        sample::target(&mut facts).served = Err(denied());
+        let messages = messages(&facts);
+        assert!(messages[0].starts_with("which of the source's replicas are being moved could not be read, so W29"));
+        assert!(messages[2].starts_with("what requests the target serves could not be read, so W28"));
+        assert_eq!(messages.len(), 3);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 //! The copy is dense: `expected` records lie at `[0, expected)` of the target, and whatever follows is the clients'. The
 //! source must have ended where the copy did.
 
+use documents::Recounted;
 use documents::cutover_plan::PartitionEnd;
+use documents::deleted_keys::ComparedKeys;
+use migration::config::KeysDeleted;
 use migration::progress::PartitionProgress;
 use migration::report::validation::Problem;
 use migration::{Result, TopicPartition};
@@ -35,8 +38,16 @@ pub(crate) async fn count(
             let policy = bench.target_policy(partition);
             let tolerance = bench.config.validation.count_tolerance;
             counts.problems.extend(judge_target(&counts, &policy, tolerance, bench.switch, partition));
+            if let Some(counted) = bench.counted.get(partition) {
+                (counts.counted, counts.missing) = (Some(counted.records().min(counts.expected)), counted.missing);
+                counts.problems.extend(judge_recount(&counts, counted, &policy, partition));
+            }
         }
         other => counts.problems.push(absent_on_target(other, counts.expected, bench.switch, partition)),
+    }
+    if bench.source_policy(partition).compacts {
+        let keep = bench.config.topology.on_deleted_keys == KeysDeleted::Keep;
+        counts.problems.extend(judge_keys(bench.keys.get(partition), keep, partition));
     }
     let appended = bench.repaired.of(partition);
     counts.late_appended = appended.map_or(0, |appended| appended.records);
@@ -62,6 +73,7 @@ fn judge_copy(progress: &PartitionProgress, end: Option<&PartitionEnd>) -> Vec<P
     if let Some(reason) = &progress.stopped {
         problems.push(Problem::failed(partition, format_args!("the copy of this partition stopped: {reason}")));
     }
+    problems.extend(progress.gaps.text().map(|gaps| Problem::warning(partition, gaps)));
     let Some(end) = end else {
         let message = "the cutover's plan has no end of this partition, so nothing shows that all of it was copied";
         problems.push(Problem::failed(partition, message));
@@ -125,6 +137,51 @@ fn judge_target(
         problems.push(switch.explains(partition, message));
     }
     problems
+}
+
+/// What reading the target has shown. Compaction alone makes holes, and it may: the topic has its own policy since the cutover.
+fn judge_recount(counts: &Counts, counted: &Recounted, policy: &Policy, partition: &TopicPartition) -> Option<Problem> {
+    let expected = counts.expected;
+    if let Some((first, last)) = counted.missing_between.filter(|_| !policy.compacts) {
+        let message = format_args!(
+            "{} of {expected} copied records are missing on the target, between offsets {first} and {last}, and the topic is not \
+             compacted ({}): somebody let the log cleaner at it for a while, or a replica without them became leader",
+            counted.missing, policy.because
+        );
+        return Some(Problem::failed(partition, message));
+    }
+    let reached = counts.target_end.is_some_and(|end| end >= expected);
+    (counted.next < expected && reached).then(|| {
+        let message = format_args!(
+            "only {} of {expected} copied records could be read on the target, from offset {} on it gives none",
+            counted.records(),
+            counted.next
+        );
+        Problem::failed(partition, message)
+    })
+}
+
+/// What comparing a compacted partition by key has shown, while it was copied.
+fn judge_keys(compared: Option<&ComparedKeys>, keep: bool, partition: &TopicPartition) -> Option<Problem> {
+    let Some(compared) = compared.filter(|compared| compared.failed.is_none() && !compared.is_unfinished()) else {
+        let why = compared.and_then(|compared| compared.failed.as_deref()).unwrap_or("there was no time for it");
+        let message = format_args!(
+            "the compacted partition was not compared by key before the cutover ({why}): keys that were deleted on the source while \
+             it was copied may live on the target"
+        );
+        return Some(Problem::warning(partition, message));
+    };
+    let deleted = compared.deleted;
+    let message = format!(
+        "{deleted} of {} keys lived on the target alone when the two sides were compared: their deletion was compacted away on the \
+         source before it was copied; their newest records were at target offsets {:?}",
+        compared.live, compared.offsets
+    );
+    match (deleted, keep) {
+        (0, _) => None,
+        (_, true) => Some(Problem::warning(partition, message)),
+        (_, false) => Some(Problem::failed(partition, message)),
+    }
 }
 
 /// A partition that the target does not have as it was copied.
@@ -198,6 +255,7 @@ mod tests {
     use crate::policy::tests::policy;
     use crate::switch::tests::SWITCHED;
     use documents::cutover_plan::EndProof;
+    use migration::progress::Gap;
     use migration::report::Outcome::{self, Failed, Warning};
 
     fn partition() -> TopicPartition {
@@ -254,6 +312,50 @@ mod tests {
     }
 
     #[test]
+    fn a_hole_is_a_loss_unless_the_policy_makes_holes() {
+        let counts = Counts { expected: 10, target_start: Some(0), target_end: Some(12), ..Counts::default() };
+        let counted = |next, missing| {
+            let mut counted = Recounted { next, ..Recounted::new(partition()) };
+            if missing > 0 {
+                counted.miss(missing, 3, 5);
+            }
+            counted
+        };
+        let judged = |counted: &Recounted, policy: &Policy| judge_recount(&counts, counted, policy, &partition());
+        let (week, compact) = (policy(&[("retention.ms", "604800000")]), policy(&[("cleanup.policy", "compact")]));
+        assert!(judged(&counted(10, 0), &week).is_none());
+        let lost = judged(&counted(10, 3), &week).unwrap();
+        assert!(lost.outcome == Failed && lost.message.starts_with("3 of 10 copied records are missing"), "{lost:?}");
+        assert!(judged(&counted(10, 3), &compact).is_none());
+        let unread = judged(&counted(7, 0), &compact).unwrap();
+        assert!(unread.outcome == Failed && unread.message.contains("only 7 of 10"), "{unread:?}");
+        let shortened = Counts { target_end: Some(7), ..counts.clone() };
+        assert!(judge_recount(&shortened, &counted(7, 0), &week, &partition()).is_none(), "the end says it");
+    }
+
+    #[test]
+    fn keys_that_lived_on_the_target_alone_fail_unless_they_are_kept() {
+        let compared = |deleted, failed: Option<&str>| ComparedKeys {
+            partition: partition(),
+            at: chrono::DateTime::UNIX_EPOCH,
+            followed_until: chrono::DateTime::UNIX_EPOCH,
+            target_end: 9,
+            live: 7,
+            deleted,
+            offsets: vec![3],
+            failed: failed.map(str::to_owned),
+            begun: 0,
+        };
+        let judged =
+            |found: Option<&ComparedKeys>, keep| judge_keys(found, keep, &partition()).map(|problem| problem.outcome);
+        assert_eq!(judged(Some(&compared(0, None)), false), None);
+        assert_eq!(judged(Some(&compared(1, None)), false), Some(Failed));
+        assert_eq!(judged(Some(&compared(1, None)), true), Some(Warning));
+        assert_eq!(judged(Some(&compared(0, Some("crc"))), false), Some(Warning));
+        assert_eq!(judged(None, false), Some(Warning), "nothing is known");
+    }
+
+    #[test]
     fn topics_that_their_owners_deleted_are_warnings_on_either_side() {
         for presence in [Presence::Deleted, Presence::Recreated] {
             assert_eq!(absent_on_target(presence, 10, SWITCHED, &partition()).outcome, Warning);
@@ -292,6 +394,11 @@ mod tests {
             assert_eq!(outcomes(&judge_copy(&copied(source_next, target_next), Some(&end))), [Failed]);
         }
         assert_eq!(outcomes(&judge_copy(&copied(20, 10), None)), [Failed]);
+        let mut with_gap = copied(20, 10);
+        with_gap.gaps.add(&Gap { from: 4, to: 9, at: "then".to_owned() }, 4);
+        let gap = judge_copy(&with_gap, Some(&end));
+        assert_eq!(outcomes(&gap), [Warning]);
+        assert!(gap[0].message.contains("deleted 5 offsets before they were copied"), "{}", gap[0].message);
         let stopped = PartitionProgress { stopped: Some("why".to_owned()), ..copied(20, 10) };
         assert_eq!(outcomes(&judge_copy(&stopped, Some(&end))), [Failed]);
     }

@@ -9,7 +9,7 @@ use migration::progress::PartitionProgress;
 use migration::{Result, TopicPartition};
 use tokio::time::Instant;
 
-use super::Work;
+use super::{Reached, Work};
 use crate::ports::{Ledger, Ports};
 use crate::slice::Slice;
 use offsets::OffsetRuns;
@@ -27,15 +27,19 @@ pub(super) struct Books<'a, P> {
     ports: &'a P,
     lease: Lease,
     partitions: BTreeMap<TopicPartition, PartitionProgress>,
+    /// How far they are, for those who work beside the copy.
+    reached: Reached,
     /// Offset runs that have not been added to their partition's.
     runs: Vec<(TopicPartition, OffsetRuns)>,
     /// Number of the tail object after the last one that is on the target.
     tail_next: u64,
-    /// Tail object that the journal must not pass: a partition was refused in the middle of its slice of it, and can only
-    /// go on from there.
-    held: Option<u64>,
+    /// Tail objects that the journal must not pass: a partition was refused in the middle of its slice of one, and can only go
+    /// on from there.
+    held: Held,
     /// Whether there is something that the journal does not know.
     dirty: bool,
+    /// Whether somebody works beside the copy.
+    is_tail: bool,
     /// How long it may not know that.
     delay: Duration,
     saved: Instant,
@@ -46,17 +50,22 @@ pub(super) struct Books<'a, P> {
 impl<'a, P: Ports> Books<'a, P> {
     /// The books of a batch, as the journal has them, for `work`.
     pub(super) fn new(ports: &'a P, Claimed { lease, partitions, tail_next }: Claimed, work: Work) -> Self {
-        let partitions = partitions.into_iter().map(|progress| (progress.partition.clone(), progress)).collect();
+        let partitions: BTreeMap<_, _> =
+            partitions.into_iter().map(|progress| (progress.partition.clone(), progress)).collect();
+        let reached = Reached::default();
+        partitions.values().for_each(|progress| reached.note(&progress.partition, progress.source_next));
         let delay = if work.is_tail() { Duration::ZERO } else { SEED_DELAY };
         let saved = Instant::now();
         Self {
             ports,
             lease,
             partitions,
+            reached,
             runs: Vec::new(),
             tail_next,
-            held: None,
+            held: Held::default(),
             dirty: false,
+            is_tail: work.is_tail(),
             delay,
             saved,
             confirmed: saved,
@@ -66,6 +75,11 @@ impl<'a, P: Ports> Books<'a, P> {
     /// The claim.
     pub(super) const fn lease(&self) -> &Lease {
         &self.lease
+    }
+
+    /// How far the partitions are.
+    pub(super) const fn reached(&self) -> &Reached {
+        &self.reached
     }
 
     /// Number of the next tail object.
@@ -88,8 +102,10 @@ impl<'a, P: Ports> Books<'a, P> {
         let Some(progress) = self.partitions.get_mut(&slice.partition) else { return };
         // What kept it from going on is over.
         progress.stopped = None;
+        slice.gaps.iter().for_each(|gap| progress.gaps.add(gap, progress.source_next));
         progress.source_next = progress.source_next.max(slice.to.source_next);
         progress.target_next = slice.to.target_next;
+        self.reached.note(&slice.partition, progress.source_next);
         progress.source_end = match slice.fault {
             None => slice.source_end,
             // One that could not be read knows no end.
@@ -111,12 +127,29 @@ impl<'a, P: Ports> Books<'a, P> {
         }
     }
 
-    /// Enters that everything before the tail object `next` is on the target, unless a partition was `refused` in the one
-    /// before it, or earlier: part of its slice may be on the target, so the rest has to be found again.
-    pub(super) fn pass_tail(&mut self, next: u64, refused: bool) {
+    /// Enters that everything before the tail object `next` is on the target, apart from partitions `refused` in the one before
+    /// it, or earlier: part of such a slice may be on the target, so the rest has to be found again.
+    pub(super) fn pass_tail<'p>(&mut self, next: u64, refused: impl IntoIterator<Item = &'p TopicPartition>) {
         self.dirty |= next != self.tail_next;
-        self.held = hold(self.held, self.tail_next, refused);
+        refused.into_iter().for_each(|partition| self.held.hold(partition, self.tail_next));
         self.tail_next = next;
+    }
+
+    /// Whether each partition of which tail objects are held `is_one`.
+    pub(super) fn holds_only(&self, is_one: impl Fn(&TopicPartition) -> bool) -> bool {
+        self.held.0.keys().all(is_one)
+    }
+
+    /// Enters that the tail object `number`, behind all that were passed, has everything that is missing of `partitions`.
+    pub(super) fn carry<'p>(&mut self, number: u64, partitions: impl Iterator<Item = &'p TopicPartition>) {
+        partitions.for_each(|partition| self.held.carry(partition, number));
+        self.pass_tail(number + 1, []);
+    }
+
+    /// Enters that no tail object is needed for `partition` any more.
+    pub(super) fn release(&mut self, partition: &TopicPartition) {
+        self.dirty = true;
+        self.held.release(partition);
     }
 
     /// Waits until the journal has to learn something; for ever while there is nothing.
@@ -158,8 +191,11 @@ impl<'a, P: Ports> Books<'a, P> {
         }
         self.add_runs().await?;
         let partitions: Vec<_> = self.partitions.values().cloned().collect();
-        let tail_next = self.held.unwrap_or(self.tail_next);
+        let tail_next = self.held.first().unwrap_or(self.tail_next);
         self.ports.ledger().checkpoint(&mut self.lease, &partitions, tail_next).await?;
+        if self.is_tail {
+            self.reached.saved(partitions.iter());
+        }
         self.dirty = false;
         self.saved = Instant::now();
         self.confirmed = self.saved;
@@ -185,11 +221,29 @@ impl<'a, P: Ports> Books<'a, P> {
     }
 }
 
-/// The first tail object of which something is missing on the target.
-const fn hold(held: Option<u64>, current: u64, refused: bool) -> Option<u64> {
-    match held {
-        None if refused => Some(current),
-        held => held,
+/// The first tail object of which something is missing on the target, by partition.
+#[derive(Debug, Default)]
+struct Held(BTreeMap<TopicPartition, u64>);
+
+impl Held {
+    /// Something of `partition` is missing from object `current` on.
+    fn hold(&mut self, partition: &TopicPartition, current: u64) {
+        self.0.entry(partition.clone()).or_insert(current);
+    }
+
+    /// Everything that is missing of `partition` is in object `number` too.
+    fn carry(&mut self, partition: &TopicPartition, number: u64) {
+        self.0.insert(partition.clone(), number);
+    }
+
+    /// Nothing of `partition` is missing any more.
+    fn release(&mut self, partition: &TopicPartition) {
+        self.0.remove(partition);
+    }
+
+    /// The first of all.
+    fn first(&self) -> Option<u64> {
+        self.0.values().min().copied()
     }
 }
 
@@ -199,9 +253,19 @@ mod tests {
 
     #[test]
     fn the_journal_never_passes_an_object_in_which_a_partition_was_refused() {
-        assert_eq!(hold(None, 5, false), None);
-        assert_eq!(hold(None, 5, true), Some(5), "object 5 is needed again");
-        assert_eq!(hold(Some(5), 6, false), Some(5));
-        assert_eq!(hold(Some(5), 7, true), Some(5), "the first one counts");
+        let (a, b) = (TopicPartition::new("orders", 0), TopicPartition::new("orders", 1));
+        let mut held = Held::default();
+        assert_eq!(held.first(), None);
+        held.hold(&a, 5);
+        held.hold(&a, 7);
+        assert_eq!(held.first(), Some(5), "object 5 is needed again, the first one counts");
+        held.hold(&b, 6);
+        held.carry(&b, 9);
+        assert_eq!(held.first(), Some(5), "what was stored once more is that of one partition");
+        held.carry(&b, 6);
+        held.release(&a);
+        assert_eq!(held.first(), Some(6), "and that of another partition as long as it waits");
+        held.release(&b);
+        assert_eq!(held.first(), None);
     }
 }

@@ -1,5 +1,6 @@
 //! What an earlier invocation stored and did not live to checkpoint is produced first, to the byte.
 
+use documents::PutOnce;
 use futures::future::try_join_all;
 use journal::Position;
 use migration::{Error, Result, TopicPartition};
@@ -14,15 +15,17 @@ const AT_ONCE: usize = 4;
 
 impl<P: Ports> Engine<'_, P> {
     /// Produces and enters every stored slice that the journal does not know yet. Afterwards the target has to end where
-    /// the journal says; anything beyond was written by somebody else.
-    pub(super) async fn recover(&mut self) -> Result<()> {
+    /// the journal says; anything beyond was written by somebody else. `Taken` when another invocation goes on already.
+    pub(super) async fn recover(&mut self) -> Result<PutOnce> {
+        let mut put = PutOnce::Stored;
         match self.job.work {
             // Nobody had the batch before.
             Work::Seed { .. } if self.landing.books.lease().epoch == 1 => {}
             Work::Seed { .. } => self.recover_segments().await?,
-            Work::Tail { .. } => self.recover_tail().await?,
+            Work::Tail { .. } => put = self.recover_tail().await?,
         }
-        self.landing.stop_foreign().await
+        self.landing.stop_foreign().await?;
+        Ok(put)
     }
 
     /// Follows each partition's segments: the one that begins where the journal stands, then the one where that ends.
@@ -48,30 +51,42 @@ impl<P: Ports> Engine<'_, P> {
     async fn next_segments(&self, partitions: &[TopicPartition]) -> Result<Vec<Slice>> {
         let objects = &Objects::new(self.ports.bucket());
         let gets = partitions.iter().filter_map(|partition| {
-            let at = self.landing.books.position(partition)?;
+            let at = self.landing.reached(partition)?;
             Some(async move { objects.get_segment(partition, at).await })
         });
         Ok(try_join_all(gets).await?.into_iter().flatten().collect())
     }
 
-    async fn recover_tail(&mut self) -> Result<()> {
+    /// What waits for the target afterwards is stored once more, behind everything else: while it waits, the journal passes none of
+    /// the objects that have it, and the next invocation would read all of them again.
+    async fn recover_tail(&mut self) -> Result<PutOnce> {
         let objects = Objects::new(self.ports.bucket());
         let mut number = self.landing.books.tail_next();
         while let Some(slices) = objects.get_tail(self.job.batch, number).await? {
             number += 1;
             self.replay(slices, number).await?;
         }
-        Ok(())
+        let aside = &self.landing.aside;
+        // One that stopped holds older objects, among which those of the others would be met in their midst.
+        if aside.is_empty() || !self.landing.books.holds_only(|partition| aside.contains(partition)) {
+            return Ok(PutOnce::Stored);
+        }
+        let put = objects.put_tail(self.job.batch, number, self.landing.aside.slices()).await?;
+        if put == PutOnce::Stored {
+            let waiting = self.landing.aside.slices().map(|slice| &slice.partition);
+            self.landing.books.carry(number, waiting);
+        }
+        Ok(put)
     }
 
     /// Takes stored slices as if they had just been read, apart from those of partitions that stopped on the way.
     async fn replay(&mut self, mut slices: Vec<Slice>, tail_next: u64) -> Result<()> {
         slices.retain(|slice| {
-            let at = self.landing.books.position(&slice.partition);
+            let at = self.landing.reached(&slice.partition);
             !self.stopped.contains(&slice.partition) && at.is_some_and(|at| is_ahead(slice, at))
         });
         for slice in &slices {
-            if !self.landing.books.position(&slice.partition).is_some_and(|at| joins(slice, at)) {
+            if !self.landing.reached(&slice.partition).is_some_and(|at| joins(slice, at)) {
                 let message = "a stored segment does not join the journal's position";
                 return Err(Error::internal(message).at(&slice.partition).at_offset(slice.from.source_next));
             }
@@ -82,7 +97,7 @@ impl<P: Ports> Engine<'_, P> {
             }
         }
         tracing::info!(slices = slices.len(), "producing what an earlier invocation stored");
-        self.landing.land(&slices, tail_next).await
+        self.landing.land(slices, tail_next).await
     }
 }
 

@@ -1,11 +1,12 @@
 //! The reading stage: what goes into a round, and when reading ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use documents::Objects;
 use journal::{Lease, TailWanted};
-use migration::{Result, TopicPartition};
+use migration::{Error, Phase, Result, TopicPartition};
 use runtime::Budget;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -13,9 +14,10 @@ use tokio::time::Instant;
 use super::stopped::Stopped;
 use super::{Job, Outcome, Work};
 use crate::pace::{self, Pace};
-use crate::ports::{Brokers, Ledger, Ports};
+use crate::ports::{Brokers, Ledger, Ports, Target};
 use crate::pulse::Pulse;
 use crate::reader::Reader;
+use crate::recount::Recounter;
 use crate::slice::Slice;
 
 /// Bytes read after which a round is handed on.
@@ -28,8 +30,14 @@ pub(super) const MEMORY_BYTES: usize = 64 * 1024 * 1024;
 /// How often the journal is asked whether to go on.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// How often the claim is checked. A checkpoint does, but where nothing arrives there is none.
+/// How often the claim and the configs of the target's topics are checked. A checkpoint does, but where nothing arrives there is none.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
+
+/// The longest that is waited for the configs of the target's topics, of which whoever cannot be asked now is asked again.
+const DESCRIBED_WITHIN: Duration = Duration::from_secs(2);
+
+/// The longest that one step of counting may take.
+const RECOUNT_WITHIN: Duration = Duration::from_secs(2);
 
 /// Slices read together, at most one for each partition.
 #[derive(Debug)]
@@ -84,6 +92,8 @@ pub(super) struct Rounds<'a, P: Ports> {
     /// Source offsets where their seeds end.
     pub(super) goals: BTreeMap<TopicPartition, i64>,
     pub(super) stopped: Stopped,
+    /// Counts what is on the target, in the time in which the source has nothing.
+    pub(super) recounter: Option<Recounter<'a, P::Target, P::Bucket>>,
     /// How the work goes.
     pub(super) pulse: Pulse,
 }
@@ -91,6 +101,14 @@ pub(super) struct Rounds<'a, P: Ports> {
 impl<P: Ports> Rounds<'_, P> {
     /// Reads rounds into `rounds` until the work is done, the time is up, the journal says stop, or nobody takes them.
     pub(super) async fn read(mut self, rounds: mpsc::Sender<Round>) -> Result<Outcome> {
+        let outcome = self.read_all(rounds).await;
+        if let Some(recounter) = &mut self.recounter {
+            recounter.save().await?;
+        }
+        outcome
+    }
+
+    async fn read_all(&mut self, rounds: mpsc::Sender<Round>) -> Result<Outcome> {
         let free = Arc::new(Semaphore::new(MEMORY_BYTES));
         let mut pace = Pace::of(self.job.functions);
         let mut asked = None::<Instant>;
@@ -106,14 +124,21 @@ impl<P: Ports> Rounds<'_, P> {
                     return Ok(Outcome::Stopped);
                 }
             }
+            let mut altered = Vec::new();
             if checked.elapsed() >= CHECK_EVERY {
                 checked = Instant::now();
                 self.ports.ledger().check_lease(&self.lease).await?;
+                altered = self.altered().await?;
             }
             if self.budget.is_spent() {
                 return Ok(Outcome::OutOfTime);
             }
-            let Some(slices) = self.next(&mut pace).await? else { return Ok(Outcome::Done) };
+            let mut slices = match self.next(&mut pace).await? {
+                Some(slices) => slices,
+                None if altered.is_empty() => return Ok(Outcome::Done),
+                None => BTreeMap::new(),
+            };
+            altered.into_iter().try_for_each(|slice| append(&mut slices, slice))?;
             if slices.is_empty() {
                 continue;
             }
@@ -123,6 +148,34 @@ impl<P: Ports> Rounds<'_, P> {
                 return Ok(Outcome::Done);
             }
         }
+    }
+
+    /// Ends the partitions of topics that somebody has altered on the target while they are copied.
+    async fn altered(&mut self) -> Result<Vec<Slice>> {
+        let topics: BTreeSet<_> = self.order.iter().map(|partition| partition.topic.clone()).collect();
+        let topics: Vec<_> = topics.into_iter().collect();
+        let mut faults = BTreeMap::new();
+        let described = self.ports.target().topic_configs(&topics);
+        for (topic, described) in tokio::time::timeout(DESCRIBED_WITHIN, described).await.unwrap_or_default() {
+            // Whoever cannot be asked now is asked again.
+            if let Some(fault) = described.ok().and_then(|entries| (self.job.altered)(&topic, &entries)) {
+                faults.insert(topic, fault);
+            }
+        }
+        // From the cutover on topics have their own configs.
+        if faults.is_empty() || !self.is_before_cutover().await? {
+            return Ok(Vec::new());
+        }
+        let altered = self.order.iter().filter_map(|partition| {
+            let fault = faults.get(&partition.topic)?.clone().at(partition);
+            self.reader.stop(partition, fault)
+        });
+        Ok(altered.collect())
+    }
+
+    /// Whether nobody but the copy has to do with the target's topics yet.
+    async fn is_before_cutover(&self) -> Result<bool> {
+        Ok(matches!(self.ports.ledger().phase().await?, Phase::Seed | Phase::Tail | Phase::DrainReady))
     }
 
     /// Asks the journal whether to stop, and how fast to go on.
@@ -148,7 +201,10 @@ impl<P: Ports> Rounds<'_, P> {
         loop {
             let room = ROUND_BYTES - memory(&round);
             let moved = self.read_into(&mut round, &active, room, pace).await?;
-            active.retain(|partition| self.is_unfinished(partition));
+            // A stored slice has one gap at most, so that what S3 keeps of it beside its batches stays small.
+            let has_gap =
+                |partition: &TopicPartition| round.get(partition).is_some_and(|slice: &Slice| !slice.gaps.is_empty());
+            active.retain(|partition| self.is_unfinished(partition) && !has_gap(partition));
             if !moved || active.is_empty() || memory(&round) >= enough {
                 return Ok(Some(round));
             }
@@ -161,7 +217,7 @@ impl<P: Ports> Rounds<'_, P> {
     }
 
     fn is_unfinished(&self, partition: &TopicPartition) -> bool {
-        let at = self.reader.position(partition).filter(|_| !self.stopped.contains(partition));
+        let at = self.reader.position(partition).filter(|_| self.stopped.is_read(partition));
         at.is_some_and(|at| self.job.work.is_tail() || at.source_next < self.goals[partition])
     }
 
@@ -182,7 +238,10 @@ impl<P: Ports> Rounds<'_, P> {
             return Ok(false);
         }
         let mut moved = false;
-        let slices = self.reader.read(&allowed, max_bytes.min(pace.portion())).await?;
+        let ends = self.to_recount(&allowed);
+        let read = self.reader.read(&allowed, max_bytes.min(pace.portion()));
+        let (slices, lost) = tokio::join!(read, recount(&mut self.recounter, ends, pace.portion()));
+        let slices = slices?;
         self.pulse.read(self.reader.take_trouble());
         for slice in slices {
             if slice.to == slice.from && slice.fault.is_none() {
@@ -192,7 +251,24 @@ impl<P: Ports> Rounds<'_, P> {
             pace.count(slice.bytes(), &brokers(&slice.partition));
             append(round, slice)?;
         }
+        // What happens from then on is for `validate` to judge.
+        let lost = if !lost.is_empty() && self.is_before_cutover().await? { lost } else { Vec::new() };
+        for (partition, fault) in lost {
+            if let Some(slice) = self.reader.stop(&partition, fault) {
+                moved = true;
+                append(round, slice)?;
+            }
+        }
         Ok(moved)
+    }
+
+    /// Where each of `partitions` ends on the target, or will; none while the source has much to read.
+    fn to_recount(&self, partitions: &[TopicPartition]) -> Vec<(TopicPartition, i64)> {
+        if self.recounter.is_none() || self.reader.is_behind() {
+            return Vec::new();
+        }
+        let end = |partition: &TopicPartition| Some((partition.clone(), self.reader.position(partition)?.target_next));
+        partitions.iter().filter_map(end).collect()
     }
 
     /// Who leads `partitions` on the source and on the target, where that counts.
@@ -206,6 +282,22 @@ impl<P: Ports> Rounds<'_, P> {
         }
         tokio::join!(self.ports.source().leaders(partitions), self.ports.target().leaders(partitions))
     }
+}
+
+/// Counts on, see [`Recounter::step`].
+async fn recount<T: Target, O: Objects>(
+    recounter: &mut Option<Recounter<'_, T, O>>,
+    ends: Vec<(TopicPartition, i64)>,
+    max_bytes: usize,
+) -> Vec<(TopicPartition, Error)> {
+    let Some(recounter) = recounter else { return Vec::new() };
+    // A target that does not answer must not hold up the source: what was not counted is counted later.
+    let lost = tokio::time::timeout(RECOUNT_WITHIN, recounter.step(ends, max_bytes)).await.unwrap_or_default();
+    // The count stands in memory, and what is lost of it is counted again.
+    if let Err(error) = recounter.save_if_due().await {
+        tracing::warn!(%error, "what was counted is not stored");
+    }
+    lost
 }
 
 /// Waits until earlier rounds have left enough memory.

@@ -295,3 +295,22 @@ fn a_slice_keeps_the_answers_in_memory_that_it_was_read_from() {
     behind.append(Fetched { records, ..fetched(&source, 0..0) }, PRODUCER).unwrap();
     assert!(behind.bytes() < size && behind.memory() == size);
 }
+
+#[test]
+fn the_lag_is_weighed_against_what_the_log_still_holds() {
+    let holding = |log_start| {
+        let mut slice = slice_at(100, 0, MAX_BATCH_BYTES);
+        let records = Bytes::new();
+        let fetched = Fetched { high_watermark: 120, last_stable_offset: 120, log_start, aborted: vec![], records };
+        slice.append(fetched, PRODUCER).unwrap();
+        slice
+    };
+    assert_eq!(holding(80).lag_share(), Some(50.0));
+    assert_eq!(holding(0).lag_share(), None, "nothing was ever deleted");
+    assert_eq!(holding(120).lag_share(), None, "it holds nothing");
+    assert_eq!(holding(110).lag_share(), Some(100.0), "what is lost already is not more than all");
+    let mut slice = slice_at(90, 0, MAX_BATCH_BYTES);
+    slice.to.source_next = 100;
+    slice.join(holding(80)).unwrap();
+    assert_eq!(slice.lag_share(), Some(50.0));
+}

@@ -6,12 +6,13 @@
 //! was acknowledged, unless the slice before has just been taken; the next one after every fault too, and never a batch
 //! that the target is known to have.
 
+use std::time::Duration;
+
 use kafka::batch::ProduceBytes;
 use kafka::{Each, Produced, TopicPartition};
 use migration::{Error, Result};
 use tokio::time::Instant;
 
-use super::PATIENCE;
 use crate::slice::Slice;
 
 /// Bytes after which a request takes no further partition.
@@ -120,8 +121,9 @@ impl<'a> Sending<'a> {
         self.acknowledged_end().max(self.seen_end)
     }
 
-    pub(super) fn is_out_of_patience(&self) -> bool {
-        self.moved.elapsed() >= PATIENCE
+    /// Whether nothing was acknowledged for `patience`.
+    pub(super) fn stood_still_for(&self, patience: Duration) -> bool {
+        self.moved.elapsed() >= patience
     }
 
     /// The error for a target that replaced timestamps.

@@ -262,18 +262,36 @@ impl Target for Side<false> {
         batches.iter().map(answer).collect()
     }
 
+    async fn fetch(&self, positions: &[FetchPosition], _: &FetchOptions) -> Each<TopicPartition, Fetched> {
+        let asked = positions.iter().map(async |FetchPosition { partition, offset, .. }| {
+            (partition.clone(), self.read_at(index(partition), *offset, count).await)
+        });
+        join_all(asked).await
+    }
+
     async fn batch_at(&self, partition: &TopicPartition, offset: i64) -> Answer<Fetched> {
-        self.read_at(index(partition), offset).await
+        self.read_at(index(partition), offset, |_, _, _| ()).await
     }
 }
 
+/// What was read to be counted is not counted again; the broker's answer may be on its way for long.
+fn count(world: &mut World, partition: usize, fetched: &Fetched) {
+    let last = kafka::batch::split(fetched.records.clone()).filter_map(Result::ok).last();
+    let end = last.map_or(0, |batch| batch.header().base_offset + i64::from(batch.header().last_offset_delta) + 1);
+    let log = &mut world.target[partition];
+    log.counted = log.counted.max(end);
+    world.saw("records counted");
+}
+
 impl Side<false> {
-    async fn read_at(&self, partition: usize, offset: i64) -> Answer<Fetched> {
+    async fn read_at(&self, partition: usize, offset: i64, read: fn(&mut World, usize, &Fetched)) -> Answer<Fetched> {
         let asked = self.leader(partition);
         let effect = move |world: &mut World| {
             check(world, false, partition, asked, Api::Fetch)?;
             let found = world.target[partition].fetch(offset, Instant::now());
-            found.map_err(|code| refused(Api::Fetch, partition, code))
+            let found = found.map_err(|code| refused(Api::Fetch, partition, code))?;
+            read(world, partition, &found);
+            Ok(found)
         };
         let answer = ask(&self.world, effect).await.unwrap_or_else(|| Err(closed(asked)));
         self.note(partition, &answer);
@@ -411,6 +429,10 @@ impl Request {
 
 fn append(world: &mut World, partition: usize, broker: usize, bytes: &Bytes) -> Answer<(Appended, u32)> {
     check(world, false, partition, broker, Api::Produce)?;
+    if world.target[partition].refuses_for(Instant::now()).is_some() {
+        world.saw("batch refused for a while");
+        return Err(refused(Api::Produce, partition, Code::NotEnoughReplicas));
+    }
     let slow = world.dice.chance(world.faults.slow);
     let lag = if slow { world.dice.millis(100..40_000) } else { world.dice.millis(0..8) };
     let log = &mut world.target[partition];

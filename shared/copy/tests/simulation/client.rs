@@ -173,7 +173,11 @@ impl Ledger for Cloud {
         let write = {
             let (held, partitions) = (held.clone(), partitions.clone());
             move |world: &mut World| {
+                let beside = world.goes_on_beside_a_refusal(&partitions);
                 let written = world.item.write(&held, &partitions, tail_next);
+                if beside && written {
+                    world.saw("went on beside a refused partition");
+                }
                 world.note(|| format!("{number} checkpoints {positions:?} tail {tail_next}: {written}"));
                 written
             }

@@ -1,12 +1,12 @@
 //! Bucket and journal, without the way to them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use documents::{Object, PutOnce};
 use journal::{Beat, Claimed, Health, Lease, TailWanted};
 use migration::progress::PartitionProgress;
-use migration::{BatchId, Error, Phase, Result};
+use migration::{BatchId, Error, Phase, Result, TopicPartition};
 
 /// Objects by name.
 #[derive(Debug, Default)]
@@ -39,6 +39,8 @@ pub(crate) struct Item {
     /// Epoch of the claim that beat last, and what it said.
     pub(crate) heartbeat: Option<(u64, Health)>,
     pub(crate) epoch: u64,
+    /// Every gap that a checkpoint ever named.
+    pub(crate) gaps: BTreeSet<(TopicPartition, i64, i64)>,
     checkpoints: u64,
     tail_next: u64,
 }
@@ -46,7 +48,8 @@ pub(crate) struct Item {
 impl Item {
     pub(crate) const fn new(partitions: Vec<PartitionProgress>) -> Self {
         let (phase, wanted) = (Phase::Seed, TailWanted::Run);
-        Self { phase, wanted, partitions, heartbeat: None, epoch: 0, checkpoints: 0, tail_next: 0 }
+        let gaps = BTreeSet::new();
+        Self { phase, wanted, partitions, heartbeat: None, epoch: 0, gaps, checkpoints: 0, tail_next: 0 }
     }
 
     pub(crate) fn claim(&mut self, batch: BatchId, owner: &str) -> Claimed {
@@ -62,8 +65,20 @@ impl Item {
             self.checkpoints += 1;
             self.tail_next = tail_next;
             self.partitions = partitions.to_vec();
+            let named = |one: &PartitionProgress| {
+                let name = one.partition.clone();
+                one.gaps.last.clone().into_iter().map(move |gap| (name.clone(), gap.from, gap.to))
+            };
+            self.gaps.extend(partitions.iter().flat_map(named));
         }
         holds
+    }
+
+    /// What entering a migration again does: partitions that stopped are tried anew, and whoever works on them is fenced.
+    pub(crate) fn enter(&mut self) {
+        let Claimed { lease, mut partitions, tail_next } = self.claim(BatchId(0), "enter");
+        partitions.iter_mut().for_each(|progress| progress.stopped = None);
+        self.write(&lease, &partitions, tail_next);
     }
 
     /// Why a write was refused: it may have been made already.

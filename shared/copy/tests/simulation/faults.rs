@@ -4,6 +4,8 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use migration::config::RecordsDeleted;
+
 use crate::dice::Dice;
 
 /// Rates are per thousand requests or steps.
@@ -25,12 +27,20 @@ pub(crate) struct Faults {
     pub(crate) expiry: u32,
     /// Whether records on the source are older than a broker remembers a producer.
     pub(crate) old_records: bool,
+    /// Steps of the world at which a partition of the target begins to take nothing for a while.
+    pub(crate) refusals: u32,
     /// Steps at which somebody else writes to the target.
     pub(crate) foreign: u32,
     /// Steps at which records of the source are compacted.
     pub(crate) compaction: u32,
     /// Steps at which the source's log start moves.
     pub(crate) deletion: u32,
+    /// Steps at which the log cleaner takes a batch of the target.
+    pub(crate) cleaning: u32,
+    /// What the configuration says about that to begin with.
+    pub(crate) on_records_deleted: RecordsDeleted,
+    /// Whether an operator resumes with another one where a partition stopped because of that.
+    pub(crate) resumes: bool,
     /// Steps at which a batch of the source is damaged.
     pub(crate) damage: u32,
     /// Whether the target takes small batches only.
@@ -65,9 +75,16 @@ impl Faults {
             lossy_moves: rate(500, 2) > 0,
             expiry: rate(250, 200),
             old_records: rate(500, 2) > 0,
+            refusals: rate(250, 40),
             foreign: rate(60, 30),
             compaction: if tiered { 0 } else { rate(300, 200) },
-            deletion: rate(150, 60),
+            cleaning: rate(60, 30),
+            deletion: rate(500, 90),
+            on_records_deleted: match rate(500, 2) {
+                0 => RecordsDeleted::Stop,
+                _ => RecordsDeleted::RecordGap,
+            },
+            resumes: rate(500, 2) > 0,
             damage: rate(40, 60),
             small_batches_only: rate(40, 2) > 0,
             tiered,
@@ -89,9 +106,11 @@ impl Faults {
             refused: 0,
             moves: 0,
             expiry: 0,
+            refusals: 0,
             foreign: 0,
             compaction: 0,
             deletion: 0,
+            cleaning: 0,
             damage: 0,
             kills: 0,
             freezes: 0,

@@ -34,10 +34,11 @@ const SEEDS: u64 = 500;
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What has to happen in a normal run of the tests, so that a world in which nothing goes wrong any more is noticed.
-const MUST_HAPPEN: [&str; 26] = [
+const MUST_HAPPEN: [&str; 34] = [
     "batch appended",
     "batch out of order",
     "batch refused",
+    "batch refused for a while",
     "batch repeated",
     "beat",
     "beat lost",
@@ -45,6 +46,9 @@ const MUST_HAPPEN: [&str; 26] = [
     "beat with an error",
     "budget spent",
     "compacted",
+    "gap behind a resume",
+    "gap in a whole partition",
+    "gap with records on both sides",
     "invocation done",
     "invocation failed",
     "invocation fenced",
@@ -54,13 +58,17 @@ const MUST_HAPPEN: [&str; 26] = [
     "object taken",
     "partition whole",
     "producers expired",
+    "records counted",
+    "resumed with recorded gaps",
     "sequence wrapped",
+    "stopped: a hole on the target",
     "stopped: damaged",
     "stopped: deleted on the source",
     "stopped: foreign writer",
     "target leader moved",
     "target restart",
     "twin",
+    "went on beside a refused partition",
 ];
 
 /// How a world ended.
@@ -75,12 +83,17 @@ struct End {
 
 /// Runs the world of `seed` to its end.
 fn run(seed: u64, traced: bool) -> End {
+    run_as(seed, traced, |schedule| schedule.run())
+}
+
+/// Runs the world of `seed` as `life` says.
+fn run_as<L: Future<Output = Result<(), String>>>(seed: u64, traced: bool, life: impl FnOnce(Schedule) -> L) -> End {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let world = Shared::new(World::new(seed, traced));
         let life = async {
-            Schedule::new(&world).run().await?;
+            life(Schedule::new(&world)).await?;
             oracle::judge(&world).await
         };
         let verdict = tokio::time::timeout(FOREVER, life).await.unwrap_or_else(|_| Err("stuck".to_owned()));
@@ -121,4 +134,16 @@ fn a_seed_decides_everything() {
         assert!(first.trace.len() > 20, "seed {seed} has a trace");
         assert_eq!(first, again, "seed {seed}");
     }
+}
+
+/// Fewer replicas in sync than `min.insync.replicas`, as when a broker is down that leads or follows some partitions only.
+#[test]
+fn a_partition_that_the_target_refuses_holds_up_no_other() {
+    let mut refused = 0;
+    for seed in 0..40 {
+        let end = run_as(seed, false, |schedule| schedule.refuse_the_first());
+        assert_eq!(end.verdict, Ok(()), "seed {seed}");
+        refused += u32::from(end.seen.contains_key("batch refused for a while"));
+    }
+    assert!(refused > 20, "only {refused} worlds had anything to refuse");
 }

@@ -1,14 +1,17 @@
 //! What must be true of a world in the end, from what really happened on the source and what really lies on the target.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use journal::Health;
 use kafka::batch::Record;
+use migration::config::RecordsDeleted;
 use migration::progress::PartitionProgress;
 use offsets::{OffsetRuns, store as runs_store};
 
 use crate::client::Invocation;
 use crate::cloud::Item;
+use crate::schedule::GONE;
 use crate::source::SourceLog;
 use crate::target::TargetLog;
 use crate::world::{PRODUCER, Shared, World, name};
@@ -53,16 +56,34 @@ struct Case<'a> {
     first: i64,
     progress: &'a PartitionProgress,
     runs: OffsetRuns,
+    /// Whether the copy was to go on behind deleted records in the end, and from the beginning.
+    records_gaps: (bool, bool),
+    /// Every gap that the journal ever had.
+    gaps: Vec<Range<i64>>,
 }
 
 impl<'a> Case<'a> {
     fn of(world: &'a World, index: usize, progress: &'a PartitionProgress, runs: OffsetRuns) -> Self {
-        Self { source: &world.source[index], target: &world.target[index], first: world.first, progress, runs }
+        let record = RecordsDeleted::RecordGap;
+        let gaps = world.item.gaps.iter().filter(|(partition, ..)| *partition == progress.partition);
+        Self {
+            source: &world.source[index],
+            target: &world.target[index],
+            first: world.first,
+            progress,
+            runs,
+            records_gaps: (world.topology.on_records_deleted == record, world.faults.on_records_deleted == record),
+            gaps: gaps.map(|(_, from, to)| *from..*to).collect(),
+        }
     }
 
     fn judge(&self) -> Verdict {
+        if self.target.hole.is_some() {
+            return self.check_hole();
+        }
         self.check_stop()?;
         let copied = self.copied()?;
+        self.check_gaps(&copied)?;
         self.check_nothing_lost(&copied)?;
         self.check_translation(&copied)
     }
@@ -74,13 +95,28 @@ impl<'a> Case<'a> {
         let kinds = [
             (self.progress.stopped.is_none(), "partition whole"),
             (reason.contains("somebody else"), "stopped: foreign writer"),
-            (reason.contains("are gone"), "stopped: deleted on the source"),
+            (reason.contains("are missing there"), "stopped: a hole on the target"),
+            (reason.contains(GONE), "stopped: deleted on the source"),
+            (!self.gaps.is_empty() && self.progress.stopped.is_none(), "gap in a whole partition"),
+            (!self.gaps.is_empty() && !self.records_gaps.1, "gap behind a resume"),
+            (
+                self.gaps.iter().any(|gap| self.runs.translate(gap.end) < self.progress.target_next),
+                "gap with records on both sides",
+            ),
             (reason.contains("cannot be copied exactly"), "stopped: damaged"),
             (self.target.refused_size, "stopped: too large"),
             (!self.source.compacted.is_empty(), "compacted"),
             (wraps, "sequence wrapped"),
         ];
         kinds.into_iter().filter(|(seen, _)| *seen).map(|(_, kind)| kind).collect()
+    }
+
+    /// What lies on the target is not what was copied to it.
+    fn check_hole(&self) -> Verdict {
+        match (&self.progress.stopped, self.target.hole) {
+            (None, Some(hole)) => Err(format!("the target lost the batch at {hole}, and nobody noticed")),
+            _ => Ok(()),
+        }
     }
 
     /// A partition stops when, and only when, it has to.
@@ -96,6 +132,9 @@ impl<'a> Case<'a> {
                 let deleted = self.source.start() > self.progress.source_next;
                 let named = |base: &i64| reason.contains(&format!("batch at offset {base} "));
                 let damaged = self.source.damaged.iter().any(named);
+                if reason.contains(GONE) && self.records_gaps.0 {
+                    return Err(format!("stopped although the gap was to be recorded: {reason}"));
+                }
                 if spoiled.is_none() && !deleted && !damaged && !self.target.refused_size {
                     return Err(format!("stopped although nothing was wrong: {reason}"));
                 }
@@ -136,8 +175,31 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// What the journal has of gaps is what was deleted, and each offset is counted once.
+    fn check_gaps(&self, copied: &BTreeSet<i64>) -> Verdict {
+        if !self.gaps.is_empty() && !self.records_gaps.0 {
+            return Err(format!("gaps {:?} were to stop the partition", self.gaps));
+        }
+        let mut counted = 0;
+        let mut reached = i64::MIN;
+        for gap in &self.gaps {
+            if !self.source.starts.contains(&gap.end) {
+                return Err(format!("gap {gap:?} ends where the source's log never started"));
+            }
+            if let Some(there) = copied.range(gap.clone()).next() {
+                return Err(format!("{there} was copied and is in the gap {gap:?}"));
+            }
+            counted += (gap.end - gap.start.max(reached)).max(0);
+            reached = reached.max(gap.end);
+        }
+        match counted == self.progress.gaps.offsets {
+            true => Ok(()),
+            false => Err(format!("the journal counts {:?}, its gaps were {:?}", self.progress.gaps, self.gaps)),
+        }
+    }
+
     /// What a consumer would still find up to where the copy came is there, and so is what was deleted behind the first
-    /// copied record.
+    /// copied record, apart from gaps.
     fn check_nothing_lost(&self, copied: &BTreeSet<i64>) -> Verdict {
         let done = if self.progress.stopped.is_some() { self.progress.source_next } else { self.source.last_stable() };
         let present = self.source.present().filter(|offset| *offset >= self.progress.source_start);
@@ -147,7 +209,8 @@ impl<'a> Case<'a> {
         let first = copied.first().copied().unwrap_or(i64::MAX);
         let deleted = self.source.committed.keys().filter(|offset| (first..done).contains(*offset));
         let mut deleted = deleted.filter(|offset| !self.source.compacted.contains(offset));
-        match deleted.find(|offset| !copied.contains(offset)) {
+        let is_known = |offset: &i64| copied.contains(offset) || self.gaps.iter().any(|gap| gap.contains(offset));
+        match deleted.find(|offset| !is_known(offset)) {
             Some(lost) => Err(format!("{lost} was deleted before it was copied, and nobody noticed")),
             None => Ok(()),
         }

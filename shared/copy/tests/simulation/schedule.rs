@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
+use clock::Clock;
 use copy::engine::{self, Job, Outcome, Work};
 use journal::{ProducerId, TailWanted};
-use migration::config::Throttle;
+use migration::config::{RecordsDeleted, Throttle};
 use migration::{BatchId, ErrorKind, Phase, Result};
 use runtime::Budget;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::brokers::BROKERS;
 use crate::client::Invocation;
@@ -20,6 +22,13 @@ use crate::world::{PRODUCER, Shared, World};
 /// Rounds after which faults end, and after which a phase counts as stuck.
 const ROUNDS: usize = 20;
 const STUCK: usize = 50;
+
+/// What the reason of a stop says when records were deleted before they were copied.
+pub(crate) const GONE: &str = "are gone";
+
+/// Rounds in which records are written while a partition is refused, and a time longer than that.
+const BUSY: usize = 8;
+const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const TAIL: Work = Work::Tail { generation: 0 };
 
@@ -61,6 +70,36 @@ impl Schedule {
         self.round(TAIL).await.map(drop)
     }
 
+    /// The target takes nothing of the first partition for as long as the others need to be copied whole, and then everything.
+    ///
+    /// # Errors
+    /// In words, when the first partition holds the others up, or does not arrive in the end.
+    pub(crate) async fn refuse_the_first(mut self) -> Result<(), String> {
+        {
+            let world = &mut *self.world.lock();
+            world.calm_down();
+            world.item.phase = Phase::Tail;
+            let now = Instant::now();
+            world.target[0].refusing = Some((now, now + FOREVER));
+        }
+        for round in 0.. {
+            if round < BUSY {
+                let world = &mut *self.world.lock();
+                let clock = world.clock_ms();
+                world.source.iter_mut().for_each(|log| traffic::step(log, &world.faults, clock, &mut world.dice));
+            }
+            self.round(TAIL).await?;
+            if round >= BUSY && others_have_arrived(&self.world.lock()) {
+                break;
+            }
+            if round > STUCK {
+                return Err("one partition that the target refuses holds the others up".to_owned());
+            }
+        }
+        self.settle().await?;
+        self.stop().await
+    }
+
     /// The cutover tells the tail to stop, and it does.
     async fn stop(&mut self) -> Result<(), String> {
         self.world.lock().item.wanted = TailWanted::Stop;
@@ -77,9 +116,9 @@ impl Schedule {
         };
         for round in 0..STUCK {
             if round == ROUNDS {
-                self.world.lock().faults.end();
+                self.world.lock().calm_down();
             }
-            if self.round(work).await? == Some(Outcome::Done) {
+            if self.round(work).await? == Some(Outcome::Done) && !self.resume() {
                 return Ok(());
             }
         }
@@ -90,6 +129,7 @@ impl Schedule {
         let rounds = self.world.lock().dice.index(1..6);
         for _ in 0..rounds {
             self.round(TAIL).await?;
+            self.resume();
         }
         Ok(())
     }
@@ -98,17 +138,32 @@ impl Schedule {
     async fn settle(&mut self) -> Result<(), String> {
         {
             let world = &mut *self.world.lock();
-            world.faults.end();
+            world.calm_down();
             let clock = world.clock_ms();
             world.source.iter_mut().for_each(|log| traffic::settle(log, clock, &mut world.dice));
         }
         for _ in 0..STUCK {
             self.round(TAIL).await?;
-            if has_arrived(&self.world.lock()) {
+            if !self.resume() && has_arrived(&self.world.lock()) {
                 return Ok(());
             }
         }
         Err("the tail did not catch up".to_owned())
+    }
+
+    /// In some worlds an operator resumes when records were deleted before they were copied, so that their copies go on behind
+    /// them. Whether one did now.
+    fn resume(&self) -> bool {
+        let world = &mut *self.world.lock();
+        let stopped = world.item.partitions.iter().filter_map(|progress| progress.stopped.as_deref());
+        let resumes = world.faults.resumes && stopped.clone().any(|reason| reason.contains(GONE));
+        if resumes {
+            world.topology.on_records_deleted = RecordsDeleted::RecordGap;
+            world.item.enter();
+            world.saw("resumed with recorded gaps");
+            world.note(|| "an operator resumes with recorded gaps".to_owned());
+        }
+        resumes
     }
 
     /// One step of the state machine: an invocation, possibly with a twin, until the first has ended.
@@ -146,15 +201,22 @@ impl Schedule {
             };
             let before = world.clone();
             before.lock().note(|| format!("{number} starts: {work:?}, dies {killed:?}, stands still {frozen:?}"));
+            let topology = world.lock().topology.clone();
             let copy = async move {
                 let ports = Invocation::new(&world, number);
+                let watch = world.clone();
+                let now = move || DateTime::from_timestamp_millis(watch.lock().clock_ms()).unwrap();
                 let job = Job {
                     migration: "simulated".parse()?,
                     batch: BatchId(0),
                     work,
                     producer: ProducerId { id: PRODUCER, epoch: 0 },
                     functions: 1,
+                    recount: true,
+                    altered: |_, _| None,
                     throttle: Throttle::default(),
+                    topology,
+                    clock: Clock::from_fn(now),
                 };
                 engine::copy(&ports, &job, Budget::lasting(length)).await
             };
@@ -202,9 +264,20 @@ fn judge((calm, ended): (bool, Ended)) -> Result<Option<Outcome>, String> {
     }
 }
 
-/// Whether the journal has every partition that did not stop at its end.
+/// Whether the journal has every partition that did not stop at its end, and all of it was counted on the target.
 fn has_arrived(world: &World) -> bool {
+    let counted = world.counted();
     let mut each = world.item.partitions.iter().zip(&world.source);
+    each.all(|(progress, log)| {
+        let is_counted = counted.get(&progress.partition).is_some_and(|counted| counted.next >= progress.target_next);
+        progress.stopped.is_some()
+            || progress.source_next >= log.last_stable() && (is_counted || progress.target_next == world.first)
+    })
+}
+
+/// The same of all but the first.
+fn others_have_arrived(world: &World) -> bool {
+    let mut each = world.item.partitions.iter().zip(&world.source).skip(1);
     each.all(|(progress, log)| progress.stopped.is_some() || progress.source_next >= log.last_stable())
 }
 
@@ -231,7 +304,7 @@ async fn weather(world: Shared) {
 /// What may go wrong with `partition`'s leaders.
 fn trouble(world: &mut World, partition: usize) {
     let clock = world.clock_ms();
-    let now = tokio::time::Instant::now();
+    let now = Instant::now();
     let World { dice, faults, target, source_leaders, .. } = world;
     let log = &mut target[partition];
     if dice.chance(faults.moves) {
@@ -253,6 +326,15 @@ fn trouble(world: &mut World, partition: usize) {
         log.expire(clock);
         world.note(|| format!("producers of {partition} expire"));
         world.saw("producers expired");
+    }
+    let World { dice, faults, target, .. } = world;
+    if dice.chance(faults.cleaning) && target[partition].clean(now, dice) {
+        world.note(|| format!("the log cleaner takes a batch of {partition} on the target"));
+    }
+    let World { dice, faults, target, .. } = world;
+    if dice.chance(faults.refusals) {
+        target[partition].refusing = Some((now, now + dice.millis(1_000..600_000)));
+        world.note(|| format!("the target takes nothing of {partition} for a while"));
     }
     let World { dice, faults, target, .. } = world;
     if dice.chance(faults.foreign) {

@@ -37,6 +37,8 @@ pub(crate) struct SourceLog {
     segments: BTreeSet<i64>,
     end: i64,
     start: i64,
+    /// Where it has ever started.
+    pub(crate) starts: BTreeSet<i64>,
     /// Open transactions: producer, and the records of each so far.
     open: BTreeMap<i64, Vec<Record>>,
     aborted: Vec<Aborted>,
@@ -51,7 +53,8 @@ pub(crate) struct SourceLog {
 impl SourceLog {
     /// An empty log that begins at `start`.
     pub(crate) fn starting_at(start: i64) -> Self {
-        Self { start, end: start, segments: BTreeSet::from([start]), ..Self::default() }
+        let starts = BTreeSet::from([start]);
+        Self { start, end: start, segments: starts.clone(), starts, ..Self::default() }
     }
 
     pub(crate) const fn start(&self) -> i64 {
@@ -69,7 +72,8 @@ impl SourceLog {
 
     pub(crate) fn last_stable(&self) -> i64 {
         let firsts = self.open.values().filter_map(|records| records.first());
-        firsts.map(|record| record.offset).min().unwrap_or(self.end)
+        // Not below the log start (`UnifiedLog.maybeIncrementFirstUnstableOffset`).
+        firsts.map(|record| record.offset).min().unwrap_or(self.end).max(self.start)
     }
 
     /// Begins a new segment.
@@ -125,9 +129,10 @@ impl SourceLog {
         self.end += 1;
     }
 
-    /// Moves the log start, possibly into a batch (`DeleteRecords`).
+    /// Moves the log start, possibly into a batch or an open transaction (`DeleteRecords`).
     pub(crate) fn delete_before(&mut self, start: i64) {
         self.start = self.start.max(start.min(self.end));
+        self.starts.insert(self.start);
         self.entries.retain(|entry| entry.batch.last() >= self.start);
     }
 
@@ -191,7 +196,8 @@ impl SourceLog {
             return Err(Code::OffsetOutOfRange);
         }
         let stable = self.last_stable();
-        let readable = |entry: &&Entry| entry.batch.last() >= offset && entry.batch.base < stable;
+        // The last stable offset may lie in a batch of an open transaction, when the log start does.
+        let readable = |entry: &&Entry| offset < stable && entry.batch.last() >= offset && entry.batch.base < stable;
         let mut found = self.entries.iter().filter(readable).peekable();
         let mut fetched = Fetched {
             high_watermark: self.end,

@@ -88,6 +88,12 @@ pub(crate) struct TargetLog {
     pub(crate) spoiled: Option<Spoiled>,
     /// Whether a batch was refused because of its size.
     pub(crate) refused_size: bool,
+    /// End of what was read again to count it.
+    pub(crate) counted: i64,
+    /// Offset of a batch that the log cleaner took before it was counted.
+    pub(crate) hole: Option<i64>,
+    /// Since when it takes nothing, because too few replicas are in sync, and until when.
+    pub(crate) refusing: Option<(Instant, Instant)>,
     /// What was appended last.
     written: Option<Written>,
     /// When the leader forgot the producer last, or part of what it knew of it.
@@ -104,6 +110,11 @@ impl TargetLog {
             log.producers.insert(producer, ProducerState { newest_timestamp: i64::MAX, batches });
         }
         log
+    }
+
+    /// How long it has taken nothing at `now`.
+    pub(crate) fn refuses_for(&self, now: Instant) -> Option<Duration> {
+        self.refusing.filter(|(_, until)| now < *until).map(|(since, _)| now - since)
     }
 
     pub(crate) fn log(&self) -> &[Stored] {
@@ -155,6 +166,18 @@ impl TargetLog {
             aborted: Vec::new(),
             records: records.unwrap_or_default(),
         })
+    }
+
+    /// The log cleaner takes a batch that was not counted yet; the last one always stays (`LogCleaner`). Whether there was one.
+    pub(crate) fn clean(&mut self, now: Instant, dice: &mut Dice) -> bool {
+        let end = self.high_watermark(now);
+        let uncounted = |stored: &Stored| stored.base >= self.counted && stored.end() < end;
+        let found: Vec<usize> = (0..self.log.len()).filter(|at| uncounted(&self.log[*at])).collect();
+        if found.is_empty() || self.hole.is_some() || self.spoiled.is_some() {
+            return false;
+        }
+        self.hole = Some(self.log.remove(dice.pick(&found)).base);
+        true
     }
 
     /// Whether all replicas have everything below `end`, and `leader_epoch` still leads.

@@ -39,8 +39,14 @@ pub(crate) fn step(log: &mut SourceLog, faults: &Faults, clock_ms: i64, dice: &m
         log.compact(dice.number(from..to + 1), 400, dice);
     }
     if dice.chance(faults.deletion) {
-        let (from, to) = (log.start(), log.last_stable());
-        log.delete_before(dice.number(from..to.min(from + 60) + 1));
+        // Little by little, as retention does, or all that is there, as a consumer that deletes what it has read.
+        let (from, to) = (log.start(), log.end());
+        let purged = if dice.chance(500) {
+            dice.number(from..to.min(from + 60) + 1)
+        } else {
+            to - dice.number(0..to.min(from + 9) - from + 1)
+        };
+        log.delete_before(purged);
     }
     if dice.chance(faults.damage) {
         let from = dice.number(log.start()..log.end() + 1);

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use migration::TopicPartition;
+use documents::recount::{self, Recount, Recounted};
+use migration::config::Topology;
 use migration::progress::PartitionProgress;
+use migration::{BatchId, TopicPartition};
 use tokio::time::Instant;
 
 use crate::cloud::{Item, Objects};
@@ -33,6 +36,8 @@ pub(crate) struct World {
     pub(crate) target: Vec<TargetLog>,
     pub(crate) objects: Objects,
     pub(crate) item: Item,
+    /// The configuration's part about topics.
+    pub(crate) topology: Topology,
     /// Where the copy begins on the target.
     pub(crate) first: i64,
     began: Instant,
@@ -61,12 +66,23 @@ impl World {
         }
         let target = (0..partitions).map(|_| TargetLog::starting_at(first, PRODUCER, max_batch)).collect();
         let progress = (0..).zip(&source).map(|(partition, log)| progress(partition, log, first)).collect();
+        let mut objects = Objects::default();
+        if first > 0 {
+            let counted = |partition| Recounted { next: first, ..Recounted::new(name(partition)) };
+            let stored = Recount { partitions: (0..partitions).map(counted).collect() };
+            objects.put(&recount::key(BatchId(0)), documents::document::encode(&stored).unwrap());
+        }
         Self {
             source_leaders: vec![0; partitions],
             source,
             target,
-            objects: Objects::default(),
+            objects,
             item: Item::new(progress),
+            topology: Topology {
+                on_records_deleted: faults.on_records_deleted,
+                record_gap_of: Vec::new(),
+                ..Topology::default()
+            },
             first,
             began: Instant::now(),
             knowledge: Knowledge::default(),
@@ -77,9 +93,33 @@ impl World {
         }
     }
 
+    /// What was counted on the target, as it is stored.
+    pub(crate) fn counted(&self) -> BTreeMap<TopicPartition, Recounted> {
+        let stored = self.objects.get(&recount::key(BatchId(0)));
+        let stored: Option<Recount> = stored.map(|object| documents::document::decode(&object.body).unwrap());
+        stored.unwrap_or_default().by_partition()
+    }
+
     /// The wall clock, in milliseconds since 1970.
     pub(crate) fn clock_ms(&self) -> i64 {
         EPOCH_MS + self.began.elapsed().as_millis() as i64
+    }
+
+    /// No faults any more.
+    pub(crate) fn calm_down(&mut self) {
+        self.faults.end();
+        self.target.iter_mut().for_each(|log| log.refusing = None);
+    }
+
+    /// Whether some partition has waited for the target for a minute while another one comes further with `now`.
+    pub(crate) fn goes_on_beside_a_refusal(&self, now: &[PartitionProgress]) -> bool {
+        let before = self.item.partitions.iter().zip(&self.source).zip(&self.target);
+        let waits = before.map(|((progress, source), target)| {
+            let long = target.refuses_for(Instant::now()).is_some_and(|length| length > Duration::from_secs(60));
+            long && progress.source_next < source.last_stable()
+        });
+        let moves = self.item.partitions.iter().zip(now).any(|(was, is)| is.target_next > was.target_next);
+        waits.into_iter().any(std::convert::identity) && moves
     }
 
     /// Counts that `what` happened.

@@ -1,6 +1,7 @@
 //! The cluster that is migrated to.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use documents::Settings;
 use kafka::{
@@ -38,6 +39,10 @@ impl Target for LiveTarget<'_> {
             Some((partition, (start, end)))
         });
         Ok(both.collect())
+    }
+
+    async fn hold_configs(&self, topics: &[Arc<str>]) -> Result<()> {
+        topology::held::refuse_altered(&self.cluster, topics).await
     }
 
     async fn describe_groups(&self, groups: &[String]) -> Each<String, GroupDescription> {

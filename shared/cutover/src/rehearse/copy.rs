@@ -47,6 +47,7 @@ pub(super) async fn look(run: &Run<'_>, source: &Cluster, findings: &mut Finding
             "remove the cause, then msk-kraft resume tries it again",
         );
     }
+    gaps(&progress, findings);
     let names: Vec<_> = progress.iter().map(|one| one.partition.clone()).collect();
     let lag = lag(run, source, &progress, &names, findings).await?;
     let changes = what_changed(run, source, &progress, findings).await?;
@@ -71,6 +72,20 @@ async fn tails(run: &Run<'_>, progress: &[(BatchId, Vec<PartitionProgress>)], fi
         );
     }
     Ok(())
+}
+
+/// What the source deleted before it was copied.
+fn gaps(progress: &[PartitionProgress], findings: &mut Findings) {
+    for (partition, gaps) in progress.iter().filter_map(|one| Some((&one.partition, one.gaps.text()?))) {
+        findings.add(
+            Weight::Warning,
+            code::GAP,
+            partition.to_string(),
+            gaps,
+            "nothing, if nobody needs these records; else roll back, raise the topic's retention or keep its consumer from deleting \
+             records, and start a new migration",
+        );
+    }
 }
 
 fn last_seen(beat: Option<&Heartbeat>) -> String {
@@ -151,4 +166,23 @@ fn block(findings: &mut Findings, code: &str, outcome: Result<()>) -> Result<boo
     };
     findings.block(code, subject, message, "");
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use migration::progress::Gap;
+
+    #[test]
+    fn what_was_deleted_before_it_was_copied_is_a_warning_by_partition() {
+        let whole = PartitionProgress::new(TopicPartition::new("t", 0), 0, 0);
+        let mut purged = PartitionProgress::new(TopicPartition::new("t", 1), 0, 0);
+        purged.gaps.add(&Gap { from: 5, to: 12, at: "then".to_owned() }, 5);
+        let mut findings = Findings::default();
+        gaps(&[whole, purged], &mut findings);
+        let found = findings.sorted();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].weight, found[0].subject.as_str()), (Weight::Warning, "t/1"));
+        assert!(found[0].message.contains("7 offsets") && found[0].message.contains("5 to 12 at then"), "{found:?}");
+    }
 }

@@ -10,6 +10,8 @@ pub(crate) mod code {
     pub(crate) const PARTITION_STOPPED: &str = "cutover.partition_stopped";
     /// The lag is larger than what counts as drained.
     pub(crate) const LAG: &str = "cutover.lag";
+    /// Records were deleted on the source before they were copied.
+    pub(crate) const GAP: &str = "cutover.records_deleted";
     /// Records of the source are in partitions that are not copied.
     pub(crate) const NOT_COPIED: &str = "cutover.partition_not_copied";
     /// A topic was deleted on the source.
@@ -34,6 +36,16 @@ pub(crate) mod code {
     pub(crate) const TARGET_REPLICAS: &str = "cutover.target_under_min_isr";
     /// The target's coordinators would refuse an offset of a group.
     pub(crate) const GROUP_REFUSED: &str = "cutover.group_refused";
+    /// What clients stored beside offsets may speak of offsets that differ on the target.
+    pub(crate) const GROUP_METADATA: &str = "cutover.group_metadata";
+    /// Keys of a compacted topic live on the target alone.
+    pub(crate) const DELETED_KEYS: &str = "cutover.deleted_keys";
+    /// Compacted partitions were not compared by key.
+    pub(crate) const KEYS_NOT_COMPARED: &str = "cutover.keys_not_compared";
+    /// Records of the target were not counted yet.
+    pub(crate) const NOT_COUNTED: &str = "cutover.not_counted";
+    /// Offsets of a sink connector's group differ on the target.
+    pub(crate) const SINK_OFFSETS: &str = "cutover.sink_offsets";
     /// A group has members on the target.
     pub(crate) const GROUP_ACTIVE: &str = "cutover.group_active_on_target";
     /// A group is further on on the target than on the source.
@@ -57,13 +69,17 @@ pub(crate) mod code {
     pub(crate) const SUPER_USERS: &str = "cutover.write_fence_super_users";
 
     /// What comes and goes while producers work: that it is there now does not make a rehearsal another one.
-    pub(crate) const PASSING: [&str; 3] = [LAG, OPEN_TRANSACTION, PENDING_COMMIT];
+    pub(crate) const PASSING: [&str; 6] = [LAG, GAP, OPEN_TRANSACTION, PENDING_COMMIT, NOT_COUNTED, KEYS_NOT_COMPARED];
 
     /// All of them, with what each means.
-    pub(super) const ALL: [(&str, &str); 25] = [
+    pub(super) const ALL: [(&str, &str); 31] = [
         (TAIL_NOT_RUNNING, "No running function copies a batch of partitions: the drain would wait for it in vain."),
         (PARTITION_STOPPED, "A partition stopped and is not copied any further."),
         (LAG, "The copy lags by more than cutover.drain_max_partition_lag: the freeze would last longer."),
+        (
+            GAP,
+            "The source deleted records before they were copied; the copy went on behind them, as the configuration says.",
+        ),
         (NOT_COPIED, "Topics or partitions that appeared on the source hold records and are not copied."),
         (TOPIC_DELETED, "A topic of the wave was deleted on the source."),
         (LOG_REWOUND, "A log of the source ends or begins below what was copied."),
@@ -79,6 +95,17 @@ pub(crate) mod code {
             "The target takes no records or commits: fewer replicas than min.insync.replicas are in sync.",
         ),
         (GROUP_REFUSED, "The target's coordinators would refuse an offset of a group."),
+        (
+            GROUP_METADATA,
+            "What a group's clients stored beside its offsets may speak of offsets, which differ on the target.",
+        ),
+        (DELETED_KEYS, "Keys of a compacted topic live on the target alone: their deletion was not copied."),
+        (KEYS_NOT_COMPARED, "Compacted partitions were not compared by key yet."),
+        (NOT_COUNTED, "Copied records of the target were not counted yet; finalize counts them."),
+        (
+            SINK_OFFSETS,
+            "Offsets of a sink connector's group differ on the target, which the sink may use as versions or names.",
+        ),
         (GROUP_ACTIVE, "A group has members on the target already: its offsets are not committed."),
         (
             GROUP_AHEAD,

@@ -1,9 +1,9 @@
 //! Every group of this wave, translated as of now, weighed, and judged against what the target's coordinators take.
 
-use documents::cutover_plan::GroupPlan;
+use documents::cutover_plan::{GroupPlan, PlannedOffset};
 use documents::rehearsal::{RehearsedGroup, Weight};
 use kafka::{Cluster, CommitLimits, CoordinatorLimits, NewOffset, Stability};
-use migration::Result;
+use migration::{Result, scope};
 use runtime::Run;
 use topology::lockout;
 
@@ -14,6 +14,7 @@ use crate::drain::Drained;
 use crate::groups::{self, OnTarget};
 use crate::live::Live;
 use crate::live::target::group_offsets;
+use crate::metadata;
 use crate::translate;
 
 /// Looks at the groups of both clusters.
@@ -86,6 +87,8 @@ pub(super) async fn look(
 /// Weighs a group's offsets, and names those that the coordinator would refuse.
 fn weigh(plan: &GroupPlan, limits: &CoordinatorLimits, findings: &mut Findings) -> RehearsedGroup {
     let commits = limits.commits();
+    name_metadata(plan, findings);
+    name_sink(plan, findings);
     let mut group = RehearsedGroup { group: plan.group.clone(), skipped: plan.skipped.clone(), offsets: 0, bytes: 0 };
     for offset in &plan.offsets {
         let Some(target) = offset.target_offset else { continue };
@@ -108,16 +111,61 @@ fn weigh(plan: &GroupPlan, limits: &CoordinatorLimits, findings: &mut Findings) 
                 offset.partition,
                 offset.metadata.len()
             ),
-            format!("raise {limit} on the target, or leave the group out by cutover.skip_groups"),
+            format!(
+                "raise {limit} on the target, or leave out the group's metadata by cutover.drop_metadata_of or all of it by \
+                 cutover.skip_groups"
+            ),
         );
     }
     group
 }
 
+/// Names a group beside whose offsets something is stored that may speak of offsets.
+fn name_metadata(plan: &GroupPlan, findings: &mut Findings) {
+    let noted = |offset: &&PlannedOffset| offset.note.as_deref() == Some(metadata::SHIFTED);
+    let mut shifted = plan.offsets.iter().filter(|_| plan.skipped.is_none()).filter(noted);
+    let Some(first) = shifted.next() else { return };
+    let more = crate::fence::and_more(1 + shifted.count(), "partition", "partitions");
+    findings.add(
+        Weight::Warning,
+        code::GROUP_METADATA,
+        plan.group.as_str(),
+        format!(
+            "its clients store {} bytes beside its offset of {}{more}; if they speak of offsets (as the parallel consumer's map of \
+             what was processed does), these are other records on the target",
+            first.metadata.len(),
+            first.partition
+        ),
+        "leave the metadata out with cutover.drop_metadata_of, and see what the client does without it; or stop the client with \
+         nothing processed beyond its committed offsets",
+    );
+}
+
+/// Names a sink connector whose offsets become others: some write them down outside Kafka.
+fn name_sink(plan: &GroupPlan, findings: &mut Findings) {
+    if plan.skipped.is_some() || !plan.group.starts_with(scope::CONNECT_SINK) {
+        return;
+    }
+    let moved = |offset: &&PlannedOffset| offset.target_offset.is_some_and(|target| target != offset.source_offset);
+    let mut moved = plan.offsets.iter().filter(moved);
+    let Some((first, target)) = moved.next().and_then(|offset| Some((offset, offset.target_offset?))) else { return };
+    let more = crate::fence::and_more(1 + moved.count(), "partition", "partitions");
+    findings.add(
+        Weight::Warning,
+        code::SINK_OFFSETS,
+        plan.group.as_str(),
+        format!(
+            "the group of a sink connector goes on at other offsets on the target: {} in place of {} of {}{more}; a sink that uses \
+             offsets as versions or in the names of files takes new records for old ones, or writes over what is there",
+            target, first.source_offset, first.partition
+        ),
+        "let the connector write to another index, prefix or table from the switch on, or use keys instead of offsets",
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use documents::cutover_plan::PlannedOffset;
     use kafka::TopicPartition;
 
     #[test]
@@ -150,6 +198,15 @@ mod tests {
         assert!(messages[0].contains("offset.metadata.max.bytes is 64") && messages.len() == 1, "{messages:?}");
         let (_, messages) = found(&plan(500), limits(4096, 300));
         assert!(messages[0].contains("max.message.bytes of __consumer_offsets is 300"), "{messages:?}");
+        let mut shifted = plan(5);
+        shifted.offsets[0].note = Some(metadata::SHIFTED.to_owned());
+        let (_, messages) = found(&shifted, limits(4096, 1 << 20));
+        assert!(messages.len() == 1 && messages[0].contains("5 bytes beside its offset of t/0;"), "{messages:?}");
+        let mut sink = GroupPlan { group: "connect-to-s3".to_owned(), ..plan(0) };
+        assert!(found(&sink, limits(4096, 1 << 20)).1.is_empty(), "nothing moves");
+        sink.offsets[0].source_offset = 7;
+        let (_, messages) = found(&sink, limits(4096, 1 << 20));
+        assert!(messages.len() == 1 && messages[0].contains(": 1 in place of 7 of t/0;"), "{messages:?}");
         let mut skipped = plan(500);
         skipped.skipped = Some("why".to_owned());
         assert!(found(&skipped, limits(64, 1 << 20)).1.is_empty());

@@ -1,7 +1,7 @@
 //! The target's logs: what the cutover would refuse behind frozen producers, a log that another client wrote to or that lost
 //! records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kafka::{Cluster, OffsetSpec, TopicPartition};
@@ -9,6 +9,7 @@ use migration::Result;
 use migration::progress::PartitionProgress;
 use runtime::Run;
 use tokio::time::sleep;
+use topology::held;
 
 use super::copy::CopyState;
 use super::findings::{Findings, code};
@@ -19,8 +20,9 @@ const CHECKPOINT: Duration = Duration::from_secs(2);
 /// Partitions named at most.
 const NAMED: usize = 100;
 
-/// Compares the target's logs with what was copied to them.
+/// Compares the target's logs with what was copied to them, and the configs of its topics with those that they were given.
 pub(super) async fn look(run: &Run<'_>, target: &Cluster, state: &CopyState, findings: &mut Findings) -> Result<()> {
+    configs(target, state, findings).await?;
     let bounds = bounds(target, &state.names).await;
     let mut problems: Vec<_> = state.progress.iter().filter_map(|progress| shorter(progress, &bounds)).collect();
     let longer: Vec<_> = state.progress.iter().filter(|progress| is_longer(progress, &bounds)).collect();
@@ -43,6 +45,16 @@ pub(super) async fn look(run: &Run<'_>, target: &Cluster, state: &CopyState, fin
             problem,
             "stop who writes to the target or deletes there, delete the topic on the target, and migrate it again in a wave of its own",
         );
+    }
+    Ok(())
+}
+
+/// Topics that have not the configs under which they are copied.
+async fn configs(target: &Cluster, state: &CopyState, findings: &mut Findings) -> Result<()> {
+    let topics: BTreeSet<_> = state.names.iter().map(|partition| partition.topic.clone()).collect();
+    let topics: Vec<_> = topics.into_iter().collect();
+    for altered in held::altered(target, &topics).await?.into_iter().take(NAMED) {
+        findings.block(code::TARGET_CHANGED, format!("topic {}", altered.topic), altered.problem(), held::WAY_OUT);
     }
     Ok(())
 }

@@ -62,6 +62,10 @@ fn judge_end(world: &World, known: &Known, index: usize, end: &PartitionEnd) -> 
     // A cutover that never looked has to answer for everything up to its decision.
     let looked = known.bounds.or(known.decided);
     let is_spoiled = target.spoiled_at.is_some_and(|at| looked.is_none_or(|looked| at >= looked));
+    let altered_at = world.target.altered.get(&partition.topic);
+    if altered_at.is_some_and(|at| looked.is_some_and(|looked| *at < looked)) {
+        return Err(format!("topic {} was compacted on the target, and nobody noticed", partition.topic));
+    }
     let wanted: Vec<_> = source.copied_below(*source_end).map(Some).collect();
     if *target_end != wanted.len() as i64 {
         return Err(format!("the target ends at {target_end}, {} records were to be copied", wanted.len()));

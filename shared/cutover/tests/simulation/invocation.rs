@@ -137,6 +137,7 @@ fn judge_words(world: &World, error: &Error) -> Result<(), String> {
             Err("a plan is marked".to_owned())
         }
         () if says("written there by another client") && !is_spoiled => Err("nobody else wrote there".to_owned()),
+        () if says("a config was altered") && world.target.altered.is_empty() => Err("no config was".to_owned()),
         () if says("ignores the freeze") && !ignores && is_reachable => Err("nobody ignores it".to_owned()),
         () if says("records were lost there") && !has_lost => Err("no record was lost".to_owned()),
         () => Ok(()),

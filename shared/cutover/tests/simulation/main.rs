@@ -61,7 +61,7 @@ const SEEDS: u64 = 500;
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What has to happen in a normal run of the tests, so that a world in which nothing goes wrong any more is noticed.
-const MUST_HAPPEN: [&str; 44] = [
+const MUST_HAPPEN: [&str; 45] = [
     "already done",
     "chunk skipped on repeat",
     "clock skewed",
@@ -102,6 +102,7 @@ const MUST_HAPPEN: [&str; 44] = [
     "source lost a record",
     "straggler found",
     "super user not held",
+    "target compacted",
     "target spoiled",
     "twin",
     "write fence lifted",

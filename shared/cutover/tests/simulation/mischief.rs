@@ -43,6 +43,11 @@ fn do_it(shared: &Shared, world: &mut World, deed: Deed) {
                 world.saw("target spoiled");
             }
         }
+        Deed::CompactOnTarget => {
+            let topic = world.setup.partitions[index].topic.clone();
+            world.target.altered.entry(topic).or_insert_with(Instant::now);
+            world.saw("target compacted");
+        }
         Deed::JoinOnTarget | Deed::ShareOnTarget => {
             let ids: Vec<_> = world.groups.groups.keys().cloned().collect();
             if ids.is_empty() {

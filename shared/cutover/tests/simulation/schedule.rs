@@ -205,6 +205,7 @@ fn twin_of(world: Shared, rehearsal: String, after: Duration) -> JoinHandle<Ende
 /// Whether no cutover can succeed any more.
 fn is_spoiled(world: &World) -> bool {
     world.target.logs.iter().any(|log| log.spoiled_at.is_some())
+        || !world.target.altered.is_empty()
         || world.source.logs.iter().any(|log| log.lost.is_some())
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum Deed {
     WriteOnTarget,
     /// Records of the target are deleted.
     DeleteOnTarget,
+    /// A topic of the target is configured so that records in its midst are compacted away.
+    CompactOnTarget,
     /// Consumers of a group are started on the target.
     JoinOnTarget,
     /// A share group takes a group's name on the target.
@@ -155,7 +157,7 @@ impl Setup {
 
 /// What happens at which step, in some worlds.
 fn mischief(dice: &mut Dice) -> Vec<Mischief> {
-    const STEPS: [&str; 15] = [
+    const STEPS: [&str; 16] = [
         "add rules",
         "probe",
         "write the write fence",
@@ -165,6 +167,7 @@ fn mischief(dice: &mut Dice) -> Vec<Mischief> {
         "append records",
         "written batches",
         "bounds",
+        "hold configs",
         "source group offsets",
         "describe groups",
         "put new",
@@ -172,7 +175,7 @@ fn mischief(dice: &mut Dice) -> Vec<Mischief> {
         "commit",
         "apply",
     ];
-    const DEEDS: [Deed; 13] = [
+    const DEEDS: [Deed; 14] = [
         Deed::Write,
         Deed::Write,
         Deed::Write,
@@ -183,6 +186,7 @@ fn mischief(dice: &mut Dice) -> Vec<Mischief> {
         Deed::LoseRecord,
         Deed::WriteOnTarget,
         Deed::DeleteOnTarget,
+        Deed::CompactOnTarget,
         Deed::JoinOnTarget,
         Deed::JoinOnTarget,
         Deed::ShareOnTarget,

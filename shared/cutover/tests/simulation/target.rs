@@ -1,6 +1,7 @@
 //! The target: logs with what was copied, and coordinators that take commits, refuse them, or are away for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use kafka::{Code, CommittedOffset, GroupDescription, GroupMember, GroupState, GroupType, NewOffset};
 use migration::TopicPartition;
@@ -71,6 +72,8 @@ pub(crate) struct Target {
     pub(crate) groups: BTreeMap<String, Group>,
     /// Partitions of which nobody may commit offsets.
     pub(crate) denied: BTreeSet<TopicPartition>,
+    /// Since when topics have configs by which the broker compacts what is copied. The bounds of their logs stay what they were.
+    pub(crate) altered: BTreeMap<Arc<str>, Instant>,
     /// Whether configs, quotas or ACLs are refused: not at all, one of them, all of them.
     pub(crate) refuses_settings: usize,
 }

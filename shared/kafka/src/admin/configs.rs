@@ -1,6 +1,5 @@
 //! Configs of topics and brokers: read them, change those of topics one by one (KIP-339).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::pool::Purpose;
 use crate::spread::{Outcomes, complete, text};
 
 /// `ConfigResource.Type` of a topic.
-const TOPIC: i8 = 2;
+pub(super) const TOPIC: i8 = 2;
 /// `ConfigResource.Type` of a broker.
 const BROKER: i8 = 4;
 /// Topics described in one request: each has some 30 entries.
@@ -142,25 +141,7 @@ impl Cluster {
         .await
     }
 
-    /// What `topic` would have without configs of its own, by config: the values of its brokers, in the topic's units. A
-    /// config is missing where a null is inherited.
-    ///
-    /// # Errors
-    /// When there is no such topic.
-    pub async fn inherited_topic_configs(&self, topic: &Arc<str>) -> Result<BTreeMap<String, String>> {
-        self.with_retries(|| async {
-            let broker = self.any_broker().await?;
-            let results = self.describe_configs(broker, TOPIC, std::slice::from_ref(topic), true).await?;
-            let result = only(broker, results)?;
-            let message = result.error_message.as_deref();
-            check(Api::DescribeConfigs, result.error_code, || Place::Topic(topic.clone()), message)?;
-            let inherited = result.configs.into_iter().filter(|config| !config.is_sensitive);
-            Ok(inherited.filter_map(|config| Some((config.name.to_string(), inherited_value(&config)?))).collect())
-        })
-        .await
-    }
-
-    async fn describe_configs(
+    pub(super) async fn describe_configs(
         &self,
         broker: i32,
         kind: i8,
@@ -218,29 +199,11 @@ impl Cluster {
 }
 
 /// The one resource that was asked for.
-fn only(broker: i32, results: Vec<DescribeConfigsResult>) -> Result<DescribeConfigsResult> {
+pub(super) fn only(broker: i32, results: Vec<DescribeConfigsResult>) -> Result<DescribeConfigsResult> {
     results.into_iter().next().ok_or_else(|| Error::Protocol {
         broker: format!("broker {broker}").into(),
         message: "answered without the configs".to_owned(),
     })
-}
-
-/// The value behind the topic's own. Brokers have some configs in other units, which their names tell
-/// (`log.retention.hours`, `log.retention.minutes`, `log.roll.hours`), and give them as they are.
-fn inherited_value(config: &DescribeConfigsResourceResult) -> Option<String> {
-    if ConfigSource::from(config.config_source) != ConfigSource::DynamicTopic {
-        return config.value.as_ref().map(ToString::to_string);
-    }
-    let behind =
-        config.synonyms.iter().find(|synonym| ConfigSource::from(synonym.source) != ConfigSource::DynamicTopic)?;
-    let value = behind.value.as_ref()?;
-    let unit_ms = match behind.name.rsplit('.').next() {
-        Some("hours") => 3_600_000,
-        Some("minutes") => 60_000,
-        _ => return Some(value.to_string()),
-    };
-    // Negative values mean no limit, whatever the unit.
-    value.parse::<i64>().ok().map(|value| if value < 0 { value } else { value.saturating_mul(unit_ms) }.to_string())
 }
 
 fn alterable(op: &ConfigOp) -> AlterableConfig {
@@ -269,31 +232,5 @@ fn entry(config: DescribeConfigsResourceResult) -> ConfigEntry {
         source: config.config_source.into(),
         read_only: config.read_only,
         sensitive: config.is_sensitive,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use kafka_protocol::messages::describe_configs_response::DescribeConfigsSynonym;
-
-    #[test]
-    fn the_value_behind_a_topics_own_is_in_the_topics_unit() {
-        let synonym = |name: &str, value: &str, source: i8| {
-            DescribeConfigsSynonym::default().with_name(text(name)).with_value(Some(text(value))).with_source(source)
-        };
-        let config = |synonyms: Vec<DescribeConfigsSynonym>| {
-            let source = synonyms.first().map_or(5, |first| first.source);
-            let own =
-                DescribeConfigsResourceResult::default().with_name(text("retention.ms")).with_value(Some(text("7")));
-            inherited_value(&own.with_config_source(source).with_synonyms(synonyms))
-        };
-        let own = || synonym("retention.ms", "7", 1);
-        assert_eq!(config(vec![own(), synonym("log.retention.hours", "168", 5)]).as_deref(), Some("604800000"));
-        assert_eq!(config(vec![own(), synonym("log.retention.minutes", "5", 4)]).as_deref(), Some("300000"));
-        assert_eq!(config(vec![own(), synonym("log.retention.hours", "-1", 4)]).as_deref(), Some("-1"));
-        assert_eq!(config(vec![own(), synonym("log.retention.ms", "9", 3)]).as_deref(), Some("9"));
-        assert_eq!(config(vec![own()]), None);
-        assert_eq!(config(Vec::new()).as_deref(), Some("7"), "not its own");
     }
 }

@@ -8,6 +8,7 @@ mod pkcs12;
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A private key with its certificate, which is the first of the chain.
@@ -16,6 +17,15 @@ pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
     /// The key.
     pub key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// When the certificate expires (`notAfter`, RFC 5280); `None` when that cannot be read. Those that lead to its authority do not
+    /// count: a broker may know another way there.
+    pub fn expires(&self) -> Option<DateTime<Utc>> {
+        let (_, own) = x509_parser::parse_x509_certificate(self.chain.first()?.as_ref()).ok()?;
+        DateTime::from_timestamp(own.validity().not_after.timestamp(), 0)
+    }
 }
 
 impl fmt::Debug for Identity {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use chrono::{DateTime, Utc};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
@@ -10,11 +11,14 @@ use super::stores::{Identity, StoreError};
 
 /// How connections are encrypted, and which certificates are shown and accepted. Cheap to clone.
 #[derive(Clone)]
-pub struct Tls(Arc<ClientConfig>);
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    expires: Option<DateTime<Utc>>,
+}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("client_certificate", &self.0.client_auth_cert_resolver.has_certs()).finish()
+        f.debug_struct("Tls").field("client_certificate", &self.config.client_auth_cert_resolver.has_certs()).finish()
     }
 }
 
@@ -34,16 +38,22 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?.with_root_certificates(roots);
+        let expires = identity.as_ref().and_then(Identity::expires);
         let config = match identity {
             Some(Identity { chain, key }) => builder.with_client_auth_cert(chain, key).map_err(unusable)?,
             None => builder.with_no_client_auth(),
         };
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), expires })
     }
 
     /// The same for other clients on rustls.
     pub fn client_config(&self) -> Arc<ClientConfig> {
-        self.0.clone()
+        self.config.clone()
+    }
+
+    /// When the certificate that is shown to brokers expires.
+    pub const fn expires(&self) -> Option<DateTime<Utc>> {
+        self.expires
     }
 }
 

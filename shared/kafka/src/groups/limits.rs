@@ -165,7 +165,7 @@ fn smallest(each: &[Option<Vec<ConfigEntry>>], name: &str) -> Option<usize> {
 }
 
 /// Nothing where this client may not look.
-fn unless_refused<T>(outcome: Result<T>) -> Result<Option<T>> {
+pub(crate) fn unless_refused<T>(outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Err(Error::Broker { code: Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed, .. }) => Ok(None),
         outcome => outcome.map(Some),

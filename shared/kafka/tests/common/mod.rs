@@ -1,22 +1,26 @@
 //! What the tests against real brokers share: a source in ZooKeeper mode and a target in KRaft mode, from the environment.
+#![allow(dead_code, reason = "each program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use kafka::{Cluster, NewTopic, Settings, TopicPartition, all_ok};
 
+/// The cluster that the variable names, unless it is not set.
+pub(crate) async fn cluster(variable: &str) -> Option<Cluster> {
+    let Ok(bootstrap) = std::env::var(variable) else {
+        println!("skipped: {variable} is not set to the bootstrap servers of a cluster");
+        return None;
+    };
+    Some(Cluster::connect(Settings::parse(&bootstrap)).await.unwrap())
+}
+
 /// The clusters that the environment names, source first.
 pub(crate) async fn clusters() -> Vec<Cluster> {
-    let mut clusters = Vec::new();
-    for variable in ["MSK_KRAFT_TEST_SOURCE", "MSK_KRAFT_TEST_TARGET"] {
-        match std::env::var(variable) {
-            Ok(bootstrap) => clusters.push(Cluster::connect(Settings::parse(&bootstrap)).await.unwrap()),
-            Err(_) => println!("skipped: {variable} is not set to the bootstrap servers of a cluster"),
-        }
-    }
-    clusters
+    let source = cluster("MSK_KRAFT_TEST_SOURCE").await;
+    source.into_iter().chain(cluster("MSK_KRAFT_TEST_TARGET").await).collect()
 }
 
 /// A name that no earlier run has used.
@@ -38,13 +42,12 @@ pub(crate) async fn create(cluster: &Cluster, name: &str, partitions: i32) -> Ve
     partitions
 }
 
-/// Waits for something that comes to be by itself.
+/// Waits for something that comes to be by itself: at once, or later where builds and other stacks share the processors.
 pub(crate) async fn eventually(condition: impl AsyncFn() -> bool) {
-    for _ in 0..200 {
-        if condition().await {
-            return;
-        }
+    const LIMIT: Duration = Duration::from_secs(60);
+    let begun = Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < LIMIT, "it never came to be");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("it never came to be");
 }

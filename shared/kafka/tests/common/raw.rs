@@ -1,7 +1,9 @@
 //! Requests that this client does not make, for states that only applications bring about.
 
+use std::time::{Duration, Instant};
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka::Cluster;
+use kafka::{Cluster, Code};
 use kafka_protocol::messages::{FindCoordinatorRequest, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,14 +17,25 @@ pub(crate) fn text(text: &str) -> StrBytes {
 /// The address of the broker that keeps `key`, once it has one; `key_type` as `FindCoordinator` has it.
 pub(crate) async fn coordinator(cluster: &Cluster, key_type: i8, key: &str) -> String {
     let request = FindCoordinatorRequest::default().with_key(text(key)).with_key_type(key_type);
-    for _ in 0..100 {
-        let answer = send(&cluster.settings().bootstrap[0], &request, 3).await;
-        if answer.error_code == 0 {
-            return format!("{}:{}", &*answer.host, answer.port);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let answer = send_until_ready(&cluster.settings().bootstrap[0], &request, 3, |answer| answer.error_code).await;
+    format!("{}:{}", &*answer.host, answer.port)
+}
+
+/// [`send`], again and again while the answer's code says that it may be different in a moment.
+pub(crate) async fn send_until_ready<R: Request>(
+    address: &str,
+    request: &R,
+    version: i16,
+    code: impl Fn(&R::Response) -> i16,
+) -> R::Response {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let begun = Instant::now();
+    loop {
+        let answer = send(address, request, version).await;
+        let Some(error) = Code::try_from_code(code(&answer)) else { return answer };
+        assert!(error.is_retriable() && begun.elapsed() < LIMIT, "request {}: {error:?}", R::KEY);
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("nobody keeps {key}");
 }
 
 /// Sends one request over a connection of its own, by a client called `raw`.

@@ -31,6 +31,15 @@ impl<'a> Arn<'a> {
     }
 }
 
+/// Whether `text` is the ARN of an IAM role, which has no region.
+pub(super) fn is_role(text: &str) -> bool {
+    Arn::parse(text).is_some_and(|arn| {
+        let account = arn.account.len() == 12 && arn.account.chars().all(|c| c.is_ascii_digit());
+        let named = arn.resource.strip_prefix("role/").is_some_and(|name| !name.is_empty());
+        arn.partition.starts_with("aws") && arn.service == "iam" && arn.region.is_empty() && account && named
+    })
+}
+
 /// Whether `text` is the ARN of an MSK cluster.
 pub(super) fn is_cluster(text: &str) -> bool {
     let part = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');

@@ -41,6 +41,14 @@ impl Config {
             &format!("evidence.retention must be from {SHORTEST_RETENTION} to {LONGEST_RETENTION}, as S3 takes it"),
         );
         require(
+            self.evidence.signing_key_arn.as_deref().is_none_or(is_secret_arn),
+            "evidence.signing_key_arn must be the ARN of a secret, as in arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME",
+        );
+        require(
+            self.evidence.signing_key_arn.is_none() || self.evidence.signing_key_path.is_none(),
+            "evidence.signing_key_arn excludes evidence.signing_key_path: keep one of them",
+        );
+        require(
             self.cutover.write_fence == WriteFence::None || self.source.auth.mode != AuthMode::Iam,
             "cutover.write_fence acl needs a source.auth.mode other than iam: no ACL counts for who signs in with IAM, so that nothing \
              would prove the fence. Sign in with scram-sha-512 or mtls, or set it to none",

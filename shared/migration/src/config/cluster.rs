@@ -14,6 +14,10 @@ pub struct ClusterConfig {
     /// `host:port` of brokers, separated by commas. Overrides what the MSK API says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap_servers: Option<String>,
+    /// Role to assume for this cluster: to ask the MSK API about it, to sign in with IAM, and to read the secrets that `auth`
+    /// names. For a cluster of another account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
     /// How to sign in.
     pub auth: AuthConfig,
 }
@@ -47,6 +51,10 @@ impl ClusterConfig {
         problems.extend(servers.filter(|server| !is_address(server)).map(|server| {
             format!("{side}.bootstrap_servers {server:?} is not host:port; brokers are separated by commas")
         }));
+        if let Some(role) = self.role_arn.as_deref().filter(|role| !arn::is_role(role)) {
+            problems
+                .push(format!("{side}.role_arn {role:?} is not the ARN of a role (arn:aws:iam::ACCOUNT:role/NAME)"));
+        }
         problems.extend(self.auth.problems(&format!("{side}.auth")));
         problems
     }

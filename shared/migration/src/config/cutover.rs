@@ -31,6 +31,10 @@ pub struct Cutover {
     /// Consumer groups that are left out, by patterns that match whole ids.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skip_groups: Vec<TopicPattern>,
+    /// Consumer groups whose offsets are brought over without the metadata that is stored beside them, by patterns that match
+    /// whole ids.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drop_metadata_of: Vec<TopicPattern>,
     /// Age from which on a rehearsal is made again before producers are asked to stop.
     pub rehearsal_max_age: Span,
     /// Called with POST to freeze and unfreeze producers. Without it an operator confirms at a terminal. Its URL may carry
@@ -92,6 +96,7 @@ impl Default for Cutover {
             sentinels: Sentinels::default(),
             sentinel_exclude: Vec::new(),
             skip_groups: Vec::new(),
+            drop_metadata_of: Vec::new(),
             rehearsal_max_age: Span::from_secs(15 * 60),
             producer_freeze_webhook: None,
             run_webhook_arn: None,

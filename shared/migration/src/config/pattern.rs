@@ -21,6 +21,11 @@ impl TopicPattern {
         self.regex.is_match(topic)
     }
 
+    /// Whether the names that match are written out up to here: the expression begins with `prefix`.
+    pub(crate) fn begins_with(&self, prefix: &str) -> bool {
+        self.text.starts_with(prefix)
+    }
+
     /// The expression as it was written.
     pub fn as_str(&self) -> &str {
         &self.text

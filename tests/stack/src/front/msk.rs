@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
-    Json,
-    extract::{Path, State},
+    Json, Router,
+    extract::{FromRef, Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
+    routing::get,
 };
 use serde_json::{Value, json};
 
-use super::{ArnPath, FrontState, request_id};
+use super::{ArnPath, request_id};
 use crate::kafka::Side;
 
 /// ARN of the source, a cluster in ZooKeeper mode.
@@ -169,16 +170,28 @@ impl MskCluster {
     }
 }
 
-pub(super) async fn describe_cluster_v2(State(front): FrontState, Path(arn): ArnPath) -> Response {
-    answer(front.msk.described(&arn))
+/// The calls, for a server that has the clusters.
+pub(crate) fn routes<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Msk: FromRef<S>,
+{
+    Router::new()
+        .route("/api/v2/clusters/{arn}", get(describe_cluster_v2))
+        .route("/v1/clusters/{arn}/bootstrap-brokers", get(bootstrap_brokers))
+        .route("/v1/clusters/{arn}/nodes", get(nodes))
 }
 
-pub(super) async fn bootstrap_brokers(State(front): FrontState, Path(arn): ArnPath) -> Response {
-    answer(front.msk.of(&arn).map(MskCluster::bootstrap_brokers))
+async fn describe_cluster_v2(State(msk): State<Msk>, Path(arn): ArnPath) -> Response {
+    answer(msk.described(&arn))
 }
 
-pub(super) async fn nodes(State(front): FrontState, Path(arn): ArnPath) -> Response {
-    answer(front.msk.of(&arn).map(MskCluster::nodes))
+async fn bootstrap_brokers(State(msk): State<Msk>, Path(arn): ArnPath) -> Response {
+    answer(msk.of(&arn).map(MskCluster::bootstrap_brokers))
+}
+
+async fn nodes(State(msk): State<Msk>, Path(arn): ArnPath) -> Response {
+    answer(msk.of(&arn).map(MskCluster::nodes))
 }
 
 fn answer(body: Option<Value>) -> Response {

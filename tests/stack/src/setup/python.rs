@@ -1,4 +1,4 @@
-//! moto and cargo-lambda from PyPI, by pip, into a virtual environment.
+//! What comes from PyPI, by pip, each into a virtual environment of its own: moto and cargo-lambda; ministack.
 
 use std::{path::PathBuf, process::Command};
 
@@ -7,32 +7,51 @@ use anyhow::Context;
 use super::{once, run, stamped};
 use crate::{layout, progress::Progress};
 
-pub(super) fn venv() -> PathBuf {
-    layout::cache().join("venv")
+/// A virtual environment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Venv {
+    /// What it is for, as the set-up says it.
+    what: &'static str,
+    /// Its folder in the cache.
+    name: &'static str,
+    /// The file with its pins.
+    pins: &'static str,
 }
 
-fn requirements() -> PathBuf {
-    layout::crate_dir().join("python/requirements.txt")
-}
+/// What every stack needs.
+pub(super) const MOTO: Venv = Venv { what: "moto and cargo-lambda from PyPI", name: "venv", pins: "requirements.txt" };
+/// What a deployed stack needs.
+pub(super) const MINISTACK: Venv = Venv { what: "ministack from PyPI", name: "ministack", pins: "ministack.txt" };
 
-fn pins() -> anyhow::Result<String> {
-    std::fs::read_to_string(requirements()).with_context(|| format!("reading {}", requirements().display()))
-}
+impl Venv {
+    pub(super) fn place(self) -> PathBuf {
+        layout::cache().join(self.name)
+    }
 
-pub(super) fn is_there() -> anyhow::Result<bool> {
-    Ok(stamped(&venv(), &pins()?))
-}
+    fn requirements(self) -> PathBuf {
+        layout::crate_dir().join("python").join(self.pins)
+    }
 
-pub(super) fn ensure(progress: &Progress) -> anyhow::Result<()> {
-    let step = progress.step("moto and cargo-lambda from PyPI");
-    once(&venv(), &pins()?, |fresh| {
-        run(Command::new("python3").args(["-m", "venv"]).arg(fresh))?;
-        // The scripts in bin/ name the folder they were installed in, which is about to be renamed; only the modules
-        // and cargo-lambda's own binary are used, and these do not.
-        run(Command::new(fresh.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"])
-            .arg(requirements()))
-    })?;
-    step.done();
-    Ok(())
+    fn pins(self) -> anyhow::Result<String> {
+        let path = self.requirements();
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    }
+
+    pub(super) fn is_there(self) -> anyhow::Result<bool> {
+        Ok(stamped(&self.place(), &self.pins()?))
+    }
+
+    pub(super) fn ensure(self, progress: &Progress) -> anyhow::Result<()> {
+        let step = progress.step(self.what);
+        once(&self.place(), &self.pins()?, |fresh| {
+            run(Command::new("python3").args(["-m", "venv"]).arg(fresh))?;
+            // The scripts in bin/ name the folder they were installed in, which is about to be renamed; only the modules
+            // and cargo-lambda's own binary are used, and these do not.
+            run(Command::new(fresh.join("bin/python"))
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"])
+                .arg(self.requirements()))
+        })?;
+        step.done();
+        Ok(())
+    }
 }

@@ -3,6 +3,8 @@
 use std::{path::PathBuf, process::Command};
 
 const OLDEST_JAVA: u32 = 17;
+/// What the CDK app of this repository asks for.
+const OLDEST_NODE: u32 = 20;
 
 /// Finds `java`, and when something has to be fetched also `mvn` and `python3` with venv.
 pub(super) fn check(fetching: bool) -> anyhow::Result<PathBuf> {
@@ -22,6 +24,31 @@ pub(super) fn check(fetching: bool) -> anyhow::Result<PathBuf> {
     }
     anyhow::ensure!(problems.is_empty(), "the local stack needs more on this machine:\n  {}", problems.join("\n  "));
     Ok(PathBuf::from("java"))
+}
+
+/// Checks for what deploying with the CDK takes on top.
+pub(super) fn check_deploying() -> anyhow::Result<()> {
+    let mut problems = Vec::new();
+    for (program, args, advice) in [
+        ("npm", &["--version"][..], "npm is missing: apt install npm"),
+        ("strip", &["--version"], "strip is missing: apt install binutils"),
+        ("openssl", &["version"], "openssl is missing: apt install openssl"),
+    ] {
+        if output(program, args).is_none() {
+            problems.push(advice.to_owned());
+        }
+    }
+    match output("node", &["--version"]) {
+        Some((_, text)) if node_major(&text).is_some_and(|major| major >= OLDEST_NODE) => {}
+        Some((_, text)) => problems.push(format!("Node.js {OLDEST_NODE} or later is needed, this is {}", text.trim())),
+        None => problems.push("Node.js is missing: apt install nodejs".to_owned()),
+    }
+    anyhow::ensure!(problems.is_empty(), "deploying needs more on this machine:\n  {}", problems.join("\n  "));
+    Ok(())
+}
+
+fn node_major(text: &str) -> Option<u32> {
+    text.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
 fn java() -> Result<(), String> {
@@ -53,6 +80,12 @@ fn output(program: &str, args: &[&str]) -> Option<(bool, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_of_node_are_read() {
+        assert_eq!(node_major("v20.20.2\n"), Some(20));
+        assert_eq!(node_major("something else"), None);
+    }
 
     #[test]
     fn java_versions_of_all_eras_are_read() {

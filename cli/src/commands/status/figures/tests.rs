@@ -65,7 +65,8 @@ fn what_the_source_was_asked_for_counts_and_the_rest_is_marked() {
     assert!(notes[1].contains("0000") && notes[1].contains("no leader"), "{notes:?}");
     assert_eq!(
         notes[2],
-        "the source deleted records of 1 partition before they were copied (a/1): raise their retention there"
+        "the source deleted records of 1 partition before they were copied (a/1): raise their retention there, unless \
+         topology.record_gap_of or on_records_deleted lets the copy go on"
     );
 }
 

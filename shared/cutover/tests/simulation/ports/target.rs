@@ -1,12 +1,13 @@
 //! The target as a cutover function sees it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cutover::ports::{Applied, Target};
 use documents::Settings;
 use kafka::{Api, Code, CommittedOffset, Each, GroupDescription, NewOffset, Place};
-use migration::{Result, TopicPartition};
+use migration::{Error, Result, TopicPartition};
 use tokio::time::{Instant, sleep};
 
 use crate::request::{Invocation, To, closed};
@@ -28,6 +29,14 @@ impl Target for Invocation {
             Ok(partitions.iter().map(of).collect())
         };
         self.cluster("bounds", ask).await
+    }
+
+    async fn hold_configs(&self, topics: &[Arc<str>]) -> Result<()> {
+        let topics = topics.to_vec();
+        let ask =
+            move |world: &mut World| Ok(topics.iter().find(|topic| world.target.altered.contains_key(*topic)).cloned());
+        let altered: Option<Arc<str>> = self.cluster("hold configs", ask).await?;
+        altered.map_or(Ok(()), |topic| Err(Error::data_unsafe("a config was altered on the target").at_topic(&topic)))
     }
 
     async fn describe_groups(&self, groups: &[String]) -> Each<String, GroupDescription> {

@@ -102,3 +102,12 @@ fn what_a_store_holds_is_never_printed() {
     let printed = format!("{:?}", identity(CLIENT_PEM, None).unwrap());
     assert_eq!(printed, "Identity { certificates: 2, .. }");
 }
+
+#[test]
+fn a_certificate_says_when_it_expires() {
+    let found = identity(CLIENT_PEM, None).unwrap();
+    // As `openssl x509 -enddate` says.
+    assert_eq!(found.expires().unwrap().to_rfc3339(), "2126-10-28T09:38:28+00:00");
+    assert_eq!(crate::Tls::new(Some(authority()), Some(found)).unwrap().expires().unwrap().timestamp(), 4_948_853_908);
+    assert_eq!(crate::Tls::new(Some(authority()), None).unwrap().expires(), None);
+}

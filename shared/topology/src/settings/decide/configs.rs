@@ -8,7 +8,8 @@ use kafka::AclOperation;
 use migration::Result;
 
 use super::{Context, Decision, Refusal, code, is_denial};
-use crate::final_configs::{FinalConfigs, NotCopied, changes};
+use crate::defaults::TargetDefaults;
+use crate::final_configs::{FinalConfigs, NotCopied, OfTarget, changes};
 use crate::inventory::Topics;
 use crate::known::KnownConfigs;
 use crate::replication::Replication;
@@ -19,7 +20,11 @@ pub(super) async fn decide(context: &Context<'_>, decision: &mut Decision) -> Re
         Some(topic) => KnownConfigs::ask(target, topic).await?,
         None => KnownConfigs::default(),
     };
-    let wanted = FinalConfigs::of(&asked.topics, &known, basis.config.topology.on_config_drift, basis.before);
+    let replicas = there.iter().map(|(name, topic)| (name.clone(), topic.replication_factor())).collect();
+    let defaults = TargetDefaults::ask(target, replicas).await?;
+    let of_target = OfTarget { known: &known, defaults: &defaults, before: basis.before };
+    let wanted = FinalConfigs::of(&asked.topics, of_target, &basis.config.topology);
+    decision.warnings.extend(wanted.left_to_defaults());
     decision.warnings.extend(unlike_the_source(context, &wanted));
     let missing = missing(context);
     decision.refusals.extend(missing.iter().map(|topic| without_topic(topic)));

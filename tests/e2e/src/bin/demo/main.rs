@@ -1,7 +1,7 @@
 //! `make demo`: a whole migration on this machine, with live producers and consumers, from an empty target to signed
 //! evidence.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is what it is for")]
+#![expect(clippy::print_stdout, reason = "this program's output is what it is for")]
 
 mod summary;
 
@@ -38,21 +38,12 @@ struct Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    match interruptible(&args).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            eprintln!("\ninterrupted; everything was stopped and its data kept. Go on with: make demo-resume");
-            ExitCode::from(130)
-        }
-        Err(error) => {
-            eprintln!("\ndemo: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let left = "everything was stopped and its data kept. Go on with: make demo-resume";
+    stack::exit_code("demo", interruptible(&args).await, left)
 }
 
-/// Runs the demonstration; false when it was interrupted.
-async fn interruptible(args: &Args) -> anyhow::Result<bool> {
+/// Runs the demonstration; none when it was interrupted.
+async fn interruptible(args: &Args) -> anyhow::Result<Option<()>> {
     let asked_to_stop = stack::asked_to_stop()?;
     tokio::pin!(asked_to_stop);
     let options = Options {
@@ -67,14 +58,14 @@ async fn interruptible(args: &Args) -> anyhow::Result<bool> {
     // Dropping a start that is under way stops what it had started.
     let rehearsal = tokio::select! {
         rehearsal = Rehearsal::start(options, NAME) => rehearsal?,
-        () = &mut asked_to_stop => return Ok(false),
+        () = &mut asked_to_stop => return Ok(None),
     };
     let outcome = tokio::select! {
         outcome = demonstrate(&rehearsal, args) => Some(outcome),
         () = &mut asked_to_stop => None,
     };
     rehearsal.stack.stop().await?;
-    outcome.transpose().map(|done| done.is_some())
+    outcome.transpose()
 }
 
 async fn demonstrate(rehearsal: &Rehearsal, args: &Args) -> anyhow::Result<()> {

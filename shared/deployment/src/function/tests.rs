@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 use super::*;
+use crate::role::Role;
 
 /// Which actions a call of an AWS SDK needs. A call that is not here fails the tests: give it its actions.
-const AWS: [(&str, &[&str]); 25] = [
+const AWS: [(&str, &[&str]); 26] = [
     ("get_item", &["dynamodb:GetItem"]),
     ("query", &["dynamodb:Query"]),
     ("put_item", &["dynamodb:PutItem"]),
@@ -30,6 +31,7 @@ const AWS: [(&str, &[&str]); 25] = [
     ("list_scram_secrets", &["kafka:ListScramSecrets"]),
     ("describe_cluster_v2", &["kafka:DescribeClusterV2"]),
     ("get_bootstrap_brokers", &["kafka:GetBootstrapBrokers"]),
+    ("put_events", &["events:PutEvents"]),
     ("send_task_success", &["states:SendTaskSuccess"]),
     ("start_execution", &["states:StartExecution"]),
     ("describe_execution", &["states:DescribeExecution"]),
@@ -41,11 +43,14 @@ const AWS: [(&str, &[&str]); 25] = [
 ];
 
 /// More calls, of this program alone.
-const AWS_OF_THE_CLI: [(&str, &[&str]); 2] =
-    [("stop_execution", &["states:StopExecution"]), ("invoke", &["lambda:InvokeFunction"])];
+const AWS_OF_THE_CLI: [(&str, &[&str]); 3] = [
+    ("stop_execution", &["states:StopExecution"]),
+    ("get_parameter", &["ssm:GetParameter"]),
+    ("invoke", &["lambda:InvokeFunction"]),
+];
 
 /// Which `kafka-cluster` actions a call of our Kafka client needs. A call that is not here fails the tests.
-const KAFKA: [(&str, &[&str]); 59] = [
+const KAFKA: [(&str, &[&str]); 61] = [
     // Metadata of brokers, which whoever is signed in gets.
     ("brokers", &[]),
     ("connect", &[]),
@@ -60,6 +65,9 @@ const KAFKA: [(&str, &[&str]); 59] = [
     ("alter_topic_configs", &["AlterTopicDynamicConfiguration"]),
     ("broker_configs", &["DescribeClusterDynamicConfiguration"]),
     ("log_sizes", &["DescribeCluster"]),
+    ("reassignments", &["DescribeCluster"]),
+    // Whoever is connected may ask for it.
+    ("served_versions", &[]),
     ("describe_acls", &["DescribeCluster"]),
     ("create_acls", &["AlterCluster"]),
     ("client_quotas", &["DescribeClusterDynamicConfiguration"]),
@@ -80,7 +88,7 @@ const KAFKA: [(&str, &[&str]); 59] = [
     ("check_client_quotas", &["AlterClusterDynamicConfiguration"]),
     ("hidden_topics", &["DescribeCluster", "DescribeTopic"]),
     ("transactions", &["DescribeTransactionalId"]),
-    ("inherited_topic_configs", &["DescribeTopicDynamicConfiguration"]),
+    ("inherited_topic_configs", &["DescribeClusterDynamicConfiguration", "DescribeTopicDynamicConfiguration"]),
     ("fetch_retrying", &["ReadData"]),
     ("batch_at", &["ReadData"]),
     ("cluster_operations", &["DescribeCluster"]),
@@ -109,10 +117,14 @@ const KAFKA: [(&str, &[&str]); 59] = [
 ];
 
 /// Modules of shared crates by the functions that use them.
-const SHARED: [(&str, &[&str]); 39] = [
+const SHARED: [(&str, &[&str]); 46] = [
     ("shared/copy/src/engine.rs", &["seed-partition", "tail-batch"]),
+    ("shared/copy/src/keys/compare.rs", &["tail-batch"]),
+    ("shared/copy/src/keys/found.rs", &["tail-batch", "cutover"]),
+    ("shared/copy/src/keys/review.rs", &["tail-batch"]),
     ("shared/copy/src/measure.rs", &["tail-batch"]),
     ("shared/copy/src/reader.rs", &["seed-partition", "tail-batch", "cutover"]),
+    ("shared/copy/src/recount.rs", &["tail-batch", "validate"]),
     ("shared/copy/src/writer.rs", &["seed-partition", "tail-batch"]),
     ("shared/cutover/src/live/source.rs", &["cutover"]),
     ("shared/cutover/src/live/target.rs", &["cutover"]),
@@ -129,6 +141,8 @@ const SHARED: [(&str, &[&str]); 39] = [
     ("shared/topology/src/create.rs", &["topology-copy", "tail-batch"]),
     ("shared/topology/src/manifest.rs", &["topology-copy", "tail-batch"]),
     ("shared/topology/src/pick_up.rs", &["tail-batch"]),
+    ("shared/topology/src/defaults.rs", &["topology-copy", "cutover"]),
+    ("shared/topology/src/held.rs", &["seed-partition", "tail-batch", "cutover"]),
     ("shared/topology/src/gone.rs", &["seed-partition", "tail-batch", "cutover"]),
     ("shared/topology/src/changes.rs", &["tail-batch", "cutover"]),
     ("shared/topology/src/transactions.rs", &["tail-batch", "cutover"]),
@@ -139,6 +153,7 @@ const SHARED: [(&str, &[&str]); 39] = [
     ("shared/topology/src/quotas.rs", &["topology-copy"]),
     ("shared/topology/src/lockout.rs", &["topology-copy", "cutover"]),
     ("shared/topology/src/inventory.rs", &["topology-copy", "tail-batch", "cutover", "validate"]),
+    ("shared/topology/src/moving.rs", &["topology-copy", "tail-batch"]),
     ("shared/topology/src/known.rs", &["topology-copy", "cutover"]),
     ("shared/copy/src/ports.rs", &["seed-partition", "tail-batch"]),
     ("shared/topology/src/acl_copy.rs", &["topology-copy"]),
@@ -154,7 +169,8 @@ const SHARED: [(&str, &[&str]); 39] = [
 const BOTH: &[&str] = &["source", "target"];
 
 /// Files that call a cluster `cluster`, with the sides that it may be.
-const EITHER_SIDE: [(&str, &[&str]); 16] = [
+const EITHER_SIDE: [(&str, &[&str]); 17] = [
+    ("shared/copy/src/keys/compare.rs", BOTH),
     ("shared/cutover/src/live/source.rs", &["source"]),
     ("shared/cutover/src/live/target.rs", &["target"]),
     ("shared/cutover/src/live/records.rs", &["source"]),
@@ -174,7 +190,7 @@ const EITHER_SIDE: [(&str, &[&str]); 16] = [
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// The files below `folder`, or the one file, each with its code without unit tests.
@@ -221,7 +237,7 @@ fn needed(calls: &BTreeSet<String>) -> BTreeSet<&'static str> {
 }
 
 fn granted(grants: &[Grant]) -> BTreeSet<&'static str> {
-    grants.iter().flat_map(|grant| grant.actions()).copied().collect()
+    grants.iter().flat_map(|grant| grant.actions.iter().copied()).collect()
 }
 
 #[test]
@@ -237,14 +253,14 @@ fn every_aws_call_of_the_functions_is_granted_to_those_that_make_it() {
 fn whoever_calls_the_webhook_may_read_its_url() {
     for function in &FUNCTIONS {
         let calls = code(&format!("functions/{}/src", function.name)).contains("secrets::webhook(");
-        assert_eq!(calls, function.grants.contains(&Grant::ReadWebhook), "{}", function.name);
+        assert_eq!(calls, function.grants.contains(&crate::grant::READ_WEBHOOK), "{}", function.name);
     }
 }
 
 #[test]
 fn every_aws_call_of_the_shared_crates_is_granted_to_some_role() {
     let needed = needed(&aws_calls(&code("shared")));
-    let roles = FUNCTIONS.iter().map(|function| function.grants).chain([OPERATOR]);
+    let roles = FUNCTIONS.iter().map(|function| function.grants).chain([Role::Operator.grants()]);
     let granted: BTreeSet<_> = roles.flat_map(granted).collect();
     assert!(needed.len() > 8, "the scan finds calls: {needed:?}");
     assert!(needed.is_subset(&granted), "{:?} are not granted", needed.difference(&granted));
@@ -254,8 +270,8 @@ fn every_aws_call_of_the_shared_crates_is_granted_to_some_role() {
 fn nothing_is_granted_that_nobody_calls() {
     let called: BTreeSet<_> =
         ["shared", "functions"].into_iter().flat_map(|folder| needed(&aws_calls(&code(folder)))).collect();
-    // Follow from other calls: of S3 with a key, and of PutObject with a retention.
-    let implied = ["kms:GenerateDataKey", "kms:Decrypt", "s3:PutObjectRetention"];
+    // Follow from other calls: of S3 with a key, of PutObject with a retention, and of any for a cluster with a role.
+    let implied = ["kms:GenerateDataKey", "kms:Decrypt", "s3:PutObjectRetention", "sts:AssumeRole"];
     for action in FUNCTIONS.iter().flat_map(|function| granted(function.grants)) {
         assert!(called.contains(action) || implied.contains(&action), "nobody calls {action}");
     }
@@ -270,8 +286,9 @@ fn what_the_operators_program_calls_is_granted_to_the_operator() {
         "states:ListExecutions",
         "states:DescribeExecution",
         "states:StopExecution",
+        "ssm:GetParameter",
     ];
-    let granted: BTreeSet<_> = granted(OPERATOR).into_iter().chain(of_the_policy).collect();
+    let granted: BTreeSet<_> = granted(Role::Operator.grants()).into_iter().chain(of_the_policy).collect();
     assert!(own.contains("states:StopExecution") && own.is_subset(&granted), "{own:?}");
 }
 
@@ -326,7 +343,7 @@ fn every_kafka_call_is_granted_on_its_side() {
         for ((side, action), call) in needed_of_kafka(function) {
             let granted = if side == "source" { function.source } else { function.target };
             assert!(
-                granted.contains(&action.as_str()),
+                granted.actions().any(|granted| granted == action),
                 "{} calls {call} of the {side} without {action}",
                 function.name
             );
@@ -342,8 +359,8 @@ fn no_action_on_a_cluster_is_granted_that_no_call_needs() {
         let needed = needed_of_kafka(function);
         for (side, granted) in [("source", function.source), ("target", function.target)] {
             // Every call begins with it.
-            for action in granted.iter().filter(|action| **action != "kafka-cluster:Connect") {
-                let key = (side, (*action).to_owned());
+            for action in granted.actions().filter(|action| *action != "kafka-cluster:Connect") {
+                let key = (side, action.to_owned());
                 assert!(needed.contains_key(&key), "{} has {action} on the {side} and calls nothing", function.name);
             }
         }
@@ -363,24 +380,28 @@ fn every_shared_module_that_asks_a_cluster_has_its_users() {
 fn whoever_signs_in_connects_and_only_the_cutover_writes_to_the_source() {
     for function in &FUNCTIONS {
         let connects = function.network == Network::Brokers;
-        assert_eq!(connects, function.source.contains(&"kafka-cluster:Connect"), "{}", function.name);
-        assert_eq!(connects, function.target.contains(&"kafka-cluster:Connect"), "{}", function.name);
+        assert_eq!(connects, function.source.cluster.contains(&"kafka-cluster:Connect"), "{}", function.name);
+        assert_eq!(connects, function.target.cluster.contains(&"kafka-cluster:Connect"), "{}", function.name);
         let changes = ["Write", "Alter", "Create", "Delete"];
-        let writes = function.source.iter().any(|action| changes.iter().any(|change| action.contains(change)));
+        let writes = function.source.actions().any(|action| changes.iter().any(|change| action.contains(change)));
         assert_eq!(writes, function.name == "cutover", "{}", function.name);
+        assert!(function.target.transactional_ids.is_empty(), "{}", function.name);
     }
 }
 
 #[test]
 fn actions_are_about_their_type_of_resource() {
-    for (action, kind) in [
-        ("Connect", "cluster"),
-        ("DescribeClusterDynamicConfiguration", "cluster"),
-        ("WriteDataIdempotently", "cluster"),
-        ("WriteData", "topic"),
-        ("AlterGroup", "group"),
-        ("DescribeTransactionalId", "transactional-id"),
-    ] {
-        assert_eq!(resource_type(&format!("kafka-cluster:{action}")), kind);
+    let kind = |action: &str| match action.trim_start_matches("kafka-cluster:") {
+        "Connect" | "WriteDataIdempotently" => 0,
+        action if action.contains("Cluster") => 0,
+        action if action.ends_with("Group") => 2,
+        action if action.ends_with("TransactionalId") => 3,
+        _ => 1,
+    };
+    for operations in FUNCTIONS.iter().flat_map(|function| [function.source, function.target]) {
+        let Operations { cluster, topics, groups, transactional_ids } = operations;
+        for (number, actions) in [cluster, topics, groups, transactional_ids].into_iter().enumerate() {
+            assert!(actions.iter().all(|action| kind(action) == number), "{actions:?}");
+        }
     }
 }
