@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use e2e::{Cli, Holding, Rehearsal, config, small};
@@ -19,8 +20,10 @@ const COMMITTED: i64 = 20;
 /// The coordinators' topic.
 const OFFSETS: &str = "__consumer_offsets";
 
-/// Long enough for a cutover while nothing is broken. The source's ends have to stand still for so long that a step can be met.
-const LIMITS: &str = "      max_producer_freeze: 12s\n      fence_window: 4s\n";
+/// Of a freeze that no machine ends in time, since a broker is lost from its start.
+const SHORT: u64 = 12;
+/// Of a freeze that a loaded machine gets through as well, so that a step of it can be met.
+const LONG: u64 = 30;
 
 /// What becomes of a broker, until the freeze is over.
 #[derive(Debug, Clone, Copy)]
@@ -48,11 +51,14 @@ impl Freezes {
         let source = small::connect(&rehearsal.stack, Side::Source).await.unwrap();
         let target = small::connect(&rehearsal.stack, Side::Target).await.unwrap();
         let producer = Holding::register(rehearsal.stack.webhook()).unwrap();
-        let yaml = config::yaml(&rehearsal.stack).replace("      max_producer_freeze: 60s\n", LIMITS);
-        let yaml = yaml.replace("drain_stable_window: 2s", "drain_stable_window: 1s");
-        let path = config::write(&rehearsal.dir, "faults.yaml", &yaml).unwrap();
+        let path = configured(&rehearsal, SHORT);
         let cli = rehearsal.cli.clone().with(&path, "faults");
         Self { rehearsal, cli, source, target, producer }
+    }
+
+    /// Bounds the next freezes by so many seconds, from the resume on.
+    fn bound(&self, seconds: u64) {
+        configured(&self.rehearsal, seconds);
     }
 
     /// How often the cutover's function has ended a step.
@@ -111,6 +117,14 @@ impl Freezes {
     }
 }
 
+/// Writes the configuration with a freeze of at most `seconds`. The source's ends stand still for so long that a step can be met.
+fn configured(rehearsal: &Rehearsal, seconds: u64) -> PathBuf {
+    let limits = format!("      max_producer_freeze: {seconds}s\n      fence_window: 4s\n");
+    let yaml = config::yaml(&rehearsal.stack).replace("      max_producer_freeze: 60s\n", &limits);
+    let yaml = yaml.replace("drain_stable_window: 2s", "drain_stable_window: 1s");
+    config::write(&rehearsal.dir, "faults.yaml", &yaml).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_freeze_ends_with_producers_let_go_or_clients_at_the_target() {
     let freezes = Freezes::start().await;
@@ -127,13 +141,14 @@ async fn every_freeze_ends_with_producers_let_go_or_clients_at_the_target() {
     small::commit(target, "there-before", TOPIC, 0, "").await.unwrap();
 
     a_target_without_enough_replicas_is_named_before_producers_stop(&freezes).await;
-    for (side, fault, step) in [
-        (Side::Source, Fault::Dies, None),
-        (Side::Target, Fault::Dies, None),
-        (Side::Target, Fault::Hangs, None),
-        (Side::Source, Fault::Dies, Some("place sentinels")),
+    // (side, fault, the step at whose end it comes, the bound of the freezes that follow in seconds)
+    for (side, fault, step, next) in [
+        (Side::Source, Fault::Dies, None, SHORT),
+        (Side::Target, Fault::Dies, None, SHORT),
+        (Side::Target, Fault::Hangs, None, LONG),
+        (Side::Source, Fault::Dies, Some("place sentinels"), LONG),
     ] {
-        a_broker_that_is_lost_ends_the_freeze(&freezes, side, fault, step).await;
+        a_broker_that_is_lost_ends_the_freeze(&freezes, side, fault, step, next).await;
     }
     a_record_between_the_looks_is_named(&freezes).await;
     a_broker_that_dies_at_the_mark_is_waited_for(&freezes).await;
@@ -152,8 +167,15 @@ async fn a_target_without_enough_replicas_is_named_before_producers_stop(freezes
     all_ok(target.alter_topic_configs(&[ConfigChange { topic: OFFSETS.into(), ops }]).await).unwrap();
 }
 
-/// Loses the broker of a side when producers were asked to stop, or when the cutover has ended `step`.
-async fn a_broker_that_is_lost_ends_the_freeze(freezes: &Freezes, side: Side, fault: Fault, step: Option<&str>) {
+/// Loses the broker of a side when producers were asked to stop, or when the cutover has ended `step`; then bounds freezes by `next`
+/// seconds and resumes.
+async fn a_broker_that_is_lost_ends_the_freeze(
+    freezes: &Freezes,
+    side: Side,
+    fault: Fault,
+    step: Option<&str>,
+    next: u64,
+) {
     let Freezes { cli, producer, .. } = freezes;
     let case = format!("{side:?} {fault:?} at {step:?}");
     let before = step.map(|step| (step, freezes.ended(step)));
@@ -171,7 +193,8 @@ async fn a_broker_that_is_lost_ends_the_freeze(freezes: &Freezes, side: Side, fa
             freezes.lose(side, fault);
         }
     }
-    let expected = ["Deadline: ", "max_producer_freeze", "12s", "Nothing was committed on the target"];
+    let bound = format!("{}s", if step.is_some() { LONG } else { SHORT });
+    let expected = ["Deadline: ", "max_producer_freeze", &bound, "Nothing was committed on the target"];
     let said = cutover.await.unwrap().unwrap().refused(&[]).unwrap();
     let missing: Vec<_> = expected.iter().filter(|part| !said.to_lowercase().contains(&part.to_lowercase())).collect();
     assert!(missing.is_empty(), "{case}, without {missing:?}: {said}");
@@ -183,6 +206,7 @@ async fn a_broker_that_is_lost_ends_the_freeze(freezes: &Freezes, side: Side, fa
     assert_eq!(producer.state(), "running source", "{case}: {said}");
     freezes.bring_back(side, fault).await;
     assert_eq!(freezes.committed().await, None, "{case}");
+    freezes.bound(next);
     assert_eq!(cli.resume().await.unwrap(), "drain_ready", "{case}");
 }
 
