@@ -1,6 +1,4 @@
 //! What the tests against real brokers share: a source in ZooKeeper mode and a target in KRaft mode, from the environment.
-#![allow(dead_code, reason = "each program uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,10 +1,7 @@
 //! Writing forbidden and allowed again, as the leaders see it: against the brokers of `stack up --auth`, by a client that is no
 //! super user of theirs.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
 
-mod common;
-
-use common::{clusters, create, eventually, fresh};
+use crate::common::{clusters, create, eventually, fresh};
 use kafka::auth::stores;
 use kafka::{
     AclBinding, AclOperation, AclPermission, AclResource, Auth, Cluster, Code, MetadataMode, OffsetSpec, PatternType,

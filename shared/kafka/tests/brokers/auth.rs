@@ -1,5 +1,4 @@
 //! Every way to sign in, against real brokers: those of `stack up --auth`, from the environment that it prints.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,14 +1,10 @@
 //! Empty transactions and their markers, against real brokers.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
-
-mod common;
-#[path = "common/raw.rs"]
-mod raw;
 
 use std::time::Duration;
 
+use crate::common::{clusters, create, eventually, fresh};
+use crate::raw::{self, text};
 use bytes::Bytes;
-use common::{clusters, create, eventually, fresh};
 use kafka::batch::{Codec, ControlType, ProduceBytes, Record, Stamp, control_type, encode, split};
 use kafka::{
     Cluster, Code, ConfigChange, ConfigOp, FetchOptions, FetchPosition, Isolation, OffsetSpec, ProducerIdentity,
@@ -20,7 +16,6 @@ use kafka_protocol::messages::{
     TransactionalId,
 };
 use migration::ErrorKind;
-use raw::text;
 
 /// Key type of transactional ids.
 const TRANSACTION: i8 = 1;

@@ -1,14 +1,11 @@
 //! The client against real brokers: a source in ZooKeeper mode and a target in KRaft mode, from the environment.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::{cluster, clusters, eventually, fresh};
 use bytes::Bytes;
-use common::{cluster, clusters, eventually, fresh};
 use kafka::batch::{Codec, DecodeLimit, ProduceBytes, Record, Stamp, encode, split};
 use kafka::{
     Cluster, Code, ConfigChange, ConfigOp, ConfigSource, Error, FetchOptions, FetchPosition, GroupState, Isolation,
@@ -25,7 +22,7 @@ fn new_topic(name: &str, configs: &[(&str, &str)]) -> NewTopic {
 
 /// The name of a topic of three partitions for one test.
 async fn create(cluster: &Cluster, name: &str) -> Arc<str> {
-    common::create(cluster, name, 3).await[0].topic.clone()
+    crate::common::create(cluster, name, 3).await[0].topic.clone()
 }
 
 fn partitions(topic: &Arc<str>) -> Vec<TopicPartition> {

@@ -1,14 +1,10 @@
 //! Groups and what their coordinators say about them, against real brokers.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the rules' exceptions for tests miss a test's helpers")]
-
-mod common;
-#[path = "common/raw.rs"]
-mod raw;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{clusters, create, eventually, fresh};
+use crate::common::{clusters, create, eventually, fresh};
+use crate::raw::{self, text};
 use kafka::batch::split;
 use kafka::{
     Cluster, Code, CommitLimits, CommittedOffset, ConfigChange, ConfigOp, Each, FetchOptions, FetchPosition,
@@ -21,7 +17,6 @@ use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, ConsumerGroupHeartbeatRequest, EndTxnRequest, GroupId, InitProducerIdRequest,
     InitProducerIdResponse, ShareGroupHeartbeatRequest, TopicName, TransactionalId, TxnOffsetCommitRequest,
 };
-use raw::text;
 
 /// Key type of groups.
 const GROUP: i8 = 0;
