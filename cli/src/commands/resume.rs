@@ -61,7 +61,10 @@ async fn wants_the_tail(session: &Session, snapshot: &Snapshot) -> Result<bool> 
     let since = session.events().await?.last().map(|event| event.at);
     let newest = newest.filter(|newest| since.is_none_or(|since| newest.made_at > since));
     let changed = !session.config_changes().is_empty();
-    Ok(newest.is_some_and(|newest| newest.blockers().any(|blocker| changed || cured(&blocker.code))))
+    Ok(newest.is_some_and(|newest| {
+        let cures = newest.findings.iter().any(|finding| cured(&finding.code));
+        cures || changed && newest.blockers().next().is_some()
+    }))
 }
 
 /// Ends the execution that waits at the gate `cutover`, so that another one can begin.

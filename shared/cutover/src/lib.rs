@@ -31,8 +31,6 @@ mod proofs;
 pub mod rehearse;
 mod steps;
 #[cfg(test)]
-mod test_objects;
-#[cfg(test)]
 mod test_rehearsal;
 mod translate;
 pub mod watch;

@@ -86,7 +86,7 @@ fn place(offset: CommittedOffset, found: &BTreeMap<TopicPartition, Found>, drain
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_objects::Memory;
+    use documents::Memory;
     use offsets::OffsetRuns;
 
     async fn placed(offset: i64) -> PlannedOffset {

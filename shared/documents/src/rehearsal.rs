@@ -21,10 +21,14 @@ pub const NEWEST: &str = "rehearsal";
 /// one, or null) and `differences` (lines); null when it began.
 pub const DIFFERS: &str = "rehearsal_differs";
 
-/// Codes of blockers that the tail cures when it is entered again: it takes up what is new, settles what was deleted, and tries
+/// Codes of findings that the tail cures when it is entered again: it takes up what is new, settles what was deleted, and tries
 /// again what stopped.
-pub const CURED_BY_TAIL: [&str; 3] =
-    ["cutover.partition_not_copied", "cutover.topic_deleted", "cutover.partition_stopped"];
+pub const CURED_BY_TAIL: [&str; 4] = [
+    "cutover.partition_not_copied",
+    "cutover.empty_partition_not_copied",
+    "cutover.topic_deleted",
+    "cutover.partition_stopped",
+];
 
 /// The key of the rehearsal `id`.
 pub fn key(id: &str) -> String {

@@ -13,7 +13,7 @@
 //! and headers.
 //!
 //! Everything here is pure computation on untrusted bytes: malformed input gives a [`BatchError`] that names the offset,
-//! and decompression stops at a [`DecodeLimit`].
+//! and decompression stops at a [`DecodeLimit`]. What unpacks to more than that is read record by record ([`Entry::visit`]).
 
 use bytes::Bytes;
 
@@ -30,6 +30,7 @@ mod record;
 mod snappy;
 mod split;
 mod stamped;
+mod stream;
 mod transform;
 mod unappendable;
 mod varint;
@@ -44,7 +45,7 @@ pub use error::BatchError;
 pub use header::{HEADER_SIZE, Header, Stamp, TimestampType};
 pub use offsets::{OffsetRun, record_offsets};
 pub use old::OldMessage;
-pub use record::Record;
+pub use record::{Record, RecordView};
 pub use split::{Batches, Entries, Entry, entries, split};
 pub use stamped::{ProduceBytes, StampedBatch};
 pub use transform::{Reason, encode, needs_reencoding, reencode};

@@ -10,9 +10,11 @@
 mod arn;
 mod auth;
 mod bounds;
+mod bucket;
 mod cluster;
 mod cutover;
 mod fault;
+mod indentation;
 mod interpolate;
 mod pattern;
 mod problem;
@@ -40,6 +42,11 @@ use reading::Reading;
 
 /// Most partitions in a batch: the journal keeps a batch in one item of DynamoDB, which holds at most 400 KB.
 pub const MAX_PARTITIONS_PER_BATCH: u32 = 200;
+
+/// Largest configuration, in bytes of JSON. The input of an execution holds it, at most 262,144 bytes
+/// (<https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>), and an item of DynamoDB with all else that the
+/// journal knows, at most 400 KB.
+const MAX_BYTES: usize = 100_000;
 
 /// Everything a migration is told. Durations are [`Span`]s, sizes are bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,11 +220,15 @@ impl Config {
     /// Everything that is wrong with the file, each with its line, column and path; only the first where it is no YAML.
     pub fn read_yaml(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let root = yaml::parse(text).map_err(|problem| Problems(vec![problem]))?;
-        let (root, unset) = interpolate::apply(&root, env);
+        if let Some(problem) = indentation::problem(&root) {
+            return Err(Problems(vec![problem]));
+        }
+        let (root, unusable) = interpolate::apply(&root, env);
         let mut reading = Reading::new(root, ROOT);
-        unset.into_iter().for_each(|problem| reading.refuse(problem));
+        unusable.into_iter().for_each(|problem| reading.refuse(problem));
         let config = reading.read().map(|file: File| file.enterprise.msk_kraft_migration);
-        for finding in config.iter().flat_map(|config| [config.problems(), config.own_fields()].concat()) {
+        let findings = |config: &Self| [config.problems(), config.problems_of_a_file()].concat();
+        for finding in config.iter().flat_map(findings) {
             reading.judge(&finding);
         }
         reading.end(config)
@@ -271,6 +282,22 @@ impl Config {
             [&self.source, &self.target].into_iter().filter_map(|cluster| cluster.auth.run_secret_arn.as_deref());
         let webhooks = [&self.cutover.run_webhook_arn, &self.cutover.run_client_switch_webhook_arn];
         sides.chain(webhooks.into_iter().filter_map(Option::as_deref))
+    }
+
+    /// What a file must not say, and a migration that has begun may.
+    fn problems_of_a_file(&self) -> Vec<String> {
+        [self.own_fields(), bucket::problems(&self.backup, &self.evidence), self.too_large().into_iter().collect()]
+            .concat()
+    }
+
+    /// Says so when it is larger than what starts an execution and stays in the journal.
+    fn too_large(&self) -> Option<String> {
+        let bytes = self.to_json().to_string().len();
+        let problem = format!(
+            "topology.include makes the configuration {bytes} bytes long, of at most {MAX_BYTES}: write patterns in place of names, or \
+             migrate in waves"
+        );
+        (bytes > MAX_BYTES).then_some(problem)
     }
 
     /// Fields that msk-kraft sets itself, and a file must not.

@@ -13,20 +13,24 @@ use crate::inventory::is_selected;
 /// Partitions that an error names.
 const NAMED: usize = 5;
 
-/// Refuses to go on while `source` has records in selected partitions that are not among `copied`. Empty ones are let
-/// pass.
+/// Refuses to go on while `source` has records in selected partitions that are not among `copied`. Returns those that are
+/// empty.
 ///
 /// # Errors
 /// Blocked, naming the first of them; otherwise what the cluster gives.
-pub async fn refuse_uncopied(source: &Cluster, selection: &Topology, copied: &[PartitionProgress]) -> Result<()> {
+pub async fn refuse_uncopied(
+    source: &Cluster,
+    selection: &Topology,
+    copied: &[PartitionProgress],
+) -> Result<Vec<TopicPartition>> {
     let uncopied = uncopied(&source.topics().await?, selection, copied);
     if uncopied.is_empty() {
-        return Ok(());
+        return Ok(uncopied);
     }
     let starts = kafka::all_ok(source.list_offsets(&uncopied, OffsetSpec::Earliest).await)?;
     let ends = kafka::all_ok(source.list_offsets(&uncopied, OffsetSpec::Latest).await)?;
     let filled: Vec<_> = uncopied.iter().filter(|partition| starts[*partition] < ends[*partition]).collect();
-    let Some(first) = filled.first() else { return Ok(()) };
+    let Some(first) = filled.first() else { return Ok(uncopied) };
     let names: Vec<_> = filled.iter().take(NAMED).map(ToString::to_string).collect();
     let more = filled.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -198,6 +198,12 @@ async fn what_changes_behind_drain_ready_is_refused_while_producers_go_on() {
     obey(&rehearsal, notes.iter().find(|note| note.starts_with(hanging)).unwrap()).await;
     assert!(!resumed(cli).await.contains("hanging"));
 
+    create(&source, "empty", 1).await;
+    let rehearsed = cli.run("cutover", &["--rehearse"]).await.unwrap().ok().unwrap();
+    let empty = "empty: 1 partitions of it appeared on the source, are empty, and are not on the target";
+    assert!(rehearsed.stdout.contains(empty), "{}", rehearsed.stdout);
+    let reason = resumed(cli).await;
+    assert!(reason.contains("topic empty (1 partitions) was created on the source on the way; picked up"), "{reason}");
     create(&source, "late", 1).await;
     fill(&source, "late", 0, 7).await;
     refused(cli, "cutover", "are not copied: late/0").await;

@@ -2,17 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use copy::recount::Recounter;
-use documents::{Object, Objects, PutOnce};
+use documents::Memory;
 use e2e::{Rehearsal, config, evidence, small};
 use kafka::batch::{Codec, Entry, Record, Stamp, encode, entries};
 use kafka::{Cluster, FetchOptions, FetchPosition, Isolation, OffsetSpec, TopicPartition, all_ok};
-use migration::{BatchId, Result};
+use migration::BatchId;
 use stack::{Options, Side, Stack};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -141,30 +140,6 @@ async fn keys_whose_deletion_was_never_copied_stop_the_cutover_until_somebody_ke
     rehearsal.stack.stop().await.unwrap();
 }
 
-/// Where a count is kept.
-#[derive(Default)]
-struct Bucket(Mutex<HashMap<String, Bytes>>);
-
-impl Objects for Bucket {
-    async fn put(&self, name: &str, body: Bytes) -> Result<()> {
-        self.0.lock().unwrap().insert(name.to_owned(), body);
-        Ok(())
-    }
-
-    async fn put_new(&self, _: &str, _: Bytes) -> Result<PutOnce> {
-        Ok(PutOnce::Taken)
-    }
-
-    async fn get(&self, name: &str) -> Result<Option<Object>> {
-        let found = self.0.lock().unwrap().get(name).cloned();
-        Ok(found.map(|body| Object { body, metadata: HashMap::new() }))
-    }
-
-    fn url(&self, name: &str) -> String {
-        name.to_owned()
-    }
-}
-
 /// Report 16: a log cleaner takes records out of the midst of a log, whose start and end stay where they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_a_cleaner_took_are_counted_by_reading() {
@@ -175,7 +150,7 @@ async fn records_that_a_cleaner_took_are_counted_by_reading() {
     small::create(&target, "accounts", 1, &CLEANED_AT_ONCE).await.unwrap();
     let ten = (0..500).map(|number| format!("key-{}", number % 10));
     write(&target, ten, Some(Bytes::from_static(b"value"))).await;
-    let bucket = Bucket::default();
+    let bucket = Memory::default();
     let cleaned = async {
         loop {
             write(&target, std::iter::once("last".to_owned()), Some(Bytes::from_static(b"value"))).await;

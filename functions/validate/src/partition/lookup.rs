@@ -1,5 +1,6 @@
 //! One place of a log, through the client that keeps every byte of it.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -137,13 +138,19 @@ fn record(at: At, offset: i64) -> Found {
         At::Beyond => return Found::Beyond,
         At::Unreadable(error) => return Found::Unreadable(error),
     };
-    let decoded = match &entry {
-        Entry::Batch(batch) if batch.header().is_control() => Ok(Vec::new()),
-        Entry::Batch(batch) => batch.decode(DecodeLimit::default()),
-        Entry::Old(message) => message.decode(DecodeLimit::default()),
-    };
-    match decoded {
-        Ok(records) => records.into_iter().find(|record| record.offset == offset).map_or(Found::Hole, Found::Record),
+    if matches!(&entry, Entry::Batch(batch) if batch.header().is_control()) {
+        return Found::Hole;
+    }
+    let mut found = None;
+    let read = entry.visit(DecodeLimit::default(), |record| match record.offset == offset {
+        true => {
+            found = Some(record.to_record());
+            ControlFlow::Break(())
+        }
+        false => ControlFlow::Continue(()),
+    });
+    match read.and_then(|()| found.transpose()) {
+        Ok(record) => record.map_or(Found::Hole, Found::Record),
         Err(error) => Found::Unreadable(error.to_string()),
     }
 }

@@ -1,8 +1,9 @@
 //! Reads the committed records of a stretch of a log.
 
+use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
-use kafka::batch::{self, AbortedFilter, BatchError, DecodeLimit, Entry, Record};
+use kafka::batch::{self, AbortedFilter, BatchError, DecodeLimit, Entry, RecordView};
 use kafka::{Code, FetchOptions, FetchPosition, Fetched, Isolation, TopicPartition};
 use migration::{Error, Result};
 
@@ -79,7 +80,7 @@ pub(super) async fn each_record<L: Log>(
     partition: &TopicPartition,
     from: i64,
     to: i64,
-    mut each: impl FnMut(&Record) -> bool + Send,
+    mut each: impl FnMut(&RecordView<'_>) -> bool + Send,
 ) -> Result<bool> {
     let (mut next, mut empty, mut failures) = (from, 0, 0);
     while next < to {
@@ -105,15 +106,12 @@ pub(super) async fn each_record<L: Log>(
             Err(error) => return Err(error.into()),
         };
         let (before, stable) = (next, fetched.last_stable_offset);
-        for found in records(fetched) {
-            let (records, end) = found.map_err(|error| damaged(&error, partition, next))?;
-            for record in records.iter().filter(|record| (next..to).contains(&record.offset)) {
-                if !each(record) {
-                    return Ok(false);
-                }
-            }
-            next = next.max(end);
+        let read = committed(fetched, &(next..to), &mut each);
+        let (wants_more, end) = read.map_err(|error| damaged(&error, partition, next))?;
+        if !wants_more {
+            return Ok(false);
         }
+        next = next.max(end.unwrap_or(next));
         match next > before {
             true => (empty, failures) = (0, 0),
             // Compaction can remove the end of a stretch.
@@ -135,17 +133,32 @@ fn damaged(error: &BatchError, partition: &TopicPartition, offset: i64) -> Error
     Error::data_unsafe(format_args!("records cannot be read: {error}")).at(partition).at_offset(offset)
 }
 
-/// The committed records of each batch, and the offset behind it.
-fn records(fetched: Fetched) -> impl Iterator<Item = Result<(Vec<Record>, i64), BatchError>> + Send {
-    let mut aborted = AbortedFilter::new(fetched.aborted);
-    batch::entries(fetched.records).map(move |entry| {
+/// Gives `each` the committed records at `offsets` of what was fetched, until it says that it needs no more: whether it did not. And
+/// the offset behind the last batch that was read.
+fn committed(
+    fetched: Fetched,
+    offsets: &Range<i64>,
+    each: &mut (impl FnMut(&RecordView<'_>) -> bool + Send),
+) -> Result<(bool, Option<i64>), BatchError> {
+    let (mut aborted, mut end) = (AbortedFilter::new(fetched.aborted), None);
+    for entry in batch::entries(fetched.records) {
         let entry = entry?;
         entry.verify_crc()?;
-        let records = match &entry {
-            Entry::Batch(batch) if aborted.is_aborted(batch)? || batch.header().is_control() => Vec::new(),
-            Entry::Batch(batch) => batch.decode(DecodeLimit::default())?,
-            Entry::Old(message) => message.decode(DecodeLimit::default())?,
+        let is_skipped = match &entry {
+            Entry::Batch(batch) => aborted.is_aborted(batch)? || batch.header().is_control(),
+            Entry::Old(_) => false,
         };
-        Ok((records, entry.next_offset()))
-    })
+        let mut wants_more = true;
+        if !is_skipped {
+            entry.visit(DecodeLimit::default(), |record| {
+                wants_more = !offsets.contains(&record.offset) || each(record);
+                if wants_more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        end = Some(entry.next_offset());
+        if !wants_more {
+            return Ok((false, end));
+        }
+    }
+    Ok((true, end))
 }

@@ -41,6 +41,9 @@ const AGAIN_AFTER: TimeDelta = TimeDelta::minutes(10);
 /// How many functions may begin a comparison without coming to its end.
 const MOST_BEGUN: u32 = 3;
 
+/// What is known of each partition.
+pub(super) type Known = BTreeMap<TopicPartition, ComparedKeys>;
+
 /// The comparison of the compacted partitions of one batch, beside the tail.
 pub(crate) struct KeyReview<'a, S, T, O> {
     pub(super) source: &'a S,
@@ -69,6 +72,7 @@ impl<'a, S: Source, T: Target, O: Objects> KeyReview<'a, S, T, O> {
     /// behind for longer than the source keeps a deletion. Does not end.
     pub(crate) async fn run(&self, partitions: Vec<PartitionProgress>) {
         loop {
+            // What could not be stored is forgotten: the next look begins with what is.
             let Err(error) = self.look_on(&partitions).await;
             tracing::warn!(batch = %self.batch, "keys are compared later: {error}");
             tokio::time::sleep(LOOK_EVERY).await;
@@ -77,30 +81,34 @@ impl<'a, S: Source, T: Target, O: Objects> KeyReview<'a, S, T, O> {
 
     /// Looks again and again, as long as nothing fails.
     async fn look_on(&self, partitions: &[PartitionProgress]) -> Result<std::convert::Infallible> {
+        let mut known = None;
         loop {
-            let pause = if self.look(partitions).await? { LOOK_EVERY } else { LOOK_FOR_COMPACTED };
+            let pause = if self.look(partitions, &mut known).await? { LOOK_EVERY } else { LOOK_FOR_COMPACTED };
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Compares what is to be compared now; whether there are compacted partitions.
+    /// Compares what is to be compared now; whether there are compacted partitions. `known` is what is stored, as soon as it was
+    /// read: no other function compares this batch.
     ///
     /// # Errors
     /// When a cluster or the bucket cannot be asked.
-    pub(super) async fn look(&self, partitions: &[PartitionProgress]) -> Result<bool> {
+    pub(super) async fn look(&self, partitions: &[PartitionProgress], known: &mut Option<Known>) -> Result<bool> {
         let kept = self.deletions_kept(partitions).await?;
         if kept.is_empty() {
             return Ok(false);
         }
-        let stored: Option<DeletedKeys> = documents::read_if_there(self.objects, &key(self.batch)).await?;
-        let mut known = stored.unwrap_or_default().by_partition();
-        let followed = self.follow(&kept, &mut known).await?;
+        let known = match known {
+            Some(known) => known,
+            None => known.insert(self.stored().await?),
+        };
+        let followed = self.follow(&kept, known).await?;
         for progress in partitions.iter().filter(|progress| followed.contains(&progress.partition)) {
             let begun = match known.get(&progress.partition) {
                 Some(known) if !self.is_due(known) => continue,
                 known => known.map_or(0, |known| known.begun) + 1,
             };
-            let outcome = self.compare_following(progress, begun, &kept, &mut known).await;
+            let outcome = self.compare_following(progress, begun, &kept, known).await;
             match outcome {
                 Err(error) if error.kind.is_retryable() => {
                     tracing::warn!(partition = %progress.partition, "keys are compared later: {error}");
@@ -122,7 +130,7 @@ impl<'a, S: Source, T: Target, O: Objects> KeyReview<'a, S, T, O> {
         progress: &PartitionProgress,
         begun: u32,
         kept: &BTreeMap<TopicPartition, TimeDelta>,
-        known: &mut BTreeMap<TopicPartition, ComparedKeys>,
+        known: &mut Known,
     ) -> Result<()> {
         let partition = &progress.partition;
         let mut provisional = ComparedKeys::begun(partition.clone(), self.clock.now(), begun);
@@ -167,7 +175,7 @@ impl<'a, S: Source, T: Target, O: Objects> KeyReview<'a, S, T, O> {
     async fn follow(
         &self,
         kept: &BTreeMap<TopicPartition, TimeDelta>,
-        known: &mut BTreeMap<TopicPartition, ComparedKeys>,
+        known: &mut Known,
     ) -> Result<Vec<TopicPartition>> {
         let now = self.clock.now();
         let before = known.clone();
@@ -204,7 +212,13 @@ impl<'a, S: Source, T: Target, O: Objects> KeyReview<'a, S, T, O> {
         ends.into_iter().filter(is_followed).map(|(name, _)| name).collect()
     }
 
-    async fn save(&self, known: &BTreeMap<TopicPartition, ComparedKeys>) -> Result<()> {
+    /// What earlier looks found, those of other functions too.
+    async fn stored(&self) -> Result<Known> {
+        let stored: Option<DeletedKeys> = documents::read_if_there(self.objects, &key(self.batch)).await?;
+        Ok(stored.unwrap_or_default().by_partition())
+    }
+
+    async fn save(&self, known: &Known) -> Result<()> {
         let document = DeletedKeys { partitions: known.values().cloned().collect() };
         documents::write(self.objects, &key(self.batch), &document).await
     }

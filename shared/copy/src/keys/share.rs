@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use kafka::batch::Record;
+use kafka::batch::RecordView;
 use sha2::{Digest, Sha256};
 
 /// The first bytes of a key's SHA-256.
@@ -23,7 +23,7 @@ impl Share {
     }
 
     /// Takes the next record of the target: a value lets its key live, a tombstone ends it.
-    pub(super) fn on_target(&mut self, record: &Record) {
+    pub(super) fn on_target(&mut self, record: &RecordView<'_>) {
         let Some(hash) = self.hash(record) else { return };
         match record.value {
             Some(_) => self.live.insert(hash, record.offset),
@@ -32,7 +32,7 @@ impl Share {
     }
 
     /// Takes a record of the source, or one that came to the target later: its key is accounted for.
-    pub(super) fn elsewhere(&mut self, record: &Record) {
+    pub(super) fn elsewhere(&mut self, record: &RecordView<'_>) {
         if let Some(hash) = self.hash(record) {
             self.live.remove(&hash);
         }
@@ -54,8 +54,8 @@ impl Share {
     }
 
     /// The hash of a record's key, when it is one of this share.
-    fn hash(&self, record: &Record) -> Option<Hash> {
-        let digest: [u8; 32] = Sha256::digest(record.key.as_ref()?).into();
+    fn hash(&self, record: &RecordView<'_>) -> Option<Hash> {
+        let digest: [u8; 32] = Sha256::digest(record.key?).into();
         let first: &[u8; 8] = digest.first_chunk()?;
         let hash: &Hash = digest.first_chunk()?;
         (u64::from_be_bytes(*first) % self.of == self.part).then_some(*hash)

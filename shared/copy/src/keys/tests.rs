@@ -1,22 +1,21 @@
 //! A compacted log that is written, cleaned and copied in every order, and what a comparison by key makes of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use documents::{Object, PutOnce};
 use kafka::batch::{Codec, ProduceBytes, Record, Stamp, encode};
 use kafka::{ConfigEntry, ConfigSource, Each, FetchOptions, FetchPosition, Fetched, Produced};
 use proptest::prelude::*;
 
 use chrono::DateTime;
 use clock::Clock;
-use documents::Objects;
 use documents::deleted_keys::{ComparedKeys, DeletedKeys, key};
+use documents::{Memory, Objects};
 use kafka::{OffsetSpec, TopicPartition};
+use migration::BatchId;
 use migration::progress::PartitionProgress;
-use migration::{BatchId, Result};
 use offsets::OffsetRuns;
 
 use super::KeyReview;
@@ -127,35 +126,12 @@ impl Target for Side {
     }
 }
 
-#[derive(Default)]
-struct Bucket(Mutex<BTreeMap<String, Bytes>>);
-
-impl Objects for Bucket {
-    async fn put(&self, name: &str, body: Bytes) -> Result<()> {
-        self.0.lock().unwrap().insert(name.to_owned(), body);
-        Ok(())
-    }
-
-    async fn put_new(&self, _: &str, _: Bytes) -> Result<PutOnce> {
-        Ok(PutOnce::Taken)
-    }
-
-    async fn get(&self, name: &str) -> Result<Option<Object>> {
-        let found = self.0.lock().unwrap().get(name).cloned();
-        Ok(found.map(|body| Object { body, metadata: HashMap::new() }))
-    }
-
-    fn url(&self, name: &str) -> String {
-        name.to_owned()
-    }
-}
-
 fn partition() -> TopicPartition {
     TopicPartition::new("accounts", 0)
 }
 
-fn document(bucket: &Bucket) -> Option<ComparedKeys> {
-    let stored = bucket.0.lock().unwrap().get(&key(BatchId(0)))?.clone();
+fn document(bucket: &Memory) -> Option<ComparedKeys> {
+    let stored = bucket.content(&key(BatchId(0)))?;
     let mut stored: DeletedKeys = documents::document::decode(&stored).unwrap();
     stored.partitions.pop()
 }
@@ -163,14 +139,14 @@ fn document(bucket: &Bucket) -> Option<ComparedKeys> {
 /// Compares both sides at most `max_keys` keys at a time, the copy at the end of the source.
 fn compared(source: Log, target: Log, max_keys: usize) -> ComparedKeys {
     let end = source.end;
-    looked(source, target, &Bucket::default(), Clock::system(), (end, max_keys)).unwrap()
+    looked(source, target, &Memory::default(), Clock::system(), (end, max_keys)).unwrap()
 }
 
 /// Looks at both sides when `clock` says, the copy at the source offset `copied`, and returns what is stored then.
 fn looked(
     source: Log,
     target: Log,
-    bucket: &Bucket,
+    bucket: &Memory,
     clock: Clock,
     (copied, max_keys): (i64, usize),
 ) -> Option<ComparedKeys> {
@@ -187,7 +163,7 @@ fn looked(
         let mut runs = OffsetRuns::starting_at(0);
         runs.push(0, 1).unwrap();
         (progress.target_next, progress.runs_open) = (1, runs.to_text());
-        review.look(&[progress]).await.unwrap();
+        review.look(&[progress], &mut None).await.unwrap();
     });
     document(bucket)
 }
@@ -268,7 +244,7 @@ fn what_the_sources_retention_removed_is_no_lost_deletion() {
 #[test]
 fn a_comparison_stands_until_the_copy_was_behind_for_longer_than_deletions_are_kept() {
     let (source, target) = with_a_lost_deletion();
-    let bucket = Bucket::default();
+    let bucket = Memory::default();
     let look = |seconds: i64, source: &Log, copied: i64| {
         let clock = Clock::from_fn(move || DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap());
         looked(source.clone(), target.clone(), &bucket, clock, (copied, 9)).map(|found| found.deleted)
@@ -289,9 +265,9 @@ fn a_comparison_that_no_function_ends_is_not_waited_for() {
     let found = |begun| {
         let stored = ComparedKeys::begun(partition(), now, begun);
         assert!(stored.is_unfinished());
-        let bucket = Bucket::default();
+        let bucket = Memory::default();
         let body = documents::document::encode(&DeletedKeys { partitions: vec![stored] }).unwrap();
-        bucket.0.lock().unwrap().insert(key(BatchId(0)), body);
+        futures::executor::block_on(bucket.put(&key(BatchId(0)), body)).unwrap();
         looked(source.clone(), target.clone(), &bucket, Clock::from_fn(move || now), (source.end, 9)).unwrap()
     };
     let ended = found(2);

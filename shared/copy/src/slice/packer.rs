@@ -12,8 +12,11 @@ use kafka::batch::{
 };
 use migration::progress::ReencodedCounts;
 
-/// Largest size to which one batch may unpack, in bytes. A batch beyond it is an error, not an outage.
-const UNPACKED_MAX: DecodeLimit = DecodeLimit::bytes(256 * 1024 * 1024);
+/// Largest size to which one batch may unpack that is unpacked at once, in bytes. A larger one is taken piece by piece.
+const UNPACKED_MAX: DecodeLimit = DecodeLimit::bytes(32 * 1024 * 1024);
+
+/// Largest record of such a batch, in bytes. One beyond it is an error, not an outage.
+const RECORD_MAX: DecodeLimit = DecodeLimit::bytes(256 * 1024 * 1024);
 
 /// A batch below this size, in bytes, is merged with neighbours that are small as well.
 const SMALL: usize = 16 * 1024;
@@ -98,13 +101,17 @@ impl Packer {
                 let mut gathered = gathered.unwrap_or_else(|| Gathered::new(&entry, self.reached));
                 let added = gathered.add(&entry, self.reached, reason.unwrap_or(Reason::Merged));
                 self.waiting = Some(Waiting::Gathered(gathered));
-                match added {
+                match (added, reason, entry) {
                     // Nothing but merging asks to read it, and a consumer's errors are not ours to judge.
-                    Err(_) if reason.is_none() => {
+                    (Err(_), None, entry) => {
                         self.flush()?;
                         self.pass(entry);
                     }
-                    added => added?,
+                    (Err(BatchError::TooLarge { .. }), Some(reason), Entry::Batch(batch)) => {
+                        self.flush()?;
+                        self.unpack(&batch, reason)?;
+                    }
+                    (added, ..) => added?,
                 }
             }
         }
@@ -121,17 +128,35 @@ impl Packer {
             None => {}
             Some(Waiting::Raw(batch)) => self.ready.extend(raw(batch)),
             Some(Waiting::Gathered(Gathered { assembly, from, reasons, .. })) => {
-                let before = self.ready.len();
-                let finished = assembly.finish_within(self.max_bytes, &mut self.ready);
-                if let Err(error) = finished {
-                    let last = self.ready[before..].last().and_then(|made| made.runs.last());
-                    self.reached = last.map_or(from, |run: &OffsetRun| run.end());
-                    return Err(error);
-                }
+                self.finish(assembly, from)?;
                 self.reencoded.add_all(&reasons);
             }
         }
         Ok(())
+    }
+
+    /// Makes new batches ready of one that unpacks to more than is held at once.
+    fn unpack(&mut self, batch: &RawBatch, reason: Reason) -> Result<(), BatchError> {
+        let (from, size) = (self.reached, (MERGED_PLAIN_MAX, RECORD_MAX));
+        Assembly::in_parts(batch, from, size, |part| {
+            let end = part.end();
+            self.finish(part, self.reached)?;
+            self.reached = end.unwrap_or(self.reached);
+            Ok(())
+        })?;
+        self.reencoded.add(reason.name(), 1);
+        Ok(())
+    }
+
+    /// Makes the records of `assembly` ready, which were read from offset `from` on.
+    fn finish(&mut self, assembly: Assembly, from: i64) -> Result<(), BatchError> {
+        let before = self.ready.len();
+        let finished = assembly.finish_within(self.max_bytes, &mut self.ready);
+        if finished.is_err() {
+            let last = self.ready[before..].last().and_then(|made| made.runs.last());
+            self.reached = last.map_or(from, |run: &OffsetRun| run.end());
+        }
+        finished
     }
 
     /// The batches that are ready, of no producer of ours yet, with the offsets of their records.

@@ -242,6 +242,27 @@ fn every_reason_is_counted_under_its_name() {
     assert_eq!(one(plain(Codec::None), 8, 2_048, 0), counted("too-large", 1, 4));
 }
 
+/// Report 30: some kilobytes that stand for more than is unpacked at once.
+#[test]
+fn what_unpacks_to_more_than_is_held_at_once_is_taken_piece_by_piece() {
+    let record = |at: u8| Record { timestamp: 7, value: Some(vec![at; 1 << 20].into()), ..Record::default() };
+    let layout = Layout::Batch { codec: Codec::Zstd, kept: vec![true], log_append_time: true, transaction: None };
+    let mut source = Source::starting_at(0);
+    source.append(vec![small("before")], &plain(Codec::Zstd));
+    source.append((0..48).map(record).collect(), &layout);
+    source.append(vec![small("behind")], &plain(Codec::Zstd));
+    assert!(source.entries[1].1.len() < 64 * 1024);
+    let mut slice = slice_at(20, 7, MAX_BATCH_BYTES);
+    slice.append(fetched(&source, 0..3), PRODUCER).unwrap();
+    assert_eq!(reasons(&slice), [("straddles", 1)]);
+    let counts: Vec<_> = slice.batches.iter().map(|batch| batch.header().records_count).collect();
+    assert_eq!(counts, [8, 8, 8, 5, 1], "of eight megabytes each");
+    let first = |(record, _): (Record, Codec)| (record.offset, record.value.unwrap()[0]);
+    let found: Vec<_> = arrived(&slice).into_iter().map(first).collect();
+    assert!(found[..29].iter().copied().eq((20..49).map(|offset| (offset, offset as u8 - 1))), "{found:?}");
+    assert_eq!(found[29], (49, b'b'));
+}
+
 #[test]
 fn a_record_above_the_limit_names_the_way_out_and_keeps_what_is_before_it() {
     let mut source = Source::starting_at(100);

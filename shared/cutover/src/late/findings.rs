@@ -1,12 +1,11 @@
 //! Whether the target would take late records as they are, and what an operator should know before they are appended.
 
+use std::ops::ControlFlow;
+
 use copy::Slice;
 use kafka::ConfigEntry;
 use kafka::batch::{BatchError, DecodeLimit};
 use migration::TopicPartition;
-
-/// Largest size to which a batch may unpack while it is looked at.
-const UNPACKED_MAX: DecodeLimit = DecodeLimit::bytes(256 * 1024 * 1024);
 
 /// What is known of records that are to be appended. Timestamps in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +26,12 @@ impl Traits {
     pub(super) fn of(slice: &Slice) -> Result<Self, BatchError> {
         let mut traits = Self { oldest: i64::MAX, newest: i64::MIN, without_key: false };
         for batch in &slice.batches {
-            for record in batch.to_raw().decode(UNPACKED_MAX)? {
+            batch.to_raw().visit(DecodeLimit::default(), |record| {
                 traits.oldest = traits.oldest.min(record.timestamp);
                 traits.newest = traits.newest.max(record.timestamp);
                 traits.without_key |= record.key.is_none();
-            }
+                ControlFlow::Continue(())
+            })?;
         }
         Ok(traits)
     }

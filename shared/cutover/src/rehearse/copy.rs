@@ -1,6 +1,6 @@
 //! How the copy stands: who runs, how far it is, and what happened on the source meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use documents::rehearsal::{Lag, Weight};
@@ -134,9 +134,9 @@ async fn what_changed(
 ) -> Result<Option<Changes>> {
     let manifest = Manifest::load(run).await?;
     let uncopied = topology::refuse_uncopied(source, &run.config.topology, progress).await;
-    block(findings, code::NOT_COPIED, uncopied)?;
+    empty(&block(findings, code::NOT_COPIED, uncopied)?.unwrap_or_default(), findings);
     let deleted = gone::refuse(run, source, &manifest).await;
-    if block(findings, code::TOPIC_DELETED, deleted)? {
+    if block(findings, code::TOPIC_DELETED, deleted)?.is_none() {
         // The rest of the questions are about topics that are not there.
         return Ok(None);
     }
@@ -146,18 +146,38 @@ async fn what_changed(
             Ok(Some(changes))
         }
         Err(error) => {
-            block(findings, code::LOG_REWOUND, Err(error))?;
+            block::<()>(findings, code::LOG_REWOUND, Err(error))?;
             Ok(None)
         }
     }
 }
 
-/// Makes a refusal a finding, and says whether it was one.
+/// What appeared on the source, and holds nothing: clients that are switched would miss it on the target.
+fn empty(partitions: &[TopicPartition], findings: &mut Findings) {
+    let mut topics: BTreeMap<_, usize> = BTreeMap::new();
+    for partition in partitions {
+        *topics.entry(partition.topic.as_ref()).or_default() += 1;
+    }
+    for (topic, count) in topics {
+        findings.add(
+            Weight::Warning,
+            code::EMPTY_NOT_COPIED,
+            topic,
+            format!("{count} partitions of it appeared on the source, are empty, and are not on the target"),
+            "msk-kraft resume brings them over; or delete the topic on the source; or create what is missing on the target by hand",
+        );
+    }
+}
+
+/// Makes a refusal a finding, for which there is none to return.
 ///
 /// # Errors
 /// What is no refusal.
-fn block(findings: &mut Findings, code: &str, outcome: Result<()>) -> Result<bool> {
-    let Err(error) = outcome else { return Ok(false) };
+fn block<T>(findings: &mut Findings, code: &str, outcome: Result<T>) -> Result<Option<T>> {
+    let error = match outcome {
+        Ok(found) => return Ok(Some(found)),
+        Err(error) => error,
+    };
     let Error { message, context, .. } = refusal(error)?;
     let subject = match (&context.topic, context.partition) {
         (Some(topic), Some(partition)) => format!("{topic}/{partition}"),
@@ -165,7 +185,7 @@ fn block(findings: &mut Findings, code: &str, outcome: Result<()>) -> Result<boo
         _ => String::new(),
     };
     findings.block(code, subject, message, "");
-    Ok(true)
+    Ok(None)
 }
 
 #[cfg(test)]

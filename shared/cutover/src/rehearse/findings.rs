@@ -14,6 +14,8 @@ pub(crate) mod code {
     pub(crate) const GAP: &str = "cutover.records_deleted";
     /// Records of the source are in partitions that are not copied.
     pub(crate) const NOT_COPIED: &str = "cutover.partition_not_copied";
+    /// Partitions of the source that are not copied are empty so far.
+    pub(crate) const EMPTY_NOT_COPIED: &str = "cutover.empty_partition_not_copied";
     /// A topic was deleted on the source.
     pub(crate) const TOPIC_DELETED: &str = "cutover.topic_deleted";
     /// A log of the source went backwards.
@@ -72,7 +74,7 @@ pub(crate) mod code {
     pub(crate) const PASSING: [&str; 6] = [LAG, GAP, OPEN_TRANSACTION, PENDING_COMMIT, NOT_COUNTED, KEYS_NOT_COMPARED];
 
     /// All of them, with what each means.
-    pub(super) const ALL: [(&str, &str); 31] = [
+    pub(super) const ALL: [(&str, &str); 32] = [
         (TAIL_NOT_RUNNING, "No running function copies a batch of partitions: the drain would wait for it in vain."),
         (PARTITION_STOPPED, "A partition stopped and is not copied any further."),
         (LAG, "The copy lags by more than cutover.drain_max_partition_lag: the freeze would last longer."),
@@ -81,6 +83,10 @@ pub(crate) mod code {
             "The source deleted records before they were copied; the copy went on behind them, as the configuration says.",
         ),
         (NOT_COPIED, "Topics or partitions that appeared on the source hold records and are not copied."),
+        (
+            EMPTY_NOT_COPIED,
+            "Topics or partitions that appeared on the source are empty so far, and the target does not have them.",
+        ),
         (TOPIC_DELETED, "A topic of the wave was deleted on the source."),
         (LOG_REWOUND, "A log of the source ends or begins below what was copied."),
         (HANGING_TRANSACTION, "A transaction hangs and holds the copy up."),

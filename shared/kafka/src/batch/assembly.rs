@@ -4,7 +4,8 @@ use std::ops::RangeBounds;
 
 use super::header::{NO_LEADER_EPOCH, Stamp};
 use super::offsets::push_offset;
-use super::record::{RawRecords, fields_size, put_fields};
+use super::record::{RawRecord, RawRecords, fields_size, put_fields};
+use super::stream::RecordStream;
 use super::writer::{Mark, Writer};
 use super::{BatchError, Codec, DecodeLimit, Entry, OffsetRun, OldMessage, RawBatch};
 
@@ -69,6 +70,38 @@ impl Assembly {
         added
     }
 
+    /// Gathers the records of `batch` from offset `from` on piece by piece, for a batch that unpacks to more than is to be held at
+    /// once: `part` gets those of about `size` bytes before compression, again and again, as [`Codec`] of the batch. A record has
+    /// at most `limit`.
+    ///
+    /// # Errors
+    /// Those of `part`, and of [`Self::add`]; what `part` did not get by then was not looked at.
+    pub fn in_parts(
+        batch: &RawBatch,
+        from: i64,
+        (size, limit): (usize, DecodeLimit),
+        mut part: impl FnMut(Self) -> Result<(), BatchError>,
+    ) -> Result<(), BatchError> {
+        let header = batch.header();
+        let empty = || Self { leader_epoch: Some(header.partition_leader_epoch), ..Self::new(header.codec()) };
+        let (mut records, mut gathered) = (RecordStream::new(batch, limit)?, empty());
+        while let Some(record) = records.next()? {
+            if record.offset < from {
+                continue;
+            }
+            gathered.push(&record, header.base_offset)?;
+            if gathered.plain_size() >= size {
+                part(std::mem::replace(&mut gathered, empty()))?;
+            }
+        }
+        part(gathered)
+    }
+
+    /// The source offset behind the last record; none if there are no records.
+    pub fn end(&self) -> Option<i64> {
+        self.runs.last().map(OffsetRun::end)
+    }
+
     /// The records as one batch of producer `stamp`; none if there are none.
     ///
     /// # Errors
@@ -119,13 +152,19 @@ impl Assembly {
         let mut records = RawRecords::new(header, &data);
         while let Some(record) = records.next()? {
             if keep.contains(&record.offset) {
-                let put_fields = |out: &mut Vec<u8>| out.extend_from_slice(record.fields);
-                self.writer
-                    .push(record.attributes, record.timestamp, record.fields.len(), put_fields)
-                    .map_err(|reason| BatchError::Encode { offset, reason })?;
-                push_offset(&mut self.runs, record.offset);
+                self.push(&record, offset)?;
             }
         }
+        Ok(())
+    }
+
+    /// Adds a record of the batch at `offset`.
+    fn push(&mut self, record: &RawRecord<'_>, offset: i64) -> Result<(), BatchError> {
+        let put_fields = |out: &mut Vec<u8>| out.extend_from_slice(record.fields);
+        self.writer
+            .push(record.attributes, record.timestamp, record.fields.len(), put_fields)
+            .map_err(|reason| BatchError::Encode { offset, reason })?;
+        push_offset(&mut self.runs, record.offset);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Compression of a batch's records, readable by and from the Java client.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Cursor, Read, Write};
 
 use bytes::Bytes;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
@@ -36,9 +36,10 @@ pub enum Codec {
     Zstd = 4,
 }
 
-/// The most bytes of records, before compression, that one batch may hold.
+/// The most bytes, before compression, that are held at once: the records of one batch, or one record of a batch that is read record
+/// by record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DecodeLimit(usize);
+pub struct DecodeLimit(pub(super) usize);
 
 impl DecodeLimit {
     /// At most this many bytes.
@@ -68,6 +69,15 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        Self::other(match failure {
+            Failure::TooLarge => "a block is larger than is taken".to_owned(),
+            Failure::Corrupt(reason) => reason,
+        })
+    }
+}
+
 impl Codec {
     /// Every codec.
     pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
@@ -93,12 +103,21 @@ impl Codec {
         let plain = match self {
             Self::None if data.len() > limit => Err(Failure::TooLarge),
             Self::None => return Ok(data),
-            Self::Gzip => read_all(flate2::bufread::MultiGzDecoder::new(&data[..]), limit),
             Self::Snappy => snappy::decompress(&data, limit),
-            Self::Lz4 => lz4_decoder(&data).and_then(|decoder| read_all(decoder, limit)),
-            Self::Zstd => zstd_decoder(&data).map_err(Failure::from).and_then(|decoder| read_all(decoder, limit)),
+            Self::Gzip | Self::Lz4 | Self::Zstd => self.reader(data).and_then(|reader| read_all(reader, limit)),
         };
         plain.map(Bytes::from).map_err(|failure| self.error(failure, limit, offset))
+    }
+
+    /// Reads the plain bytes of `data`, decompressed as far as they are read.
+    pub(super) fn reader(self, data: Bytes) -> Result<Box<dyn Read + Send>, Failure> {
+        Ok(match self {
+            Self::None => Box::new(Cursor::new(data)),
+            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(Cursor::new(data))),
+            Self::Snappy => Box::new(snappy::Reader::new(data)),
+            Self::Lz4 => Box::new(lz4_decoder(data)?),
+            Self::Zstd => Box::new(zstd_decoder(Cursor::new(data))?),
+        })
     }
 
     /// Decompresses what a message of `magic` 0 or 1 at `offset` wraps. In magic 0 the checksum of an LZ4 frame's header
@@ -115,12 +134,11 @@ impl Codec {
         }
         let DecodeLimit(limit) = limit;
         let (header, blocks) = lz4_mended_header(&data).map_err(|failure| self.error(failure, limit, offset))?;
-        let plain = lz4_decoder(&header).map(|_| FrameDecoder::new(header.chain(blocks)));
-        let plain = plain.and_then(|decoder| read_all(decoder, limit));
+        let plain = lz4_checked(&header).and_then(|()| read_all(FrameDecoder::new(header.chain(blocks)), limit));
         plain.map(Bytes::from).map_err(|failure| self.error(failure, limit, offset))
     }
 
-    fn error(self, failure: Failure, limit: usize, offset: i64) -> BatchError {
+    pub(super) fn error(self, failure: Failure, limit: usize, offset: i64) -> BatchError {
         match failure {
             Failure::TooLarge => BatchError::TooLarge { offset, limit },
             Failure::Corrupt(reason) => BatchError::Compression { offset, codec: self, reason },
@@ -163,9 +181,13 @@ impl fmt::Display for Codec {
 
 /// Refuses what the Java client refuses, so no broker has stored it: frames of other formats, and blocks that refer to
 /// earlier ones. As there, the first frame is all that is read.
-fn lz4_decoder(data: &[u8]) -> Result<FrameDecoder<&[u8]>, Failure> {
+fn lz4_decoder(data: Bytes) -> Result<FrameDecoder<Cursor<Bytes>>, Failure> {
+    lz4_checked(&data).map(|()| FrameDecoder::new(Cursor::new(data)))
+}
+
+fn lz4_checked(data: &[u8]) -> Result<(), Failure> {
     match data.strip_prefix(&LZ4_MAGIC) {
-        Some([flags, ..]) if flags & LZ4_INDEPENDENT_BLOCKS != 0 => Ok(FrameDecoder::new(data)),
+        Some([flags, ..]) if flags & LZ4_INDEPENDENT_BLOCKS != 0 => Ok(()),
         _ => Err(Failure::Corrupt("not a frame of independent blocks".to_owned())),
     }
 }
@@ -183,7 +205,7 @@ fn lz4_mended_header(data: &[u8]) -> Result<(Vec<u8>, &[u8]), Failure> {
     Ok((header, blocks))
 }
 
-fn zstd_decoder(data: &[u8]) -> io::Result<zstd::stream::read::Decoder<'static, &[u8]>> {
+fn zstd_decoder(data: Cursor<Bytes>) -> io::Result<zstd::stream::read::Decoder<'static, Cursor<Bytes>>> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(data)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
     Ok(decoder)

@@ -49,7 +49,8 @@ pub fn control_type(batch: &RawBatch) -> Result<Option<ControlType>, BatchError>
     let data = batch.uncompressed(DecodeLimit::default())?;
     let mut records = RawRecords::new(batch.header(), &data);
     let Some(marker) = records.next()? else { return Ok(None) };
-    let code = marker.key().and_then(read_type).map_err(|fault| records.error(marker.index, fault))?;
+    let code =
+        marker.view().and_then(|marker| read_type(marker.key)).map_err(|fault| records.error(marker.index, fault))?;
     Ok(Some(code.into()))
 }
 

@@ -1,6 +1,6 @@
 //! Which offsets the records of a batch have.
 
-use super::record::RawRecords;
+use super::stream::RecordStream;
 use super::{BatchError, DecodeLimit, RawBatch};
 
 /// Consecutive offsets.
@@ -20,16 +20,15 @@ impl OffsetRun {
 }
 
 /// The offsets of the batch's records as the longest runs possible, ascending. Reads the header alone unless compaction
-/// has left holes.
+/// has left holes, and else one record at a time, of at most `limit`.
 ///
 /// # Errors
-/// What [`RawBatch::decode`] reports of a batch with holes.
+/// What [`RawBatch::visit`] reports of a batch with holes.
 pub fn record_offsets(batch: &RawBatch, limit: DecodeLimit) -> Result<Vec<OffsetRun>, BatchError> {
     if let Some(run) = batch.header().dense_run() {
         return Ok(vec![run]);
     }
-    let data = batch.uncompressed(limit)?;
-    let mut records = RawRecords::new(batch.header(), &data);
+    let mut records = RecordStream::new(batch, limit)?;
     let mut runs = Vec::new();
     while let Some(record) = records.next()? {
         push_offset(&mut runs, record.offset);

@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 
 use super::codec::LARGEST_OLD_CODEC;
 use super::header::{LARGEST_BASE_OFFSET, LOG_OVERHEAD};
+use super::record::RecordView;
 use super::{BatchError, Codec, DecodeLimit, Record};
 
 /// Timestamp of a record that has none (`RecordBatch.NO_TIMESTAMP`).
@@ -25,16 +26,6 @@ const LOG_APPEND_TIME: i8 = 0x08;
 pub struct OldMessage {
     offset: i64,
     message: Message,
-}
-
-/// A record out of an old message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OldRecord<'a> {
-    pub(super) offset: i64,
-    /// What a consumer sees: -1 in magic 0, the wrapper's if the broker's clock set it, else the record's own.
-    pub(super) timestamp: i64,
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) value: Option<&'a [u8]>,
 }
 
 /// A message without its offset.
@@ -101,29 +92,29 @@ impl OldMessage {
     /// undamaged, uncompressed messages with ascending offsets up to its own.
     pub fn decode(&self, limit: DecodeLimit) -> Result<Vec<Record>, BatchError> {
         let mut records = Vec::new();
-        self.for_each(limit, |OldRecord { offset, timestamp, key, value }| {
-            let own = |part: Option<&[u8]>| part.map(Bytes::copy_from_slice);
-            records.push(Record { offset, timestamp, key: own(key), value: own(value), headers: Vec::new() });
+        self.for_each(limit, |record| {
+            records.push(record.to_record()?);
             Ok(())
         })?;
         Ok(records)
     }
 
-    /// Gives every record to `take`, in order.
+    /// Gives every record to `take`, in order. The timestamp is what a consumer sees: -1 in magic 0, the wrapper's if the broker's
+    /// clock set it, else the record's own.
     ///
     /// # Errors
     /// Those of `take` and of [`Self::decode`].
     pub(super) fn for_each(
         &self,
         limit: DecodeLimit,
-        mut take: impl FnMut(OldRecord<'_>) -> Result<(), BatchError>,
+        mut take: impl FnMut(&RecordView<'_>) -> Result<(), BatchError>,
     ) -> Result<(), BatchError> {
         let invalid = |index, fault| BatchError::Record { offset: self.offset, index, fault };
-        let [key, value] = self.message.key_and_value().map_err(|fault| invalid(0, fault))?;
+        let parts = self.message.key_and_value().map_err(|fault| invalid(0, fault))?;
         let Some(codec) = self.compression() else {
-            return take(OldRecord { offset: self.offset, timestamp: self.message.timestamp, key, value });
+            return take(&RecordView::without_headers(self.offset, self.message.timestamp, parts));
         };
-        let value = value.ok_or_else(|| invalid(0, "a compressed message has no value"))?;
+        let value = parts[1].ok_or_else(|| invalid(0, "a compressed message has no value"))?;
         let data = self.message.bytes.slice_ref(value);
         let data = codec.decompress_old(data, self.message.magic, limit, self.offset)?;
         let base = self.base_offset(&data)?;
@@ -137,8 +128,8 @@ impl OldMessage {
             message.verify_crc(self.offset)?;
             let offset = relative.checked_add(base).filter(|offset| (next..=self.offset).contains(offset));
             let offset = offset.ok_or_else(|| invalid(index, "the offset is out of order or outside the message"))?;
-            let [key, value] = message.key_and_value().map_err(|fault| invalid(index, fault))?;
-            take(OldRecord { offset, timestamp: self.timestamp_of(&message), key, value })?;
+            let parts = message.key_and_value().map_err(|fault| invalid(index, fault))?;
+            take(&RecordView::without_headers(offset, self.timestamp_of(&message), parts))?;
             next = offset + 1;
         }
         Ok(())

@@ -47,39 +47,50 @@ pub(super) struct RawRecord<'a> {
     pub(super) fields: &'a [u8],
 }
 
-/// Reads the records of a batch one after the other and checks that they are exactly those its header announces.
+/// Which record comes next, as a batch's header announces it.
 #[derive(Debug)]
-pub(super) struct RawRecords<'a> {
+pub(super) struct Order {
     header: Header,
-    rest: &'a [u8],
     index: usize,
     count: usize,
     next_delta: i32,
 }
 
-impl<'a> RawRecords<'a> {
-    /// Over `data`, the decompressed records of the batch with `header`.
-    pub(super) fn new(header: &Header, data: &'a [u8]) -> Self {
+impl Order {
+    /// Of the first record of the batch with `header`.
+    pub(super) fn new(header: &Header) -> Self {
         let count = usize::try_from(header.records_count).unwrap_or(0);
-        Self { header: *header, rest: data, index: 0, count, next_delta: 0 }
+        Self { header: *header, index: 0, count, next_delta: 0 }
     }
 
-    /// At most how many records are left, however many the header claims.
-    pub(super) fn size_limit(&self) -> usize {
-        (self.count - self.index).min(self.rest.len() / SMALLEST_RECORD)
+    /// Whether every record was taken.
+    pub(super) const fn is_over(&self) -> bool {
+        self.index == self.count
     }
 
-    /// The next record; none after the last, when nothing follows it.
-    pub(super) fn next(&mut self) -> Result<Option<RawRecord<'a>>, BatchError> {
-        if self.index == self.count {
-            return match self.rest.len() {
-                0 => Ok(None),
-                bytes => Err(BatchError::Trailing { offset: self.header.base_offset, bytes }),
-            };
+    /// Takes the next record, whose bytes behind its length are `body`.
+    pub(super) fn take<'a>(&mut self, mut body: &'a [u8]) -> Result<RawRecord<'a>, Fault> {
+        let attributes = body.try_get_u8().map_err(|_| Fault::from(VarintFault::Truncated))?;
+        let timestamp_delta = read_varlong(&mut body)?;
+        let offset_delta = read_varint(&mut body)?;
+        if !(self.next_delta..=self.header.last_offset_delta).contains(&offset_delta) {
+            return Err(Fault::Invalid("the offset is out of order or outside the batch"));
         }
-        let record = self.read().map_err(|fault| self.error(self.index, fault))?;
+        self.next_delta = offset_delta.saturating_add(1);
+        let index = self.index;
         self.index += 1;
-        Ok(Some(record))
+        Ok(RawRecord {
+            index,
+            attributes,
+            offset: self.header.base_offset + i64::from(offset_delta),
+            timestamp: self.timestamp(timestamp_delta),
+            fields: body,
+        })
+    }
+
+    /// The error for a fault in the record that comes next.
+    pub(super) const fn fault(&self, fault: Fault) -> BatchError {
+        self.error(self.index, fault)
     }
 
     /// The error for a fault in record `index`.
@@ -91,30 +102,6 @@ impl<'a> RawRecords<'a> {
         }
     }
 
-    fn read(&mut self) -> Result<RawRecord<'a>, Fault> {
-        let length = read_varint(&mut self.rest).map_err(|fault| match fault {
-            VarintFault::Truncated => Fault::Truncated,
-            VarintFault::Overflow => Fault::Invalid("the length is not a number"),
-        })?;
-        let length = usize::try_from(length).map_err(|_| Fault::Invalid("the length is negative"))?;
-        let (mut body, rest) = self.rest.split_at_checked(length).ok_or(Fault::Truncated)?;
-        self.rest = rest;
-        let attributes = body.try_get_u8().map_err(|_| Fault::from(VarintFault::Truncated))?;
-        let timestamp_delta = read_varlong(&mut body)?;
-        let offset_delta = read_varint(&mut body)?;
-        if !(self.next_delta..=self.header.last_offset_delta).contains(&offset_delta) {
-            return Err(Fault::Invalid("the offset is out of order or outside the batch"));
-        }
-        self.next_delta = offset_delta.saturating_add(1);
-        Ok(RawRecord {
-            index: self.index,
-            attributes,
-            offset: self.header.base_offset + i64::from(offset_delta),
-            timestamp: self.timestamp(timestamp_delta),
-            fields: body,
-        })
-    }
-
     fn timestamp(&self, delta: i64) -> i64 {
         match self.header.timestamp_type() {
             // Wraps as the Java client's addition does, so that any value survives.
@@ -124,28 +111,118 @@ impl<'a> RawRecords<'a> {
     }
 }
 
+/// Reads the length in front of a record.
+pub(super) fn read_length(bytes: &mut &[u8]) -> Result<usize, Fault> {
+    let length = read_varint(bytes).map_err(|fault| match fault {
+        VarintFault::Truncated => Fault::Truncated,
+        VarintFault::Overflow => Fault::Invalid("the length is not a number"),
+    })?;
+    usize::try_from(length).map_err(|_| Fault::Invalid("the length is negative"))
+}
+
+/// Reads the records of a batch one after the other and checks that they are exactly those its header announces.
+#[derive(Debug)]
+pub(super) struct RawRecords<'a> {
+    order: Order,
+    rest: &'a [u8],
+}
+
+impl<'a> RawRecords<'a> {
+    /// Over `data`, the decompressed records of the batch with `header`.
+    pub(super) fn new(header: &Header, data: &'a [u8]) -> Self {
+        Self { order: Order::new(header), rest: data }
+    }
+
+    /// At most how many records are left, however many the header claims.
+    pub(super) fn size_limit(&self) -> usize {
+        (self.order.count - self.order.index).min(self.rest.len() / SMALLEST_RECORD)
+    }
+
+    /// The next record; none after the last, when nothing follows it.
+    pub(super) fn next(&mut self) -> Result<Option<RawRecord<'a>>, BatchError> {
+        if self.order.is_over() {
+            return match self.rest.len() {
+                0 => Ok(None),
+                bytes => Err(BatchError::Trailing { offset: self.order.header.base_offset, bytes }),
+            };
+        }
+        self.read().map(Some).map_err(|fault| self.order.fault(fault))
+    }
+
+    /// The error for a fault in record `index`.
+    pub(super) const fn error(&self, index: usize, fault: Fault) -> BatchError {
+        self.order.error(index, fault)
+    }
+
+    fn read(&mut self) -> Result<RawRecord<'a>, Fault> {
+        let length = read_length(&mut self.rest)?;
+        let (body, rest) = self.rest.split_at_checked(length).ok_or(Fault::Truncated)?;
+        self.rest = rest;
+        self.order.take(body)
+    }
+}
+
 impl<'a> RawRecord<'a> {
-    /// The key.
-    pub(super) fn key(&self) -> Result<Option<&'a [u8]>, Fault> {
-        read_nullable(&mut { self.fields })
+    /// Key, value, and the headers behind them.
+    pub(super) fn view(&self) -> Result<RecordView<'a>, Fault> {
+        let mut fields = self.fields;
+        let (key, value) = (read_nullable(&mut fields)?, read_nullable(&mut fields)?);
+        Ok(RecordView { offset: self.offset, timestamp: self.timestamp, key, value, headers: Some(fields) })
     }
 
     /// Takes the record apart; its parts share `data`, of which `fields` is a part.
     pub(super) fn materialise(&self, data: &Bytes) -> Result<Record, Fault> {
-        let share = |part: &[u8]| data.slice_ref(part);
-        let mut fields = self.fields;
-        let key = read_nullable(&mut fields)?.map(share);
-        let value = read_nullable(&mut fields)?.map(share);
-        let count = read_varint(&mut fields)?;
-        let count = usize::try_from(count).map_err(|_| Fault::Invalid("the header count is negative"))?;
-        let mut headers = Vec::with_capacity(count.min(fields.len() / SMALLEST_HEADER));
-        for _ in 0..count {
-            let name = read_nullable(&mut fields)?.ok_or(Fault::Invalid("a header has no name"))?;
-            headers.push((share(name), read_nullable(&mut fields)?.map(share)));
+        self.view()?.record(|part| data.slice_ref(part))
+    }
+}
+
+/// A record as it lies in its batch or message, for as long as it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordView<'a> {
+    /// Offset in the partition.
+    pub offset: i64,
+    /// Milliseconds since 1970, or -1: the broker's for a LogAppendTime batch, else the producer's.
+    pub timestamp: i64,
+    /// Key.
+    pub key: Option<&'a [u8]>,
+    /// Value; none is a tombstone in a compacted topic.
+    pub value: Option<&'a [u8]>,
+    /// How many headers there are, and the headers; none in formats without.
+    headers: Option<&'a [u8]>,
+}
+
+impl<'a> RecordView<'a> {
+    /// A record of a format without headers.
+    pub(super) const fn without_headers(offset: i64, timestamp: i64, [key, value]: [Option<&'a [u8]>; 2]) -> Self {
+        Self { offset, timestamp, key, value, headers: None }
+    }
+
+    /// A copy of it.
+    ///
+    /// # Errors
+    /// [`BatchError::Record`] when its headers are malformed.
+    pub fn to_record(&self) -> Result<Record, BatchError> {
+        self.record(Bytes::copy_from_slice).map_err(|fault| match fault {
+            Fault::Truncated => BatchError::Truncated { offset: self.offset, index: 0 },
+            Fault::Invalid(fault) => BatchError::Record { offset: self.offset, index: 0, fault },
+        })
+    }
+
+    fn record(&self, own: impl Fn(&[u8]) -> Bytes) -> Result<Record, Fault> {
+        let mut headers = Vec::new();
+        if let Some(mut fields) = self.headers {
+            let count = read_varint(&mut fields)?;
+            let count = usize::try_from(count).map_err(|_| Fault::Invalid("the header count is negative"))?;
+            headers.reserve(count.min(fields.len() / SMALLEST_HEADER));
+            for _ in 0..count {
+                let name = read_nullable(&mut fields)?.ok_or(Fault::Invalid("a header has no name"))?;
+                headers.push((own(name), read_nullable(&mut fields)?.map(&own)));
+            }
+            if !fields.is_empty() {
+                return Err(Fault::Invalid("bytes follow the headers"));
+            }
         }
-        if !fields.is_empty() {
-            return Err(Fault::Invalid("bytes follow the headers"));
-        }
+        let (key, value) = (self.key.map(&own), self.value.map(&own));
         Ok(Record { offset: self.offset, timestamp: self.timestamp, key, value, headers })
     }
 }

@@ -1,8 +1,9 @@
 //! Snappy in the framing of snappy-java (`SnappyOutputStream`): a 16-byte header, then blocks, each after its length.
 
-use std::io;
+use std::io::{self, Read};
+use std::ops::Range;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 
 use super::codec::Failure;
 
@@ -15,25 +16,81 @@ const BLOCK: usize = 32 << 10;
 /// No byte of a block stands for more than this many: a copy element of 3 bytes gives at most 64.
 const LARGEST_RATIO: usize = 22;
 
+/// Largest block that a [`Reader`] takes, in bytes before compression: a bare one holds all records of its batch.
+const LARGEST_BLOCK: usize = 256 << 20;
+
 /// Decompresses framed blocks, or one bare block.
-pub(super) fn decompress(mut data: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
-    let mut plain = Vec::new();
-    if !data.starts_with(&MAGIC) {
-        append_block(data, &mut plain, limit)?;
-        return Ok(plain);
-    }
-    while !data.is_empty() {
-        // Concatenated streams repeat the header between blocks.
-        if data.starts_with(&MAGIC) {
-            data = data.get(HEADER_SIZE..).ok_or_else(cut_off)?;
-            continue;
-        }
-        let length = data.try_get_u32().map_err(|_| cut_off())? as usize;
-        let (block, rest) = data.split_at_checked(length).ok_or_else(cut_off)?;
-        append_block(block, &mut plain, limit)?;
-        data = rest;
+pub(super) fn decompress(data: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
+    let (mut blocks, mut plain) = (Blocks::of(data), Vec::new());
+    while let Some(block) = blocks.next(data)? {
+        append_block(&data[block], &mut plain, limit)?;
     }
     Ok(plain)
+}
+
+/// Where the next block is in the data.
+struct Blocks {
+    is_framed: bool,
+    at: usize,
+}
+
+impl Blocks {
+    fn of(data: &[u8]) -> Self {
+        Self { is_framed: data.starts_with(&MAGIC), at: 0 }
+    }
+
+    /// The next block of `data`; none at the end.
+    fn next(&mut self, data: &[u8]) -> Result<Option<Range<usize>>, Failure> {
+        if !self.is_framed {
+            let (from, to) = (self.at, data.len());
+            self.at = to;
+            // A bare block of nothing is none, and refused as such.
+            self.is_framed = true;
+            return Ok(Some(from..to));
+        }
+        // Concatenated streams repeat the header between blocks.
+        while data[self.at..].starts_with(&MAGIC) {
+            self.at = Some(self.at + HEADER_SIZE).filter(|at| *at <= data.len()).ok_or_else(cut_off)?;
+        }
+        let mut rest = &data[self.at..];
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let length = rest.try_get_u32().map_err(|_| cut_off())? as usize;
+        let from = data.len() - rest.len();
+        let to = Some(from.saturating_add(length)).filter(|to| *to <= data.len()).ok_or_else(cut_off)?;
+        self.at = to;
+        Ok(Some(from..to))
+    }
+}
+
+/// Decompresses one block at a time.
+pub(super) struct Reader {
+    data: Bytes,
+    blocks: Blocks,
+    plain: Vec<u8>,
+    /// Bytes of `plain` that were read.
+    read: usize,
+}
+
+impl Reader {
+    pub(super) fn new(data: Bytes) -> Self {
+        Self { blocks: Blocks::of(&data), data, plain: Vec::new(), read: 0 }
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.read == self.plain.len() {
+            let Some(block) = self.blocks.next(&self.data).map_err(io::Error::from)? else { return Ok(0) };
+            self.plain.clear();
+            self.read = 0;
+            append_block(&self.data[block], &mut self.plain, LARGEST_BLOCK)?;
+        }
+        let count = (&self.plain[self.read..]).read(out)?;
+        self.read += count;
+        Ok(count)
+    }
 }
 
 /// Appends `plain` framed.
@@ -89,6 +146,21 @@ mod tests {
         compress(b"one", &mut data).unwrap();
         compress(&[4; BLOCK + 1], &mut data).unwrap();
         assert_eq!(ok(&data), [&b"one"[..], &[4; BLOCK + 1]].concat());
+    }
+
+    #[test]
+    fn a_reader_gives_what_decompressing_gives() {
+        let (mut framed, mut read) = (Vec::new(), Vec::new());
+        compress(&vec![7; 3 * BLOCK + 5], &mut framed).unwrap();
+        compress(b"again", &mut framed).unwrap();
+        let bare = snap::raw::Encoder::new().compress_vec(&[3; 100_000]).unwrap();
+        for data in [framed.clone(), bare] {
+            Reader::new(data.clone().into()).read_to_end(&mut read).unwrap();
+            assert_eq!(std::mem::take(&mut read), ok(&data));
+        }
+        framed.pop();
+        assert!(Reader::new(framed.into()).read_to_end(&mut read).is_err(), "cut off");
+        assert!(Reader::new(Bytes::new()).read_to_end(&mut read).is_err(), "an empty block is none");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Properties of whole batches.
 
+use std::ops::ControlFlow;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -109,6 +111,16 @@ fn stored() -> impl Strategy<Value = Stored> {
         .prop_map(|(records, keep, codec, flags, offset)| store(records, &keep, codec, flags, offset))
 }
 
+/// The records, read one by one.
+fn visited(batch: &RawBatch, limit: DecodeLimit) -> Result<Vec<Record>, BatchError> {
+    let mut records = Vec::new();
+    batch.visit(limit, |record| {
+        records.push(record.to_record());
+        ControlFlow::Continue(())
+    })?;
+    records.into_iter().collect()
+}
+
 fn offsets(runs: &[OffsetRun]) -> Vec<i64> {
     runs.iter().flat_map(|run| run.first..run.end()).collect()
 }
@@ -144,6 +156,34 @@ proptest! {
         let runs = record_offsets(&stored.batch, LIMIT).unwrap();
         prop_assert_eq!(offsets(&runs), stored.records.iter().map(|record| record.offset).collect::<Vec<_>>());
         prop_assert!(runs.windows(2).all(|pair| pair[0].end() < pair[1].first), "runs are as long as possible");
+    }
+
+    #[test]
+    fn visiting_gives_what_decoding_gives(stored in stored(), most in 0_usize..20) {
+        prop_assert_eq!(visited(&stored.batch, LIMIT).unwrap(), &stored.records[..]);
+        let mut seen = 0;
+        stored.batch.visit(LIMIT, |_| {
+            seen += 1;
+            if seen > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }).unwrap();
+        prop_assert_eq!(seen, stored.records.len().min(most + 1), "no more than was wanted");
+    }
+
+    #[test]
+    fn parts_hold_all_records_from_an_offset_on(stored in stored(), size in 1_usize..2_000, from in any::<Index>()) {
+        let from = stored.batch.header().base_offset + from.index(stored.batch.header().last_offset_delta as usize + 2) as i64;
+        let (mut arrived, mut sources) = (Vec::new(), Vec::new());
+        Assembly::in_parts(&stored.batch, from, (size, LIMIT), |part| {
+            let end = part.end();
+            let Some(Reencoded { batch, runs }) = part.finish(Stamp::NONE)? else { return Ok(()) };
+            assert_eq!(end, runs.last().map(OffsetRun::end));
+            arrived.extend(batch.decode(LIMIT)?);
+            sources.extend(offsets(&runs));
+            Ok(())
+        }).unwrap();
+        let arrived: Vec<_> = arrived.into_iter().zip(sources).map(|(record, offset)| Record { offset, ..record }).collect();
+        let wanted: Vec<_> = stored.records.into_iter().filter(|record| record.offset >= from).collect();
+        prop_assert_eq!(arrived, wanted);
     }
 
     #[test]
@@ -340,10 +380,27 @@ fn exercise(bytes: Bytes) {
         let _ = (header.next_offset(), header.dense_run(), needs_reencoding(&header, 5));
         let _ = (batch.verify_crc(), batch.decode(limit), record_offsets(&batch, limit), filter.is_aborted(&batch));
         let _ = reencode(&batch, .., Stamp::NONE, limit);
+        match (batch.decode(limit), visited(&batch, limit)) {
+            // The limit is one for all records in the one, and one for each in the other.
+            (Err(BatchError::TooLarge { .. }), _) => {}
+            (decoded, visited) => assert_eq!(decoded.ok(), visited.ok()),
+        }
         let valid = batch.verify_crc().is_ok();
         let stamped = batch.stamped(Stamp::NONE);
         assert_eq!(stamped.to_raw().verify_crc().is_ok(), valid);
         let _ = (stamped.log_crc(), stamped.to_produce());
+    }
+}
+
+#[test]
+fn a_batch_that_unpacks_to_more_than_the_limit_is_read_record_by_record() {
+    let limit = DecodeLimit::bytes(1 << 20);
+    let record = Record { value: Some(vec![0; 300 << 10].into()), ..Record::default() };
+    for codec in Codec::ALL {
+        let batch = encode(&vec![record.clone(); 20], codec, Stamp::NONE, 0).unwrap();
+        assert!(matches!(batch.decode(limit), Err(BatchError::TooLarge { .. })), "{codec}");
+        assert_eq!(visited(&batch, limit).unwrap().len(), 20, "{codec}");
+        assert!(matches!(visited(&batch, DecodeLimit::bytes(1 << 10)), Err(BatchError::TooLarge { .. })), "{codec}");
     }
 }
 

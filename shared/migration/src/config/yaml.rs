@@ -153,10 +153,7 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<I> {
             let (event, span) = self.next()?;
             let value = self.node(event, span)?;
             match &key.kind {
-                Kind::Scalar { text, plain: true } if text == "<<" => match &value.kind {
-                    Kind::Mapping(more) => merged.extend(more.iter().cloned()),
-                    _ => return Err(Problem::at(value.place, "", "<< wants the alias of one mapping")),
-                },
+                Kind::Scalar { text, plain: true } if text == "<<" => merged.extend(mergeable(&value)?),
                 Kind::Scalar { text, .. } => entries.push(Entry { key: text.clone(), place: key.place, value }),
                 _ => return Err(Problem::at(key.place, "", "a key must be plain text")),
             }
@@ -181,7 +178,19 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<I> {
     }
 }
 
-/// `<<: *anchor` (<https://yaml.org/type/merge.html>): the entries of another mapping, unless the key is given here.
+/// The entries that `<<: *anchor` or `<<: [*anchor, *another]` stands for, those of the first mapping first.
+fn mergeable(value: &Node) -> Result<Vec<Entry>, Problem> {
+    match &value.kind {
+        Kind::Mapping(entries) => Ok(entries.clone()),
+        Kind::Sequence(mappings) if mappings.iter().all(|one| matches!(one.kind, Kind::Mapping(_))) => {
+            let entries: Result<Vec<_>, _> = mappings.iter().map(|mapping| mergeable(mapping)).collect();
+            Ok(entries?.concat())
+        }
+        _ => Err(Problem::at(value.place, "", "<< wants the alias of a mapping, or a list of such aliases")),
+    }
+}
+
+/// `<<` (<https://yaml.org/type/merge.html>): the entries of other mappings, unless the key is given here or by an earlier one.
 fn merge(entries: &mut Vec<Entry>, merged: Vec<Entry>) {
     for entry in merged {
         if !entries.iter().any(|there| there.key == entry.key) {
@@ -214,6 +223,20 @@ mod tests {
         let Kind::Mapping(merged) = &entries[2].value.kind else { panic!("no mapping") };
         assert_eq!(merged.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["x", "y"]);
         assert!(matches!(&merged[0].value.kind, Kind::Scalar { text, .. } if text == "3"), "what is given here counts");
+    }
+
+    #[test]
+    fn of_several_merged_mappings_the_first_counts() {
+        let entries = entries("a: &a {x: 1}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b], z: 3}\n");
+        let Kind::Mapping(merged) = &entries[2].value.kind else { panic!("no mapping") };
+        let text = |entry: &Entry| match &entry.value.kind {
+            Kind::Scalar { text, .. } => format!("{}={text}", entry.key),
+            _ => panic!("no scalar"),
+        };
+        assert_eq!(merged.iter().map(text).collect::<Vec<_>>(), ["z=3", "x=1", "y=2"]);
+        for refused in ["a: {<<: 1}", "a: {<<: [1]}", "b: &b [1]\na: {<<: *b}"] {
+            assert!(parse(refused).unwrap_err().message.starts_with("<< wants"), "{refused}");
+        }
     }
 
     #[test]
