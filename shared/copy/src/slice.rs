@@ -168,12 +168,15 @@ impl Slice {
         Ok(())
     }
 
-    /// Reads on with `packer` until the end or a fault.
+    /// Reads on with `packer` until the end, a fault, or as much as is taken at a time.
     fn read(&self, fetched: Fetched, packer: &mut Packer) -> Result<()> {
         let mut aborted = AbortedFilter::new(fetched.aborted);
         for entry in batch::entries(fetched.records) {
             let taken = entry.and_then(|entry| take(entry, &mut aborted, packer));
             taken.map_err(|error| self.bad_batch(&error, packer.reached()))?;
+            if packer.has_enough() {
+                break;
+            }
         }
         Ok(())
     }

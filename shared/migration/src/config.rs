@@ -294,8 +294,8 @@ impl Config {
     fn too_large(&self) -> Option<String> {
         let bytes = self.to_json().to_string().len();
         let problem = format!(
-            "topology.include makes the configuration {bytes} bytes long, of at most {MAX_BYTES}: write patterns in place of names, or \
-             migrate in waves"
+            "topology makes the configuration {bytes} bytes long, of at most {MAX_BYTES}: write patterns in place of names, or migrate \
+             in waves"
         );
         (bytes > MAX_BYTES).then_some(problem)
     }

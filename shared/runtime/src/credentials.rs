@@ -124,6 +124,24 @@ fn scram(config: &ClusterConfig, secret: &RunSecret) -> Result<Sasl> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use migration::ErrorKind;
+
+    #[test]
+    fn an_expired_certificate_is_called_one() {
+        let store = include_bytes!("../../kafka/src/auth/stores/fixtures/client.pem");
+        let tls = Tls::new(None, Some(stores::identity(store, None).unwrap())).unwrap();
+        let config = serde_json::json!({
+            "cluster_arn": "arn:aws:kafka:us-east-1:123456789012:cluster/orders/0a1b2c3d-1",
+            "auth": {"mode": "mtls", "keystore": "client.pem"},
+        });
+        let config: ClusterConfig = serde_json::from_value(config).unwrap();
+        let expires = tls.expires().unwrap();
+        is_current(&tls, &config, expires - chrono::TimeDelta::seconds(1)).unwrap();
+        let error = is_current(&tls, &config, expires).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Blocked);
+        let expected = ["auth.keystore of orders", "expired at 2126-10-28", "put a newer one there"];
+        assert!(expected.iter().all(|part| error.message.contains(part)), "{error}");
+    }
 
     #[test]
     fn a_store_in_a_secret_is_binary_or_text_however_it_is_wrapped() {

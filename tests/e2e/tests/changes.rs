@@ -200,7 +200,7 @@ async fn what_changes_behind_drain_ready_is_refused_while_producers_go_on() {
 
     create(&source, "empty", 1).await;
     let rehearsed = cli.run("cutover", &["--rehearse"]).await.unwrap().ok().unwrap();
-    let empty = "empty: 1 partitions of it appeared on the source, are empty, and are not on the target";
+    let empty = "empty: 1 partitions of it appeared on the source, are empty, and are not brought over";
     assert!(rehearsed.stdout.contains(empty), "{}", rehearsed.stdout);
     let reason = resumed(cli).await;
     assert!(reason.contains("topic empty (1 partitions) was created on the source on the way; picked up"), "{reason}");

@@ -1,13 +1,17 @@
-//! Replicas of topics that are created while a broker of the target is down.
+//! Replicas of topics that are created while a broker of the target is down, and what it refuses meanwhile.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use e2e::Rehearsal;
-use kafka::{Cluster, NewTopic, Settings, TopicPartition, all_ok};
+use e2e::{Rehearsal, small};
+use kafka::{Cluster, NewTopic, OffsetSpec, Settings, TopicPartition, all_ok};
 use serde_json::json;
 use stack::{Options, Side};
+
+const PATIENCE: Duration = Duration::from_secs(180);
+const RECORDS: i64 = 50;
 
 async fn create(cluster: &Cluster, name: &str, partitions: i32, replication_factor: i16) {
     let topic = NewTopic { name: name.into(), partitions, replication_factor, configs: BTreeMap::new() };
@@ -33,8 +37,15 @@ async fn a_broker_that_is_down_costs_no_replica() {
     let target = rehearsal.stack.cluster(Side::Target);
     target.stop_broker(3).await.unwrap();
     brokers_that_are_missing_are_found(&rehearsal, &source).await;
-    rehearsal.cli.run("execute", &[]).await.unwrap().ok().unwrap();
+    // With one broker down the target refuses it, and takes everything else.
+    create(&source, "fragile", 1, 3).await;
+    small::set(&source, "fragile", "min.insync.replicas", "3").await.unwrap();
+    for topic in ["orders", "fragile"] {
+        small::fill(&source, topic, 0, RECORDS).await.unwrap();
+    }
+    let executed = rehearsal.cli.beside("execute");
     let cluster = Cluster::connect(Settings::parse(&rehearsal.stack.target_bootstrap())).await.unwrap();
+    what_is_refused_holds_up_nothing_else(&rehearsal, &cluster).await;
     assert_eq!(cluster.brokers().await.unwrap().len(), 2, "the broker is still down");
     let topics = cluster.topics().await.unwrap();
     let orders = topics.iter().find(|topic| &*topic.name == "orders").unwrap();
@@ -42,7 +53,34 @@ async fn a_broker_that_is_down_costs_no_replica() {
     assert_eq!(replicas, [3; 4]);
     let moving = topics.iter().find(|topic| &*topic.name == "moving").unwrap();
     assert_eq!(moving.partitions[0].replicas.len(), 1, "the replica that the source is about to remove is not counted");
+    target.restart_broker(3).await.unwrap();
+    executed.await.unwrap().unwrap().ok().unwrap();
+    assert_eq!((end(&cluster, "orders").await, end(&cluster, "fragile").await), (RECORDS, RECORDS));
     rehearsal.stack.stop().await.unwrap();
+}
+
+/// Report 18B: both topics are in one batch.
+async fn what_is_refused_holds_up_nothing_else(rehearsal: &Rehearsal, target: &Cluster) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        // The migration may not exist yet, nor its topics.
+        let status = rehearsal.cli.status().await.unwrap_or_default();
+        let notes = status["notes"].as_array().into_iter().flatten().filter_map(|note| note.as_str());
+        let refused =
+            notes.filter(|note| note.contains("the target takes nothing of some partitions")).collect::<String>();
+        if refused.contains("fragile/0") && end(target, "orders").await == RECORDS {
+            assert!(refused.contains("NOT_ENOUGH_REPLICAS"), "{refused}");
+            break;
+        }
+        assert!(Instant::now() < until, "{status:#}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(end(target, "fragile").await, 0);
+}
+
+async fn end(cluster: &Cluster, topic: &str) -> i64 {
+    let partition = [TopicPartition::new(topic, 0)];
+    all_ok(cluster.list_offsets(&partition, OffsetSpec::Latest).await).unwrap()[&partition[0]]
 }
 
 /// Begins to move `moving` to another broker, so slowly that it takes minutes: a throttled follower gets one fetch of 4 MiB in each

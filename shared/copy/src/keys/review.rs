@@ -112,6 +112,8 @@ impl<'a, S: Source, T: Target, O: Objects> KeyReview<'a, S, T, O> {
             match outcome {
                 Err(error) if error.kind.is_retryable() => {
                     tracing::warn!(partition = %progress.partition, "keys are compared later: {error}");
+                    // It may be that this could not be stored.
+                    *known = self.stored().await?;
                 }
                 outcome => outcome?,
             }

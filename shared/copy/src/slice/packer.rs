@@ -15,8 +15,13 @@ use migration::progress::ReencodedCounts;
 /// Largest size to which one batch may unpack that is unpacked at once, in bytes. A larger one is taken piece by piece.
 const UNPACKED_MAX: DecodeLimit = DecodeLimit::bytes(32 * 1024 * 1024);
 
-/// Largest record of such a batch, in bytes. One beyond it is an error, not an outage.
+/// Largest record of such a batch, and largest size to which a message of an older format may unpack, in bytes. What is beyond it is
+/// an error, not an outage.
 const RECORD_MAX: DecodeLimit = DecodeLimit::bytes(256 * 1024 * 1024);
+
+/// Bytes, unpacked piece by piece, after which nothing more of an answer is taken: a function has other things to do meanwhile, and
+/// what is unpacked may be much in memory.
+const UNPACKED_ENOUGH: usize = 256 * 1024 * 1024;
 
 /// A batch below this size, in bytes, is merged with neighbours that are small as well.
 const SMALL: usize = 16 * 1024;
@@ -39,6 +44,8 @@ pub(super) struct Packer {
     reached: i64,
     waiting: Option<Waiting>,
     ready: Vec<Reencoded>,
+    /// Bytes that were unpacked piece by piece.
+    unpacked: usize,
     /// Source batches that are ready in new batches.
     reencoded: ReencodedCounts,
 }
@@ -66,12 +73,17 @@ impl Packer {
     /// Begins at source offset `from`, for a target that takes batches of at most `max_bytes`.
     pub(super) fn new(from: i64, max_bytes: usize) -> Self {
         let reencoded = ReencodedCounts::default();
-        Self { max_bytes, reached: from, waiting: None, ready: Vec::new(), reencoded }
+        Self { max_bytes, reached: from, waiting: None, ready: Vec::new(), unpacked: 0, reencoded }
     }
 
     /// Source offset up to which everything was taken.
     pub(super) const fn reached(&self) -> i64 {
         self.reached
+    }
+
+    /// Whether enough was taken for now.
+    pub(super) const fn has_enough(&self) -> bool {
+        self.unpacked >= UNPACKED_ENOUGH
     }
 
     /// Leaves out what is below `next`.
@@ -140,6 +152,7 @@ impl Packer {
         let (from, size) = (self.reached, (MERGED_PLAIN_MAX, RECORD_MAX));
         Assembly::in_parts(batch, from, size, |part| {
             let end = part.end();
+            self.unpacked += part.plain_size();
             self.finish(part, self.reached)?;
             self.reached = end.unwrap_or(self.reached);
             Ok(())
@@ -221,7 +234,11 @@ impl Gathered {
     }
 
     fn add(&mut self, entry: &Entry, from: i64, reason: Reason) -> Result<(), BatchError> {
-        let limit = if reason == Reason::Merged { MERGED_PLAIN } else { UNPACKED_MAX };
+        let limit = match (entry, reason) {
+            (_, Reason::Merged) => MERGED_PLAIN,
+            (Entry::Old(_), _) => RECORD_MAX,
+            (Entry::Batch(_), _) => UNPACKED_MAX,
+        };
         self.assembly.add(entry, from.., limit)?;
         self.bytes += entry.size();
         self.reasons.add(reason.name(), 1);

@@ -264,6 +264,29 @@ fn what_unpacks_to_more_than_is_held_at_once_is_taken_piece_by_piece() {
 }
 
 #[test]
+fn what_unpacks_to_much_is_enough_for_a_slice() {
+    let megabyte = Record { timestamp: 7, value: Some(vec![0; 1 << 20].into()), ..Record::default() };
+    let dated = Layout::Batch { codec: Codec::Zstd, kept: vec![true], log_append_time: true, transaction: None };
+    let mut source = Source::starting_at(0);
+    (0..5).for_each(|_| source.append(vec![megabyte.clone(); 64], &dated));
+    let mut slice = slice_at(0, 0, MAX_BATCH_BYTES);
+    slice.append(fetched(&source, 0..5), PRODUCER).unwrap();
+    assert_eq!((slice.to.source_next, slice.to.target_next), (256, 256), "four of five");
+    slice.append(fetched(&source, 4..5), PRODUCER).unwrap();
+    assert_eq!((slice.to.source_next, slice.to.target_next), (320, 320));
+}
+
+/// A wrapper is unpacked as a whole, whatever it is needed for.
+#[test]
+fn a_message_of_an_older_format_may_unpack_to_more_than_a_batch() {
+    let megabyte = Record { timestamp: 7, value: Some(vec![0; 1 << 20].into()), ..Record::default() };
+    let mut source = Source::starting_at(0);
+    let old = Layout::Old { magic: 1, gzip: true, kept: vec![true], log_append_time: false };
+    source.append(vec![megabyte; 40], &old);
+    assert_eq!(arrived(&appended(&source, MAX_BATCH_BYTES)).len(), 40);
+}
+
+#[test]
 fn a_record_above_the_limit_names_the_way_out_and_keeps_what_is_before_it() {
     let mut source = Source::starting_at(100);
     let large = Record { value: Some(noise(1, 5_000)), ..Record::default() };

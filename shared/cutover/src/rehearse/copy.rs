@@ -134,7 +134,10 @@ async fn what_changed(
 ) -> Result<Option<Changes>> {
     let manifest = Manifest::load(run).await?;
     let uncopied = topology::refuse_uncopied(source, &run.config.topology, progress).await;
-    empty(&block(findings, code::NOT_COPIED, uncopied)?.unwrap_or_default(), findings);
+    let mut uncopied = block(findings, code::NOT_COPIED, uncopied)?.unwrap_or_default();
+    let left_out = run.left_out();
+    uncopied.retain(|partition| !left_out.contains(&*partition.topic));
+    empty(&uncopied, findings);
     let deleted = gone::refuse(run, source, &manifest).await;
     if block(findings, code::TOPIC_DELETED, deleted)?.is_none() {
         // The rest of the questions are about topics that are not there.
@@ -163,8 +166,8 @@ fn empty(partitions: &[TopicPartition], findings: &mut Findings) {
             Weight::Warning,
             code::EMPTY_NOT_COPIED,
             topic,
-            format!("{count} partitions of it appeared on the source, are empty, and are not on the target"),
-            "msk-kraft resume brings them over; or delete the topic on the source; or create what is missing on the target by hand",
+            format!("{count} partitions of it appeared on the source, are empty, and are not brought over"),
+            "msk-kraft resume brings them over; or delete the topic on the source; or create them on the target after the switch",
         );
     }
 }

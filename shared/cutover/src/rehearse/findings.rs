@@ -85,7 +85,7 @@ pub(crate) mod code {
         (NOT_COPIED, "Topics or partitions that appeared on the source hold records and are not copied."),
         (
             EMPTY_NOT_COPIED,
-            "Topics or partitions that appeared on the source are empty so far, and the target does not have them.",
+            "Topics or partitions that appeared on the source are empty so far, and are not brought over.",
         ),
         (TOPIC_DELETED, "A topic of the wave was deleted on the source."),
         (LOG_REWOUND, "A log of the source ends or begins below what was copied."),

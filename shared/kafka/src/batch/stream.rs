@@ -43,7 +43,7 @@ impl RecordStream {
         }
         let length = self.length()?;
         if length > self.limit {
-            return Err(BatchError::TooLarge { offset: self.base_offset, limit: self.limit });
+            return Err(self.order.fault(Fault::Invalid("it is larger than is read")));
         }
         self.body.clear();
         // Memory grows with what is really there.
@@ -92,8 +92,8 @@ impl Entry {
     /// and of a message of an older format all that it holds.
     ///
     /// # Errors
-    /// [`BatchError::TooLarge`] for a record of a batch, or a whole message, beyond `limit`, and the error that names the fault
-    /// when the records are malformed, cut off, out of order or followed by more bytes.
+    /// [`BatchError::Record`] for a record of a batch, and [`BatchError::TooLarge`] for a whole message, beyond `limit`, and the error
+    /// that names the fault when the records are malformed, cut off, out of order or followed by more bytes.
     pub fn visit(
         &self,
         limit: DecodeLimit,

@@ -9,6 +9,9 @@ use super::yaml::{Entry, Kind, Node};
 /// Fields that stay references: what they name is a secret.
 const SECRETS: [&str; 3] = ["password", "keystore_password", "truststore_password"];
 
+/// How a text has a dollar sign that is meant: values of variables are not looked through again.
+const AS_IT_STANDS: &str = "; a $ that is meant as it stands comes out of a variable";
+
 /// The file with every `${NAME}` outside of secrets replaced by what `env` answers, and a problem for each variable that
 /// is not set, and for what looks like a variable and is none.
 pub(super) fn apply(root: &Rc<Node>, env: impl Fn(&str) -> Option<String>) -> (Rc<Node>, Vec<Problem>) {
@@ -53,12 +56,12 @@ fn fill(text: &str, env: &impl Fn(&str) -> Option<String>, problem: &mut impl Fn
                 rest = tail;
                 continue;
             }
-            Some(None) => problem("${ is not closed by }: a variable is written as ${NAME}".to_owned()),
+            Some(None) => problem(format!("${{ is not closed by }}: a variable is written as ${{NAME}}{AS_IT_STANDS}")),
             // The end of a pattern is a $ too, before which there is no name.
             None => {
                 let name: String = after.chars().take_while(|at| at.is_ascii_alphanumeric() || *at == '_').collect();
                 if name.starts_with(|first: char| !first.is_ascii_digit()) {
-                    problem(format!("${name} is not replaced: a variable is written as ${{{name}}}"));
+                    problem(format!("${name} is not replaced: a variable is written as ${{{name}}}{AS_IT_STANDS}"));
                 }
             }
         }
