@@ -9,7 +9,6 @@ pub(crate) mod spot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use documents::Recounted;
 use documents::deleted_keys::ComparedKeys;
 use kafka::Cluster;
 use migration::progress::PartitionProgress;
@@ -19,6 +18,7 @@ use runtime::Store;
 
 use crate::policy::Policy;
 use crate::presence::Presence;
+use crate::recount::Count;
 use crate::reference::Reference;
 use crate::results::{PartitionResult, Spot};
 use crate::second::Second;
@@ -66,7 +66,7 @@ pub(crate) struct Bench<'a> {
     /// Compacted partitions as they were compared by key before the cutover.
     pub(crate) keys: BTreeMap<TopicPartition, ComparedKeys>,
     /// The records of the target as they were counted; nothing when they are not to be.
-    pub(crate) counted: BTreeMap<TopicPartition, Recounted>,
+    pub(crate) counted: BTreeMap<TopicPartition, Count>,
 }
 
 impl Bench<'_> {

@@ -7,35 +7,49 @@ use copy::recount::Recounter;
 use documents::Recounted;
 use kafka::Cluster;
 use migration::progress::PartitionProgress;
-use migration::{BatchId, Result, TopicPartition};
+use migration::{BatchId, ErrorKind, Result, TopicPartition};
 use runtime::{Budget, Store};
 
 /// How often an answer without anything is asked for again: a broker over its quota gives such answers (KIP-219).
 const EMPTY_ANSWERS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// What became of the count of one partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Count {
+    /// What was counted.
+    pub(crate) counted: Recounted,
+    /// Why nothing behind it can be: what is there is damaged.
+    pub(crate) damage: Option<String>,
+}
+
 /// Counts the records of `partitions` on the target up to where each was copied, on from what is stored of `batch`. `None` when
 /// the time was too short: what was counted is stored.
 ///
 /// # Errors
-/// When the target or the bucket cannot be asked; Unsafe for records that are damaged there.
+/// When the target or the bucket cannot be asked.
 pub(crate) async fn count_rest(
     target: &Cluster,
     store: &Store,
     batch: BatchId,
     partitions: &[PartitionProgress],
     budget: Budget,
-) -> Result<Option<BTreeMap<TopicPartition, Recounted>>> {
+) -> Result<Option<BTreeMap<TopicPartition, Count>>> {
     let mut recounter = Recounter::load(target, store, batch).await?;
     let mut counted = BTreeMap::new();
     for progress in partitions {
         let done = count_one(&mut recounter, progress, budget).await;
         // Whatever became of it: the next invocation goes on there.
         recounter.save().await?;
-        if !done? {
-            return Ok(None);
-        }
-        counted.insert(progress.partition.clone(), recounter.counted(&progress.partition));
+        let damage = match done {
+            Ok(true) => None,
+            Ok(false) => return Ok(None),
+            // A finding like others, which somebody may accept.
+            Err(error) if error.kind == ErrorKind::Unsafe => Some(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        let count = Count { counted: recounter.counted(&progress.partition), damage };
+        counted.insert(progress.partition.clone(), count);
     }
     Ok(Some(counted))
 }

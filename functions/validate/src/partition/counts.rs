@@ -3,7 +3,6 @@
 //! The copy is dense: `expected` records lie at `[0, expected)` of the target, and whatever follows is the clients'. The
 //! source must have ended where the copy did.
 
-use documents::Recounted;
 use documents::cutover_plan::PartitionEnd;
 use documents::deleted_keys::ComparedKeys;
 use migration::config::KeysDeleted;
@@ -15,6 +14,7 @@ use super::late::{self, Late, late};
 use super::{Bench, Sides};
 use crate::policy::Policy;
 use crate::presence::Presence;
+use crate::recount::Count;
 use crate::results::Counts;
 use crate::switch::Switch;
 
@@ -38,9 +38,10 @@ pub(crate) async fn count(
             let policy = bench.target_policy(partition);
             let tolerance = bench.config.validation.count_tolerance;
             counts.problems.extend(judge_target(&counts, &policy, tolerance, bench.switch, partition));
-            if let Some(counted) = bench.counted.get(partition) {
+            if let Some(count) = bench.counted.get(partition) {
+                let counted = &count.counted;
                 (counts.counted, counts.missing) = (Some(counted.records().min(counts.expected)), counted.missing);
-                counts.problems.extend(judge_recount(&counts, counted, &policy, partition));
+                counts.problems.extend(judge_recount(&counts, count, &policy, partition));
             }
         }
         other => counts.problems.push(absent_on_target(other, counts.expected, bench.switch, partition)),
@@ -140,8 +141,8 @@ fn judge_target(
 }
 
 /// What reading the target has shown. Compaction alone makes holes, and it may: the topic has its own policy since the cutover.
-fn judge_recount(counts: &Counts, counted: &Recounted, policy: &Policy, partition: &TopicPartition) -> Option<Problem> {
-    let expected = counts.expected;
+fn judge_recount(counts: &Counts, count: &Count, policy: &Policy, partition: &TopicPartition) -> Option<Problem> {
+    let (expected, counted) = (counts.expected, &count.counted);
     if let Some((first, last)) = counted.missing_between.filter(|_| !policy.compacts) {
         let message = format_args!(
             "{} of {expected} copied records are missing on the target, between offsets {first} and {last}, and the topic is not \
@@ -152,8 +153,9 @@ fn judge_recount(counts: &Counts, counted: &Recounted, policy: &Policy, partitio
     }
     let reached = counts.target_end.is_some_and(|end| end >= expected);
     (counted.next < expected && reached).then(|| {
+        let why = count.damage.as_deref().unwrap_or("it gives none");
         let message = format_args!(
-            "only {} of {expected} copied records could be read on the target, from offset {} on it gives none",
+            "only {} of {expected} copied records could be read on the target, from offset {} on: {why}",
             counted.records(),
             counted.next
         );
@@ -254,6 +256,7 @@ mod tests {
     use super::*;
     use crate::policy::tests::policy;
     use crate::switch::tests::SWITCHED;
+    use documents::Recounted;
     use documents::cutover_plan::EndProof;
     use migration::progress::Gap;
     use migration::report::Outcome::{self, Failed, Warning};
@@ -319,9 +322,9 @@ mod tests {
             if missing > 0 {
                 counted.miss(missing, 3, 5);
             }
-            counted
+            Count { counted, damage: None }
         };
-        let judged = |counted: &Recounted, policy: &Policy| judge_recount(&counts, counted, policy, &partition());
+        let judged = |count: &Count, policy: &Policy| judge_recount(&counts, count, policy, &partition());
         let (week, compact) = (policy(&[("retention.ms", "604800000")]), policy(&[("cleanup.policy", "compact")]));
         assert!(judged(&counted(10, 0), &week).is_none());
         let lost = judged(&counted(10, 3), &week).unwrap();
@@ -329,6 +332,12 @@ mod tests {
         assert!(judged(&counted(10, 3), &compact).is_none());
         let unread = judged(&counted(7, 0), &compact).unwrap();
         assert!(unread.outcome == Failed && unread.message.contains("only 7 of 10"), "{unread:?}");
+        let damaged = Count { damage: Some("batch at offset 7 is corrupt".to_owned()), ..counted(7, 0) };
+        let damaged = judged(&damaged, &week).unwrap();
+        assert!(
+            damaged.outcome == Failed && damaged.message.ends_with("7 on: batch at offset 7 is corrupt"),
+            "{damaged:?}"
+        );
         let shortened = Counts { target_end: Some(7), ..counts.clone() };
         assert!(judge_recount(&shortened, &counted(7, 0), &week, &partition()).is_none(), "the end says it");
     }
