@@ -3,7 +3,7 @@
 moto answers each request in a thread of its own and looks at a condition before it writes: of two requests at once, both may
 find the condition true. Here requests to DynamoDB happen one at a time, and so do those that store an object in S3 unless it
 exists. And what moto works out anew in each request, and in each step of a state machine, is remembered: which service a host
-is, and what a JSON path means; this was a third of its time. What is changed here are names that are private to moto 5.2.5, the
+is, and what a JSON path means. What is changed here are names that are private to moto 5.2.5, the
 version that requirements.txt pins.
 """
 
