@@ -89,7 +89,7 @@ impl Assembly {
             if record.offset < from {
                 continue;
             }
-            gathered.push(&record, header.base_offset)?;
+            gathered.push(&record, record.offset)?;
             if gathered.plain_size() >= size {
                 part(std::mem::replace(&mut gathered, empty()))?;
             }
@@ -152,19 +152,19 @@ impl Assembly {
         let mut records = RawRecords::new(header, &data);
         while let Some(record) = records.next()? {
             if keep.contains(&record.offset) {
-                self.push(&record, offset)?;
+                self.push(&record, record.offset)?;
             }
         }
         Ok(())
     }
 
-    /// Adds a record of the batch at `offset`.
+    /// Adds a record whose offset on the source is `offset`.
     fn push(&mut self, record: &RawRecord<'_>, offset: i64) -> Result<(), BatchError> {
         let put_fields = |out: &mut Vec<u8>| out.extend_from_slice(record.fields);
         self.writer
             .push(record.attributes, record.timestamp, record.fields.len(), put_fields)
             .map_err(|reason| BatchError::Encode { offset, reason })?;
-        push_offset(&mut self.runs, record.offset);
+        push_offset(&mut self.runs, offset);
         Ok(())
     }
 
@@ -219,11 +219,7 @@ impl Assembly {
             if part.writer.count() > 0 && part.writer.size() + record.fields.len() > size {
                 parts.push(std::mem::replace(&mut part, empty()));
             }
-            let put_fields = |out: &mut Vec<u8>| out.extend_from_slice(record.fields);
-            part.writer
-                .push(record.attributes, record.timestamp, record.fields.len(), put_fields)
-                .map_err(|reason| BatchError::Encode { offset, reason })?;
-            push_offset(&mut part.runs, offset);
+            part.push(&record, offset)?;
         }
         parts.push(part);
         Ok(parts)

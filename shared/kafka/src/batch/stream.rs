@@ -135,3 +135,32 @@ impl RawBatch {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::{Record, Stamp, encode};
+    use super::*;
+
+    /// The records, read one by one.
+    pub(crate) fn visited(batch: &RawBatch, limit: DecodeLimit) -> Result<Vec<Record>, BatchError> {
+        let mut records = Vec::new();
+        batch.visit(limit, |record| {
+            records.push(record.to_record());
+            ControlFlow::Continue(())
+        })?;
+        records.into_iter().collect()
+    }
+
+    #[test]
+    fn a_batch_that_unpacks_to_more_than_the_limit_is_read_record_by_record() {
+        let limit = DecodeLimit::bytes(1 << 20);
+        let record = Record { value: Some(vec![0; 300 << 10].into()), ..Record::default() };
+        for codec in Codec::ALL {
+            let batch = encode(&vec![record.clone(); 20], codec, Stamp::NONE, 0).unwrap();
+            assert!(matches!(batch.decode(limit), Err(BatchError::TooLarge { .. })), "{codec}");
+            assert_eq!(visited(&batch, limit).unwrap().len(), 20, "{codec}");
+            let small = visited(&batch, DecodeLimit::bytes(1 << 10));
+            assert!(matches!(small, Err(BatchError::Record { index: 0, .. })), "{codec}");
+        }
+    }
+}

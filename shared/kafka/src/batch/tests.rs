@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::stream::tests::visited;
 use super::*;
 
 const LIMIT: DecodeLimit = DecodeLimit::bytes(64 << 20);
@@ -109,16 +110,6 @@ fn stored() -> impl Strategy<Value = Stored> {
     let keep = prop_oneof![Just(vec![true]), vec(any::<bool>(), 20)];
     (records(), keep, codec(), flags, 0i64..1 << 40)
         .prop_map(|(records, keep, codec, flags, offset)| store(records, &keep, codec, flags, offset))
-}
-
-/// The records, read one by one.
-fn visited(batch: &RawBatch, limit: DecodeLimit) -> Result<Vec<Record>, BatchError> {
-    let mut records = Vec::new();
-    batch.visit(limit, |record| {
-        records.push(record.to_record());
-        ControlFlow::Continue(())
-    })?;
-    records.into_iter().collect()
 }
 
 fn offsets(runs: &[OffsetRun]) -> Vec<i64> {
@@ -389,19 +380,6 @@ fn exercise(bytes: Bytes) {
         let stamped = batch.stamped(Stamp::NONE);
         assert_eq!(stamped.to_raw().verify_crc().is_ok(), valid);
         let _ = (stamped.log_crc(), stamped.to_produce());
-    }
-}
-
-#[test]
-fn a_batch_that_unpacks_to_more_than_the_limit_is_read_record_by_record() {
-    let limit = DecodeLimit::bytes(1 << 20);
-    let record = Record { value: Some(vec![0; 300 << 10].into()), ..Record::default() };
-    for codec in Codec::ALL {
-        let batch = encode(&vec![record.clone(); 20], codec, Stamp::NONE, 0).unwrap();
-        assert!(matches!(batch.decode(limit), Err(BatchError::TooLarge { .. })), "{codec}");
-        assert_eq!(visited(&batch, limit).unwrap().len(), 20, "{codec}");
-        let small = visited(&batch, DecodeLimit::bytes(1 << 10));
-        assert!(matches!(small, Err(BatchError::Record { index: 0, .. })), "{codec}");
     }
 }
 
