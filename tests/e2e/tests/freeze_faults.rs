@@ -17,13 +17,15 @@ const POLL: Duration = Duration::from_millis(20);
 const TOPIC: &str = "orders";
 /// Where the group stands.
 const COMMITTED: i64 = 20;
+/// The last step before the mark that asks the target.
+const LAST_BEFORE_THE_MARK: &str = "read groups on the target";
 /// The coordinators' topic.
 const OFFSETS: &str = "__consumer_offsets";
 
 /// Of a freeze that no machine ends in time, since a broker is lost from its start.
 const SHORT: u64 = 12;
 /// Of a freeze that a loaded machine gets through as well, so that a step of it can be met.
-const LONG: u64 = 30;
+const LONG: u64 = 50;
 
 /// What becomes of a broker, until the freeze is over.
 #[derive(Debug, Clone, Copy)]
@@ -119,7 +121,7 @@ impl Freezes {
 
 /// Writes the configuration with a freeze of at most `seconds`. The source's ends stand still for so long that a step can be met.
 fn configured(rehearsal: &Rehearsal, seconds: u64) -> PathBuf {
-    let limits = format!("      max_producer_freeze: {seconds}s\n      fence_window: 4s\n");
+    let limits = format!("      max_producer_freeze: {seconds}s\n      fence_window: 8s\n");
     let yaml = config::yaml(&rehearsal.stack).replace("      max_producer_freeze: 60s\n", &limits);
     let yaml = yaml.replace("drain_stable_window: 2s", "drain_stable_window: 1s");
     config::write(&rehearsal.dir, "faults.yaml", &yaml).unwrap()
@@ -225,9 +227,9 @@ async fn a_record_between_the_looks_is_named(freezes: &Freezes) {
 /// The target dies while the source's ends are looked at for the last time: the commits wait for it.
 async fn a_broker_that_dies_at_the_mark_is_waited_for(freezes: &Freezes) {
     let Freezes { rehearsal, cli, producer, .. } = freezes;
-    let before = freezes.ended("translate offsets");
+    let before = freezes.ended(LAST_BEFORE_THE_MARK);
     let cutover = cli.beside("cutover");
-    freezes.step("translate offsets", before).await;
+    freezes.step(LAST_BEFORE_THE_MARK, before).await;
     let target = rehearsal.stack.cluster(Side::Target);
     target.kill_broker(1).unwrap();
     freezes.status_until("the mark", |status| status["committed"] == true).await;

@@ -28,17 +28,19 @@ pub struct Injector<'a> {
     pub rehearsal: &'a Rehearsal,
     /// Where it is written down.
     pub diary: &'a Diary,
+    /// How many kinds have to have met something before the faults end.
+    pub kinds: usize,
 }
 
 impl Injector<'_> {
-    /// Lets one fault of `lane` follow the other until `until`. The last one is mended when this returns.
+    /// Lets one fault of `lane` follow the other until `until`, and until enough kinds met something. The last one is mended when this returns.
     ///
     /// # Errors
     /// When something cannot be mended, a broker that does not start again for example.
     pub async fn run(&self, seed: u64, lane: Lane, brokers: usize, until: Instant) -> anyhow::Result<()> {
         for Step { after, fault } in Schedule::new(seed, lane, brokers) {
             sleep(after).await;
-            if Instant::now() >= until {
+            if Instant::now() >= until && self.diary.counts().len() >= self.kinds {
                 break;
             }
             self.diary.note(format_args!("{fault:?}"));

@@ -50,6 +50,7 @@ async fn rounds(args: &Args) -> anyhow::Result<()> {
             scale: args.scale.clone(),
             whole: args.whole,
             faults_for: Duration::from_secs(args.faults),
+            kinds: 0,
         };
         print(seed, &faults::run(&plan).await?);
         longest = longest.max(round.elapsed());

@@ -25,6 +25,8 @@ pub struct Operator<'a> {
     pub diary: &'a Diary,
     /// The cutover does not begin before.
     pub cutover_at: Instant,
+    /// Nor before so many kinds of faults have met something.
+    pub kinds: usize,
     /// When patience ends.
     pub until: Instant,
 }
@@ -73,6 +75,9 @@ impl Operator<'_> {
             }
             Some("drain_ready") => {
                 sleep(self.cutover_at.saturating_duration_since(Instant::now())).await;
+                while self.diary.counts().len() < self.kinds {
+                    sleep(AGAIN).await;
+                }
                 self.live.pause_consumers().await?;
                 self.verb("cutover").await?;
             }

@@ -48,6 +48,9 @@ pub struct Plan {
     /// How long faults go on from the start of the migration; the operator cuts over after two thirds of it, so that the
     /// cutover and what follows have their share.
     pub faults_for: Duration,
+    /// How many kinds of faults, and resumes as one more, have to have met something before the operator cuts over. On a slow
+    /// machine that takes longer than `faults_for`.
+    pub kinds: usize,
 }
 
 /// What happened.
@@ -95,12 +98,13 @@ async fn migrate(rehearsal: &Rehearsal, plan: &Plan) -> anyhow::Result<Account> 
     diary.note("the migration begins");
     let began = Instant::now();
     let faults_end = began + plan.faults_for;
-    let injector = Injector { rehearsal, diary: &diary };
+    let injector = Injector { rehearsal, diary: &diary, kinds: plan.kinds };
     let operator = Operator {
         rehearsal,
         live: &live,
         diary: &diary,
         cutover_at: began + plan.faults_for * 2 / 3,
+        kinds: plan.kinds,
         until: faults_end + PATIENCE,
     };
     tokio::try_join!(

@@ -16,10 +16,7 @@ async fn a_migration_under_faults_loses_and_doubles_nothing() {
         scale: "0.1".to_owned(),
         whole: false,
         faults_for: Duration::from_secs(40),
+        kinds: 5,
     };
-    let account = faults::run(&plan).await.unwrap();
-    let (counts, troubled) = (&account.counts, account.troubled_calls);
-    // On a slow machine trouble with AWS may meet no call.
-    let kinds = counts.len() + usize::from(troubled > 0);
-    assert!(kinds >= 5, "hardly anything went wrong: {counts:?}, {troubled} calls of AWS");
+    faults::run(&plan).await.unwrap();
 }
