@@ -52,9 +52,8 @@ pub enum Lifted {
     Rules(usize),
 }
 
-/// Removes every rule of ours, what denies first, until brokers show none of them, waits for leaders to hear of it, and puts that
-/// on record with `by`. Rules that were there before stay. Connects only when there may be something to remove. Repeating it changes
-/// nothing.
+/// Removes every rule of ours until brokers show none of them, waits for leaders to hear of it, and puts that on record with `by`.
+/// Rules that were there before stay. Connects only when there may be something to remove. Repeating it changes nothing.
 ///
 /// # Errors
 /// Fenced when the fence is that of a later cutover; those of connecting, the cluster, the journal and the bucket; Transient when
@@ -130,7 +129,7 @@ pub async fn lifted_by_hand(record: &impl Record, by: &str) -> Result<bool> {
 /// Those of the journal and the bucket.
 pub async fn standing(record: &impl Record, objects: &impl Objects) -> Result<BTreeSet<AclBinding>> {
     match record.load().await?.map(|stored| stored.fence).filter(WriteFence::may_hold) {
-        Some(fence) => Ok(own(&read(objects, &fence).await?).into_iter().flatten().collect()),
+        Some(fence) => Ok(own(&read(objects, &fence).await?).collect()),
         None => Ok(BTreeSet::new()),
     }
 }
@@ -140,18 +139,17 @@ pub(crate) async fn read(objects: &impl Objects, fence: &WriteFence) -> Result<F
     documents::read(objects, &fence.rules).await
 }
 
-/// Removes rules, what denies first, part by part.
+/// Removes rules part by part.
 ///
 /// # Errors
 /// Transient when that takes longer than `until`; those of the cluster.
 pub(crate) async fn remove(acls: &impl Acls, rules: &FenceRules, until: Deadline) -> Result<()> {
-    for rules in own(rules).iter().rev() {
-        for part in parts(rules) {
-            if until.has_passed() {
-                return Err(Error::transient("removing the write fence takes long; repeat it, and it goes on"));
-            }
-            acls.remove(part).await?;
+    for mut part in parts(rules) {
+        if until.has_passed() {
+            return Err(Error::transient("removing the write fence takes long; repeat it, and it goes on"));
         }
+        part.reverse();
+        acls.remove(&part).await?;
     }
     Ok(())
 }
@@ -176,13 +174,13 @@ fn is_being_set(fence: &WriteFence, now: DateTime<Utc>) -> bool {
 
 /// Rules of ours that the source shows.
 async fn shown(acls: &impl Acls, rules: &FenceRules) -> Result<Vec<AclBinding>> {
-    let ours: BTreeSet<_> = own(rules).into_iter().flatten().collect();
+    let ours: BTreeSet<_> = own(rules).collect();
     let there = acls.rules().await?.unwrap_or_default();
     Ok(there.into_iter().filter(|rule| ours.contains(rule)).collect())
 }
 
-/// Those of `rules` that are about the topics of `shown`: of two rules on a topic a broker may show one, and what denies has to go
-/// first all the same.
+/// Those of `rules` that are about the topics of `shown`: of two rules on a topic a broker may show one, and both have to go at once
+/// all the same.
 fn about(rules: &FenceRules, shown: &[AclBinding]) -> FenceRules {
     let topics: BTreeSet<_> = shown.iter().map(|rule| rule.name.clone()).collect();
     let of = |all: &BTreeSet<String>| all.intersection(&topics).cloned().collect();

@@ -11,7 +11,7 @@ use migration::{Error, Result, scope};
 use crate::lift::{for_long, read, remove};
 use crate::ports::{Acls, Record};
 use crate::record::{ATTEMPTS, lost_races, update};
-use crate::rules::{Found, deny, own, parts};
+use crate::rules::{Found, deny, parts};
 
 /// Who sets a fence.
 #[derive(Debug, Clone, Copy)]
@@ -169,10 +169,8 @@ fn lifted_meanwhile() -> Error {
 }
 
 async fn set(acls: &impl Acls, rules: &FenceRules) -> Result<()> {
-    for rules in own(rules) {
-        for part in parts(&rules) {
-            acls.add(part).await?;
-        }
+    for part in parts(rules) {
+        acls.add(&part).await?;
     }
     Ok(())
 }

@@ -29,18 +29,34 @@ pub fn allow(topic: &str) -> AclBinding {
     AclBinding { operation: AclOperation::All, permission: AclPermission::Allow, ..deny(topic) }
 }
 
-/// The rules that are set on the way up, in their order: what allows comes first, so that no topic is closed in between. On the way
-/// down the order is the other one.
-pub fn own(rules: &FenceRules) -> [Vec<AclBinding>; 2] {
-    [rules.allowed.iter().map(|topic| allow(topic)).collect(), rules.denied.iter().map(|topic| deny(topic)).collect()]
+/// The rules of a fence, topic by topic and what allows first.
+pub fn own(rules: &FenceRules) -> impl Iterator<Item = AclBinding> {
+    topics(rules).flat_map(|topic| of_topic(rules, topic))
 }
 
-/// Rules of one request: a broker in ZooKeeper mode changes them one after another before it answers.
-const PART: usize = 500;
+/// Topics of one request: a broker in ZooKeeper mode changes their rules one topic after another before it answers.
+const PART: usize = 250;
 
-/// `rules`, in parts of one request each.
-pub fn parts(rules: &[AclBinding]) -> impl Iterator<Item = &[AclBinding]> {
-    rules.chunks(PART)
+/// The rules of a fence in parts of one request each, in the order in which they are set; they are removed in the other one.
+///
+/// Both rules of a topic are in one part. A broker in ZooKeeper mode from 2.4 on changes the rules of one topic at once
+/// (`AclAuthorizer.updateResourceAcls`), so that nobody meets one of them alone, whoever else sets or removes them meanwhile. An older
+/// one goes by their order.
+pub fn parts(rules: &FenceRules) -> impl Iterator<Item = Vec<AclBinding>> {
+    let topics: Vec<_> = topics(rules).collect();
+    let parts: Vec<_> =
+        topics.chunks(PART).map(|part| part.iter().flat_map(|topic| of_topic(rules, topic)).collect()).collect();
+    parts.into_iter()
+}
+
+fn topics(rules: &FenceRules) -> impl Iterator<Item = &String> {
+    rules.denied.union(&rules.allowed)
+}
+
+fn of_topic(rules: &FenceRules, topic: &str) -> impl Iterator<Item = AclBinding> + use<> {
+    let allows = rules.allowed.contains(topic).then(|| allow(topic));
+    let denies = rules.denied.contains(topic).then(|| deny(topic));
+    allows.into_iter().chain(denies)
 }
 
 /// What is on the source, as far as a fence is concerned.
@@ -57,7 +73,7 @@ pub struct Found {
 impl Found {
     /// Looks through all `rules` of the cluster, those of an `earlier` fence of ours apart.
     pub fn new(rules: &[AclBinding], earlier: &FenceRules) -> Self {
-        let ours: BTreeSet<_> = own(earlier).into_iter().flatten().collect();
+        let ours: BTreeSet<_> = own(earlier).collect();
         let mut found =
             Self { denied: BTreeSet::new(), literal: BTreeSet::new(), prefixes: Vec::new(), everything: false };
         for rule in rules.iter().filter(|rule| rule.resource == AclResource::Topic && !ours.contains(*rule)) {
@@ -150,8 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn what_allows_comes_first() {
-        let rules = FenceRules { denied: names(&["a"]), allowed: names(&["a"]), foreign: BTreeSet::new() };
-        assert_eq!(own(&rules), [vec![allow("a")], vec![deny("a")]]);
+    fn both_rules_of_a_topic_are_in_one_request_what_allows_first() {
+        let all: BTreeSet<_> = (0..600).map(|number| format!("t{number}")).collect();
+        let allowed: BTreeSet<_> = all.iter().step_by(3).cloned().collect();
+        let rules = FenceRules { denied: all.clone(), allowed: allowed.clone(), foreign: BTreeSet::new() };
+        let mut asked = BTreeSet::new();
+        for part in parts(&rules) {
+            assert!(part.len() <= 500);
+            for topic in part.iter().map(|rule| rule.name.clone()).collect::<BTreeSet<_>>() {
+                let expected = allowed.contains(&topic).then(|| allow(&topic)).into_iter().chain([deny(&topic)]);
+                let there = part.iter().filter(|rule| rule.name == topic).cloned();
+                assert_eq!(there.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+                assert!(asked.insert(topic), "of a part before, too");
+            }
+        }
+        assert_eq!(asked, all);
     }
 }

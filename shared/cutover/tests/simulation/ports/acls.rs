@@ -75,12 +75,15 @@ impl Acls for Invocation {
     }
 }
 
-/// How many of `rules` take effect before a controller is lost, if it is.
+/// Those of `rules` that take effect before a controller is lost, if it is: both of a topic, or none.
 fn partly(world: &mut World, rules: &[AclBinding], api: Api) -> (Vec<AclBinding>, kafka::Result<()>) {
     if !world.dice.chance(world.faults.refused) {
         return (rules.to_vec(), Ok(()));
     }
-    let some = world.dice.index(0..rules.len() + 1);
+    let mut some = world.dice.index(0..rules.len() + 1);
+    while (1..rules.len()).contains(&some) && rules[some - 1].name == rules[some].name {
+        some += 1;
+    }
     let error = kafka::Error::Broker { api, code: Code::NotController, place: Place::Cluster, message: None };
     (rules[..some].to_vec(), Err(error))
 }
