@@ -48,8 +48,15 @@ fn judge_partition(world: &World, number: usize, appends: &[Append]) -> Result<(
         let offsets = entry.offset..;
         found.extend(entry.ids.iter().zip(offsets).filter_map(|(id, place)| Some((*late.get(id)?, place))));
     }
-    if let Some(pair) = found.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
-        return Err(format!("{name}: source offset {} lies on the target behind {}, or twice", pair[1].0, pair[0].0));
+    let mut once = std::collections::BTreeSet::new();
+    if let Some((at, _)) = found.iter().find(|(at, _)| !once.insert(*at)) {
+        return Err(format!("{name}: source offset {at} is on the target twice"));
+    }
+    // What was under way when an append was given up comes behind later ones.
+    let is_given_up = |at: i64| target.removed && planned(at).and_then(problem).is_some();
+    let ordered: Vec<_> = found.iter().map(|(at, _)| *at).filter(|at| !is_given_up(*at)).collect();
+    if let Some(pair) = ordered.windows(2).find(|pair| pair[0] > pair[1]) {
+        return Err(format!("{name}: source offset {} lies on the target behind {}", pair[1], pair[0]));
     }
     for (at, _) in &source.history {
         let place = found.iter().find(|(source, _)| source == at).map(|(_, place)| *place);

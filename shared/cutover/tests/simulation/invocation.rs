@@ -111,8 +111,8 @@ fn judge(world: &mut World, number: usize, ended: &Ended) {
         ErrorKind::Deadline => judge_deadline(world, number, &error.message),
         _ => Ok(()),
     };
-    // Whoever stands still when it asks whether it was overtaken does not hear of it in time.
-    let is_deaf = world.witness.known(number).stood_still_in == Some("check");
+    // Whoever stands still when it asks whether it was overtaken, or in which phase the run is, says what was true then.
+    let is_deaf = matches!(world.witness.known(number).stood_still_in, Some("check" | "phase"));
     let verdict = verdict.and(if is_deaf { Ok(()) } else { judge_words(world, error) });
     if let Err(why) = verdict {
         world.broken(format!("{number} ended with {} {error}: {why}", error.kind));
