@@ -341,7 +341,8 @@ mod tests {
     async fn a_broker_that_refuses_this_client_stops_no_partition() {
         let partition = TopicPartition::new("orders", 0);
         let at = Position { source_next: 40, target_next: 7 };
-        let mut reader = Reader::new(&Refusing, ProducerId { id: 1, epoch: 0 }, [(partition.clone(), at)].into());
+        let refusing = Refusing::default();
+        let mut reader = Reader::new(&refusing, ProducerId { id: 1, epoch: 0 }, [(partition.clone(), at)].into());
         let error = reader.read(std::slice::from_ref(&partition), 1).await.unwrap_err();
         assert_eq!((error.kind, &error.context.partition), (migration::ErrorKind::Blocked, &None), "{error}");
         assert_eq!(reader.position(&partition), Some(at));

@@ -1,4 +1,4 @@
-//! A cluster that refuses whoever asks it, for tests.
+//! A cluster that refuses every client, or has lost its leaders, for tests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +10,11 @@ use kafka::{ConfigEntry, Each, Error, FetchOptions, FetchPosition, Fetched, Offs
 use crate::ports::{Brokers, Source, Target};
 
 /// The cluster.
-#[derive(Debug)]
-pub(crate) struct Refusing;
+#[derive(Debug, Default)]
+pub(crate) struct Refusing {
+    /// No partition has a leader, and that is said after so long.
+    pub(crate) leaderless: Option<Duration>,
+}
 
 fn refused() -> Error {
     Error::Authentication { broker: "b:9096".into(), mechanism: "SCRAM-SHA-512", message: "no such user".to_owned() }
@@ -23,7 +26,11 @@ fn each<K: Clone, T>(keys: impl IntoIterator<Item = K>) -> Each<K, T> {
 
 impl Brokers for Refusing {
     async fn list_offsets(&self, partitions: &[TopicPartition], _: OffsetSpec) -> Each<TopicPartition, i64> {
-        each(partitions.to_vec())
+        let Some(after) = self.leaderless else { return each(partitions.to_vec()) };
+        tokio::time::sleep(after).await;
+        let missing =
+            |partition: &TopicPartition| (partition.clone(), Err(Error::NoLeader { partition: partition.clone() }));
+        partitions.iter().map(missing).collect()
     }
 
     async fn topic_configs(&self, topics: &[Arc<str>]) -> Each<Arc<str>, Vec<ConfigEntry>> {

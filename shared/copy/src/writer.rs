@@ -25,6 +25,9 @@ use sending::{Fault, Sending, next_request, note_answers};
 /// Requests in flight; the broker remembers as many batches of a producer.
 const WINDOW: usize = 5;
 
+/// Partitions that are asked about at the same time.
+const AT_ONCE: usize = 32;
+
 /// How long the broker may take to replicate a request.
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -139,17 +142,9 @@ impl<'a, T: Target> Writer<'a, T> {
     /// As [`Self::write`].
     pub async fn retry(&mut self, slices: &[Slice]) -> Result<Unwritten> {
         let mut unwritten = Unwritten::default();
-        let mut looked = Vec::with_capacity(slices.len());
-        for mut sending in self.open_all(slices, &mut unwritten).await? {
-            // A request that was given up may have been carried out since.
-            match self.look(&mut sending).await {
-                Ok(()) => {
-                    sending.sent = sending.acknowledged;
-                    looked.push(sending);
-                }
-                Err(error) => unwritten.enter(&sending.slice.partition, error)?,
-            }
-        }
+        let open = self.open_all(slices, &mut unwritten).await?;
+        // A request that was given up may have been carried out since.
+        let looked = self.at_once(open, async |sending| self.look(sending).await, &mut unwritten).await?;
         self.send_all(looked, Duration::ZERO, &mut unwritten).await?;
         Ok(unwritten)
     }
@@ -159,16 +154,12 @@ impl<'a, T: Target> Writer<'a, T> {
         let mut open = Vec::with_capacity(slices.len());
         for slice in slices {
             let checked = self.take_checked(&slice.partition);
-            let sending = match Sending::new(slice, self.end(&slice.partition), checked) {
-                Ok(sending) => self.check_last(&sending).await.map(|()| sending),
-                Err(error) => Err(error),
-            };
-            match sending {
+            match Sending::new(slice, self.end(&slice.partition), checked) {
                 Ok(sending) => open.push(sending),
                 Err(error) => unwritten.enter(&slice.partition, error)?,
             }
         }
-        Ok(open)
+        self.at_once(open, async |sending| self.check_last(sending).await, unwritten).await
     }
 
     /// Sends what is `open` until each is done or did not get any further for `patience`.
@@ -230,18 +221,32 @@ impl<'a, T: Target> Writer<'a, T> {
     /// Decides about partitions that met a fault: passing faults and sequence faults are tried again from where the target
     /// really ends, and anything else, or such a fault after `patience`, takes the partition out. Returns those to be tried again.
     async fn settle<'s>(
-        &mut self,
+        &self,
         open: Vec<Sending<'s>>,
         patience: Duration,
         unwritten: &mut Unwritten,
     ) -> Result<Vec<Sending<'s>>> {
-        let mut kept = Vec::with_capacity(open.len());
         if open.iter().any(|sending| sending.passing_fault().is_some()) {
             self.target.invalidate();
             tokio::time::sleep(PAUSE).await;
         }
-        for mut sending in open {
-            match self.settle_one(&mut sending, patience).await {
+        self.at_once(open, async |sending| self.settle_one(sending, patience).await, unwritten).await
+    }
+
+    /// Decides about all of `open` at the same time, since one whose leader is away takes long. Returns those to be sent from where
+    /// `decide` found the target; the others are `unwritten`.
+    async fn at_once<'s>(
+        &self,
+        open: Vec<Sending<'s>>,
+        decide: impl AsyncFn(&mut Sending<'s>) -> Result<()>,
+        unwritten: &mut Unwritten,
+    ) -> Result<Vec<Sending<'s>>> {
+        let mut kept = Vec::with_capacity(open.len());
+        let decide = &decide;
+        let decided = open.into_iter().map(async |mut sending| (decide(&mut sending).await, sending));
+        let mut decided = futures::stream::iter(decided).buffered(AT_ONCE);
+        while let Some((outcome, mut sending)) = decided.next().await {
+            match outcome {
                 Ok(()) => {
                     sending.sent = sending.acknowledged;
                     kept.push(sending);
@@ -253,7 +258,7 @@ impl<'a, T: Target> Writer<'a, T> {
     }
 
     /// As [`Self::settle`], for one partition.
-    async fn settle_one(&mut self, sending: &mut Sending<'_>, patience: Duration) -> Result<()> {
+    async fn settle_one(&self, sending: &mut Sending<'_>, patience: Duration) -> Result<()> {
         let partition = sending.slice.partition.clone();
         match sending.fault.take() {
             None => Ok(()),
@@ -330,7 +335,7 @@ impl<'a, T: Target> Writer<'a, T> {
 
     /// The broker expects another sequence: an earlier attempt, ours or an overtaken invocation's, got further than its
     /// answers did. Goes on from the target's end, provided that it is the end of one of our batches.
-    async fn realign(&mut self, sending: &mut Sending<'_>) -> Result<()> {
+    async fn realign(&self, sending: &mut Sending<'_>) -> Result<()> {
         let before = sending.acknowledged;
         self.look(sending).await?;
         if sending.acknowledged == before && !sending.is_done() {
@@ -380,11 +385,17 @@ mod tests {
     use super::*;
     use crate::refusing::Refusing;
 
+    static REFUSING: Refusing = Refusing { leaderless: None };
+
+    fn writer(target: &Refusing, ends: BTreeMap<TopicPartition, i64>) -> Writer<'_, Refusing> {
+        Writer { target, ends, checked: BTreeMap::new(), pulse: Pulse::default() }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_broker_that_refuses_this_client_stops_no_partition() {
         let slice = sending::tests::slice();
         let ends = [(slice.partition.clone(), 10)].into();
-        let mut writer = Writer { target: &Refusing, ends, checked: BTreeMap::new(), pulse: Pulse::default() };
+        let mut writer = writer(&REFUSING, ends);
         let error = writer.write(&[slice]).await.unwrap_err();
         assert_eq!((error.kind, &error.context.partition), (migration::ErrorKind::Blocked, &None), "{error}");
         // The same when the last batch is looked at before anything is sent.
@@ -396,13 +407,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_leader_is_not_taken_to_know_the_producer_over_a_pause() {
         let partition = sending::tests::slice().partition;
-        let mut writer =
-            Writer { target: &Refusing, ends: BTreeMap::new(), checked: BTreeMap::new(), pulse: Pulse::default() };
+        let mut writer = writer(&REFUSING, BTreeMap::new());
         writer.checked.insert(partition.clone(), Instant::now());
         tokio::time::advance(CHECKED_FOR / 2).await;
         let at = writer.take_checked(&partition).unwrap();
         writer.checked.insert(partition.clone(), at);
         tokio::time::advance(CHECKED_FOR / 2).await;
         assert_eq!(writer.take_checked(&partition), None, "slices without batches do not lengthen it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn partitions_without_a_leader_are_asked_about_at_the_same_time() {
+        let slow = Refusing { leaderless: Some(Duration::from_secs(30)) };
+        let slices: Vec<_> = (0..AT_ONCE as i32)
+            .map(|number| {
+                let mut slice = sending::tests::slice();
+                slice.partition = TopicPartition::new("t", number);
+                slice
+            })
+            .collect();
+        let ends = slices.iter().map(|slice| (slice.partition.clone(), 10)).collect();
+        let began = Instant::now();
+        let unwritten = writer(&slow, ends).retry(&slices).await.unwrap();
+        assert_eq!(unwritten.refused.len(), slices.len());
+        assert_eq!(began.elapsed(), Duration::from_secs(30));
     }
 }
