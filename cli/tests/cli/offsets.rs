@@ -155,6 +155,16 @@ async fn maps_are_written_whole_and_not_overwritten() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_written_keeps_no_other_from_it() {
+    let Some(bench) = bench(Phase::Tail).await else { return };
+    let in_the_way = bench.dir().join("maps/orders-0.csv/something");
+    std::fs::create_dir_all(&in_the_way).unwrap();
+    let args = ["offsets", "--migration-id", "m1", "--out-dir", "DIR/maps", "--force"];
+    bench.run(&args).await.exits(1).says("orders-0.csv").says("1 of 2 files are whole");
+    assert!(bench.dir().join("maps/orders-1.csv").is_file() && in_the_way.is_dir());
+}
+
+#[tokio::test]
 async fn an_interrupted_download_leaves_no_half_file() {
     let Some(mut bench) = bench(Phase::Tail).await else { return };
     // A store that takes connections and never answers: whatever lies in S3 is waited for.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::{Builder, tls};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -42,12 +42,7 @@ pub struct Aws {
 impl Aws {
     /// Clients from the usual AWS environment.
     pub async fn from_env() -> Self {
-        let http =
-            Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
-        let limits = TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).read_timeout(READ_LIMIT).build();
-        let config =
-            aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(limits).load().await;
-        Self::new(config)
+        Self::new(environment(READ_LIMIT).load().await)
     }
 
     /// Clients of `config`. A custom endpoint (`AWS_ENDPOINT_URL`) is addressed by path in S3, since a stand-in has no host
@@ -97,6 +92,13 @@ impl Aws {
     }
 }
 
+/// The usual AWS environment, in which an attempt of a call has `read_limit` until its answer begins.
+fn environment(read_limit: Duration) -> ConfigLoader {
+    let http = Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
+    let limits = TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).read_timeout(read_limit).build();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(limits)
+}
+
 /// Error codes that a passing shortage or race gives; the rest of the answered errors want a person.
 const PASSING: [&str; 9] = [
     "SlowDown",
@@ -142,4 +144,26 @@ pub(crate) fn sources(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_s3::config::Credentials;
+
+    /// What one call may take here, over all of its attempts.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn an_endpoint_that_never_answers_is_given_up() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let environment = environment(Duration::from_millis(100))
+            .endpoint_url(format!("http://{}", silent.local_addr().unwrap()))
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"));
+        let aws = Aws::new(environment.load().await);
+        let asked = tokio::time::timeout(PATIENCE, aws.dynamodb.list_tables().send()).await;
+        let error = asked.expect("it is waited for without an end").unwrap_err();
+        assert_eq!(sdk_error("cannot ask", &error).kind, ErrorKind::Transient, "{error:?}");
+    }
 }
