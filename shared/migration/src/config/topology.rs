@@ -5,9 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::TopicPattern;
 use crate::scope;
 
-/// The repartition topics of Kafka Streams, which keep records for ever (`retention.ms=-1`) and from which Streams deletes
-/// those that it has read (`repartition.purge.interval.ms`).
-const REPARTITION: &str = ".*-repartition";
+/// The repartition topics of Kafka Streams, those of its foreign-key joins included, which keep records for ever (`retention.ms=-1`)
+/// and from which Streams deletes those that it has read (`repartition.purge.interval.ms`). Names as in
+/// `StreamsResetter.matchesInternalTopicFormat`.
+const REPARTITION: [&str; 3] = [
+    ".*-repartition",
+    ".*-subscription-(registration|response)-topic",
+    ".*-KTABLE-FK-JOIN-SUBSCRIPTION-(REGISTRATION|RESPONSE)-[0-9]+-topic",
+];
 
 /// How topics are brought over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +48,7 @@ impl Default for Topology {
             on_topic_deleted: TopicDeleted::default(),
             on_deleted_keys: KeysDeleted::default(),
             on_records_deleted: RecordsDeleted::default(),
-            record_gap_of: REPARTITION.parse().into_iter().collect(),
+            record_gap_of: REPARTITION.into_iter().filter_map(|pattern| pattern.parse().ok()).collect(),
         }
     }
 }
@@ -162,6 +167,15 @@ mod tests {
         let silent = read(serde_json::json!({}));
         assert!(silent.records_gaps_of("app-count-repartition") && !silent.records_gaps_of("app-count-changelog"));
         assert!(!silent.records_gaps_of("app-repartition-orders"), "the whole name counts");
+        for joins in [
+            "app-KTABLE-FK-JOIN-SUBSCRIPTION-REGISTRATION-0000000006-topic",
+            "app-KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE-0000000014-topic",
+            "app-enriched-subscription-registration-topic",
+            "app-enriched-subscription-response-topic",
+        ] {
+            assert!(silent.records_gaps_of(joins), "{joins}");
+        }
+        assert!(!silent.records_gaps_of("app-KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE-0000000010-changelog"));
         let named = read(serde_json::json!({"record_gap_of": ["queue-.*"]}));
         assert!(named.records_gaps_of("queue-1") && !named.records_gaps_of("app-count-repartition"));
         let none = read(serde_json::json!({"record_gap_of": []}));
