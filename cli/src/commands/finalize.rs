@@ -1,6 +1,7 @@
 //! `finalize`: validation and evidence.
 
 mod exceptions;
+mod summary;
 
 use journal::{Decision, GateName};
 use migration::report::ValidationReport;
@@ -12,6 +13,7 @@ use crate::args::FinalizeArgs;
 use crate::follow::{self, Follower, Moment};
 use crate::naming;
 use crate::session::{Session, Snapshot};
+use summary::Figures;
 
 /// Runs the verb.
 pub(super) async fn run(args: &FinalizeArgs) -> Result<Exit> {
@@ -46,12 +48,15 @@ pub(super) async fn run(args: &FinalizeArgs) -> Result<Exit> {
     let (exit, moment) = follower.until(reached).await?;
     match exit {
         Exit::Done => {
-            tell_report(&session, &moment.snapshot, exceptions::accepted).await;
+            tell_report(&session, &moment.snapshot, |report, figures| {
+                std::iter::once(summary::line(report, figures)).chain(exceptions::accepted(report)).collect()
+            })
+            .await;
             tell_evidence(&session, &moment.snapshot).await?;
         }
         _ => {
             resume::tell_failure(&session, &mut follower, &moment).await?;
-            tell_report(&session, &moment.snapshot, |report| exceptions::ways_out(report, &session.line)).await;
+            tell_report(&session, &moment.snapshot, |report, _| exceptions::ways_out(report, &session.line)).await;
         }
     }
     follower.conclude(&moment.snapshot)?;
@@ -87,9 +92,14 @@ async fn accept(session: &Session, args: &FinalizeArgs) -> Result<()> {
 }
 
 /// Says what `lines` make of the validation's report. That it cannot be read is no reason to fail: the journal has the verdict.
-async fn tell_report(session: &Session, snapshot: &Snapshot, lines: impl Fn(&ValidationReport) -> Vec<String>) {
+async fn tell_report(
+    session: &Session,
+    snapshot: &Snapshot,
+    lines: impl Fn(&ValidationReport, &Figures) -> Vec<String>,
+) {
     match exceptions::report(session, snapshot).await {
-        Ok(report) => report.iter().flat_map(lines).for_each(|line| session.console.say(line)),
+        Ok(Some((report, figures))) => lines(&report, &figures).into_iter().for_each(|line| session.console.say(line)),
+        Ok(None) => {}
         Err(error) => session.console.say(format!("the validation's report cannot be read: {error}")),
     }
 }

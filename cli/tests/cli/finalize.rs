@@ -104,3 +104,20 @@ async fn a_failed_finalize_shows_the_command_that_accepts_what_failed() {
         .says("accepting repairs nothing")
         .says("signed as PASSED_WITH_EXCEPTIONS");
 }
+
+#[tokio::test]
+async fn a_finalized_migration_says_what_was_validated() {
+    let Some(bench) = Bench::new(Phase::Planned).await else { return };
+    let store = bench.with_bucket(Phase::Validating).await;
+    bench.answer("check", json!({"key": "demo", "public_key": "-----BEGIN PUBLIC KEY-----"}));
+    bench.start(1).await;
+    bench.arm(GateName::Finalize).await;
+    let run = bench.spawn(&["finalize", "--migration-id", "m1"]);
+    bench.wait_for_decision(GateName::Finalize, Verdict::Approve).await;
+    let passed = ValidationReport { overall: Overall::PassedWithWarnings, ..failed(1) };
+    let mut passed = serde_json::to_value(passed).unwrap();
+    passed["counts_and_offsets"]["records_expected"] = json!(1204);
+    store.put_json(validation::NAME, &passed).await.unwrap();
+    bench.journal.transition(Phase::Finalized, "evidence at s3://evidence/runs/m1/evidence.json").await.unwrap();
+    run.await.unwrap().exits(0).says("2 partitions, 1,204 records, 0 records compared").says("PASSED_WITH_WARNINGS");
+}

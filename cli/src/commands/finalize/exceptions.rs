@@ -10,19 +10,22 @@ use migration::{Config, Result};
 use crate::command_line::{CommandLine, quoted};
 use crate::session::{Session, Snapshot};
 
+use super::summary::Figures;
+
 /// Subjects of one check that are named each; beyond that, their topics, or the check as a whole.
 const NAMED: usize = 8;
 
-/// The report of the newest validation; nothing when that came to none.
+/// The report of the newest validation, and its figures; nothing when that came to none.
 ///
 /// # Errors
 /// Those of the journal and of S3.
-pub(super) async fn report(session: &Session, snapshot: &Snapshot) -> Result<Option<ValidationReport>> {
+pub(super) async fn report(session: &Session, snapshot: &Snapshot) -> Result<Option<(ValidationReport, Figures)>> {
     let store = session.backup(&Config::from_json(&snapshot.meta.config)?);
     let Some(object) = store.get(validation::NAME).await? else { return Ok(None) };
-    let report: Option<ValidationReport> = serde_json::from_slice(&object.body).ok();
+    let read = || Some((serde_json::from_slice(&object.body).ok()?, serde_json::from_slice(&object.body).ok()?));
+    let report: Option<(ValidationReport, Figures)> = read();
     let gate = session.journal().gate(GateName::Finalize).await?;
-    Ok(report.filter(|report| gate.is_some_and(|gate| gate.attempt == report.attempt)))
+    Ok(report.filter(|(report, _)| gate.is_some_and(|gate| gate.attempt == report.attempt)))
 }
 
 /// What to say of a validation that failed: how what failed could be accepted, and what that means. Nothing when no check did.
