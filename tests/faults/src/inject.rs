@@ -17,7 +17,7 @@ const OPPORTUNITY: Duration = Duration::from_secs(6);
 /// How long the answer to a second invocation is of interest.
 const SECOND_ANSWER: Duration = Duration::from_secs(3);
 /// Batches that the largest migration of these tests has.
-const BATCHES: usize = 6;
+const BATCHES: usize = 5;
 /// A live topic, whose leaders are moved.
 const TOPIC: &str = "orders";
 
