@@ -122,19 +122,14 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// The work on `sizes`, each with its bytes and replicas; `is_compacted` tells of a topic.
-    pub(crate) fn new(
-        config: &Config,
-        sizes: &[(TopicPartition, i64, usize)],
-        is_compacted: impl Fn(&str) -> bool,
-    ) -> Self {
+    /// The work on `sizes`, each with its bytes and replicas.
+    pub(crate) fn new(config: &Config, sizes: &[(TopicPartition, i64, usize)]) -> Self {
         let bytes: i64 = sizes.iter().map(|(_, bytes, _)| bytes).sum();
         let written: f64 = sizes.iter().map(|(_, bytes, replicas)| *bytes as f64 * *replicas as f64).sum();
         let largest = sizes.iter().max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(&a.0)));
         let known: HashMap<_, _> = sizes.iter().map(|(partition, bytes, _)| (partition, *bytes)).collect();
         let dealt = sizes.iter().map(|(partition, bytes, _)| (partition.clone(), *bytes)).collect();
-        let dealt =
-            batches::deal(dealt, config.seed.partitions_per_batch as usize, |partition| is_compacted(&partition.topic));
+        let dealt = batches::deal(dealt, config.seed.partitions_per_batch as usize);
         let weigh = |batch: Vec<TopicPartition>| {
             let bytes = batch.iter().map(|partition| known[partition]).sum();
             (batch, bytes)
@@ -306,7 +301,7 @@ mod tests {
     fn work(config: &Config, first: i64) -> Work {
         let size = |n: i32| if n == 0 { first } else { (TB - first) / 305 };
         let sizes: Vec<_> = (0..306).map(|n| (TopicPartition::new("t", n), size(n), 3)).collect();
-        Work::new(config, &sizes, |_| false)
+        Work::new(config, &sizes)
     }
 
     fn estimated(config: &Config, instance: &str, first: i64) -> Estimate {
@@ -396,7 +391,7 @@ mod tests {
     #[test]
     fn nothing_to_copy_takes_no_time_and_has_no_critical_path() {
         let config = sample::facts().config;
-        let nothing = Work::new(&config, &[], |_| false);
+        let nothing = Work::new(&config, &[]);
         let side = || Side { described: None, brokers: 3 };
         assert_eq!(seed(&config, &side(), &side(), &nothing).seconds, 0);
         assert_eq!((critical_path(&config, &nothing), nothing.batches()), (None, 0));

@@ -42,12 +42,6 @@ impl Facts {
         self.source.reached.iter().flat_map(|reached| &reached.topics)
     }
 
-    /// Whether the log cleaner of the source compacts `topic`, as far as its configs were read.
-    pub(crate) fn is_compacted(&self, topic: &str) -> bool {
-        let config = self.leaving.as_ref().and_then(|leaving| leaving.configs.known.get(topic));
-        config.is_some_and(|config| config.cleans_by("compact"))
-    }
-
     /// The first reason why a blocker cannot be told from none that may pass by itself. Without the MSK API precheck goes on:
     /// it may be out of a private network's reach for good.
     pub(crate) fn passing(&self) -> Option<Error> {

@@ -62,7 +62,7 @@ fn build(facts: &Facts, read: Source) -> Result<Plan> {
     let logs = logs(facts, source, read.starts.known);
     let topic = |(name, topic): (&Arc<str>, &Topic)| planned(name, topic, &read.sizes, &logs, target);
     let topics: Vec<_> = source.topics.iter().map(topic).collect();
-    let work = Work::new(config, &source.partitions(&read.sizes), |topic| facts.is_compacted(topic));
+    let work = Work::new(config, &source.partitions(&read.sizes));
     let sides = (Side::of(&facts.source, source), Side::of(&facts.target, target));
     let estimated_seed = estimate::seed(config, &sides.0, &sides.1, &work);
     let created = topics.iter().filter(|topic| !topic.on_target).map(|topic| topic.partitions).sum();

@@ -66,16 +66,9 @@ pub(crate) fn judge(facts: &Facts) -> PrecheckReport {
 
 /// How long the seed would take, when the clusters and their sizes are known.
 fn estimated(facts: &Facts) -> Option<Estimate> {
-    estimated_of(facts, |_| true)
-}
-
-/// How long the seed of the topics that pass `is_part` would take, when the clusters and their sizes are known.
-fn estimated_of(facts: &Facts, is_part: impl Fn(&str) -> bool) -> Option<Estimate> {
     let (source, target) = (facts.source.reached.as_ref().ok()?, facts.target.reached.as_ref().ok()?);
     let sizes = facts.leaving.as_ref()?.sizes.as_ref().ok()?;
-    let mut sizes = source.partitions(sizes);
-    sizes.retain(|(partition, ..)| is_part(&partition.topic));
-    let work = estimate::Work::new(&facts.config, &sizes, |topic| facts.is_compacted(topic));
+    let work = estimate::Work::new(&facts.config, &source.partitions(sizes));
     Some(estimate::seed(&facts.config, &Side::of(&facts.source, source), &Side::of(&facts.target, target), &work))
 }
 

@@ -41,11 +41,6 @@ impl Topic {
         self.configs.get(config).or_else(|| self.inherited.get(config)).map(String::as_str)
     }
 
-    /// Whether its log is compacted, beside being deleted from or not.
-    pub fn is_compacted(&self) -> bool {
-        self.in_force("cleanup.policy").is_some_and(|policy| policy.split(',').any(|part| part.trim() == "compact"))
-    }
-
     /// Its partitions.
     pub fn partitions(&self) -> impl Iterator<Item = TopicPartition> {
         self.info.topic_partitions()

@@ -214,8 +214,7 @@ async fn deal(
     let sizes = source.log_sizes().await?;
     let size = |partition: &TopicPartition| sizes.get(partition).copied().unwrap_or(0);
     let sized = partitions.into_iter().map(|partition| (partition.clone(), size(&partition)));
-    let is_compacted = |partition: &TopicPartition| topics.get(&partition.topic).is_some_and(Topic::is_compacted);
-    let dealt = batches::deal(sized.collect(), run.config.seed.partitions_per_batch as usize, is_compacted);
+    let dealt = batches::deal(sized.collect(), run.config.seed.partitions_per_batch as usize);
     let entry = |partition: TopicPartition| {
         let source_start = starts[&partition];
         Entry { source_start, seed_end: seed_end(&partition, source_start), bytes: size(&partition), partition }

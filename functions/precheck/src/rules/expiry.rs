@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use migration::report::{Estimate, Finding};
 
+use super::estimated;
 use super::finding::{count, few, finding};
-use super::{estimated, estimated_of};
 use crate::facts::{Facts, TopicConfig};
 
 /// The share of a topic's retention that the copy may take by its estimate, which can be wrong by as much.
@@ -112,10 +112,9 @@ fn overtaken(facts: &Facts) -> Option<Finding> {
 }
 
 /// A value that was copied, and whose deletion the source forgot before the copy came to it, stays on the target: the log
-/// cleaner removes a tombstone `delete.retention.ms` after it has passed over it (`LogCleaner`, KIP-534). Compacted topics are copied
-/// behind the others, and followed from then on.
+/// cleaner removes a tombstone `delete.retention.ms` after it has passed over it (`LogCleaner`, KIP-534).
 fn forgotten(facts: &Facts) -> Option<Finding> {
-    let estimate = estimated_of(facts, |topic| facts.is_compacted(topic))?;
+    let estimate = estimated(facts)?;
     let window = window(&estimate);
     let passes = |name: &Arc<str>, config: &TopicConfig| {
         let kept = config.delete_retention_ms.filter(|kept| *kept < window && config.cleans_by("compact"))?;
@@ -125,8 +124,8 @@ fn forgotten(facts: &Facts) -> Option<Finding> {
     (!topics.is_empty()).then(|| {
         finding("W32", "source")
             .found(format_args!(
-                "the copy of all compacted topics, which come last, is estimated to take {} s (bound by {}), and delete.retention.ms \
-                 is less than twice that on {} of the source: {}",
+                "the seed is estimated to take {} s (bound by {}), and delete.retention.ms is less than twice that on {} of the \
+                 source: {}",
                 estimate.seconds,
                 estimate.bound_by,
                 count(topics.len(), "compacted topic"),
@@ -248,8 +247,7 @@ mod tests {
             findings[1].message.ends_with("on 1 compacted topic of the source: accounts (3600000 ms)"),
             "{findings:?}"
         );
-        // However long the others take: they are copied before.
-        sample::leaving(&mut facts).sizes = Ok(sample::sizes(&[("carts", 1_000_000), ("clicks", 100_000_000_000)]));
+        sample::leaving(&mut facts).sizes = Ok(sample::sizes(&[("carts", 1_000_000)]));
         assert_eq!(codes(&judge(&facts)), ["W07"]);
     }
 
