@@ -25,8 +25,11 @@ use sending::{Fault, Sending, next_request, note_answers};
 /// Requests in flight; the broker remembers as many batches of a producer.
 const WINDOW: usize = 5;
 
-/// Partitions that are asked about at the same time.
-const AT_ONCE: usize = 32;
+/// Partitions whose last batches are looked at at the same time; each may be as large as a broker takes.
+const AT_ONCE: usize = 4;
+
+/// Where partitions end on the target.
+type Ends = BTreeMap<TopicPartition, kafka::Result<i64>>;
 
 /// How long the broker may take to replicate a request.
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -144,7 +147,8 @@ impl<'a, T: Target> Writer<'a, T> {
         let mut unwritten = Unwritten::default();
         let open = self.open_all(slices, &mut unwritten).await?;
         // A request that was given up may have been carried out since.
-        let looked = self.at_once(open, async |sending| self.look(sending).await, &mut unwritten).await?;
+        let ends = self.ends_of(open.iter()).await;
+        let looked = self.at_once(open, async |sending| self.look(sending, &ends).await, &mut unwritten).await?;
         self.send_all(looked, Duration::ZERO, &mut unwritten).await?;
         Ok(unwritten)
     }
@@ -230,10 +234,21 @@ impl<'a, T: Target> Writer<'a, T> {
             self.target.invalidate();
             tokio::time::sleep(PAUSE).await;
         }
-        self.at_once(open, async |sending| self.settle_one(sending, patience).await, unwritten).await
+        let ends = self.ends_of(open.iter().filter(|sending| sending.is_looked_at(patience))).await;
+        self.at_once(open, async |sending| self.settle_one(sending, patience, &ends).await, unwritten).await
     }
 
-    /// Decides about all of `open` at the same time, since one whose leader is away takes long. Returns those to be sent from where
+    /// Where the partitions of `sendings` end on the target. One question for all: the others are answered at once, and asked about those
+    /// without a leader until patience ends.
+    async fn ends_of<'o, 's: 'o>(&self, sendings: impl Iterator<Item = &'o Sending<'s>>) -> Ends {
+        let partitions: Vec<_> = sendings.map(|sending| sending.slice.partition.clone()).collect();
+        match partitions.is_empty() {
+            true => Ends::new(),
+            false => self.target.list_offsets(&partitions, OffsetSpec::Latest).await.into_iter().collect(),
+        }
+    }
+
+    /// Decides about several of `open` at the same time, since one whose leader is away takes long. Returns those to be sent from where
     /// `decide` found the target; the others are `unwritten`.
     async fn at_once<'s>(
         &self,
@@ -258,19 +273,19 @@ impl<'a, T: Target> Writer<'a, T> {
     }
 
     /// As [`Self::settle`], for one partition.
-    async fn settle_one(&self, sending: &mut Sending<'_>, patience: Duration) -> Result<()> {
+    async fn settle_one(&self, sending: &mut Sending<'_>, patience: Duration, ends: &Ends) -> Result<()> {
         let partition = sending.slice.partition.clone();
         match sending.fault.take() {
             None => Ok(()),
             Some(Fault::Misplaced { at, problem }) => Err(self.foreign(sending, at, problem).await),
             Some(Fault::Retimed) => Err(sending.retimed()),
-            Some(Fault::Kafka(error)) if is_sequence_fault(&error) => self.realign(sending).await,
+            Some(Fault::Kafka(error)) if is_sequence_fault(&error) => self.realign(sending, ends).await,
             Some(Fault::Kafka(error)) if error.is_retryable() && sending.stood_still_for(patience) => {
                 Err(Error::from(error).at(&partition))
             }
             Some(Fault::Kafka(error)) if error.is_retryable() => {
                 tracing::debug!(%partition, %error, "batch will be sent again");
-                self.look(sending).await
+                self.look(sending, ends).await
             }
             Some(Fault::Kafka(error)) if error.is_refusal() => Err(error.into()),
             Some(Fault::Kafka(error)) => Err(Error::from(error).at(&partition).at_offset(sending.source_offset())),
@@ -279,11 +294,13 @@ impl<'a, T: Target> Writer<'a, T> {
 
     /// Goes on from where the target ends, provided that it is the end of one of our batches. After a lost answer the batch
     /// may be there: a leader that has forgotten the producer would append it a second time.
-    async fn look(&self, sending: &mut Sending<'_>) -> Result<()> {
-        let partition = sending.slice.partition.clone();
-        let ends = self.target.list_offsets(std::slice::from_ref(&partition), OffsetSpec::Latest).await;
-        let ends = kafka::all_ok(ends).map_err(|error| blame(&partition, error))?;
-        let end = ends.get(&partition).copied().unwrap_or(0);
+    async fn look(&self, sending: &mut Sending<'_>, ends: &Ends) -> Result<()> {
+        let partition = &sending.slice.partition;
+        let end = match ends.get(partition) {
+            Some(Ok(end)) => *end,
+            Some(Err(error)) => return Err(blame(partition, error.clone())),
+            None => return Err(Error::transient("the target said nothing about where its log ends").at(partition)),
+        };
         let before = sending.acknowledged;
         sending.align(end)?;
         if sending.acknowledged > before { self.check_last(sending).await } else { Ok(()) }
@@ -335,9 +352,9 @@ impl<'a, T: Target> Writer<'a, T> {
 
     /// The broker expects another sequence: an earlier attempt, ours or an overtaken invocation's, got further than its
     /// answers did. Goes on from the target's end, provided that it is the end of one of our batches.
-    async fn realign(&self, sending: &mut Sending<'_>) -> Result<()> {
+    async fn realign(&self, sending: &mut Sending<'_>, ends: &Ends) -> Result<()> {
         let before = sending.acknowledged;
-        self.look(sending).await?;
+        self.look(sending, ends).await?;
         if sending.acknowledged == before && !sending.is_done() {
             let message = "the target refuses the next sequence number although its end is where it should be; \
                            its producer state was lost or somebody else uses this producer id";
@@ -419,7 +436,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn partitions_without_a_leader_are_asked_about_at_the_same_time() {
         let slow = Refusing { leaderless: Some(Duration::from_secs(30)) };
-        let slices: Vec<_> = (0..AT_ONCE as i32)
+        let slices: Vec<_> = (0..10)
             .map(|number| {
                 let mut slice = sending::tests::slice();
                 slice.partition = TopicPartition::new("t", number);

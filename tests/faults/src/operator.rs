@@ -76,6 +76,8 @@ impl Operator<'_> {
             Some("drain_ready") => {
                 sleep(self.cutover_at.saturating_duration_since(Instant::now())).await;
                 while self.diary.counts().len() < self.kinds {
+                    let counts = self.diary.counts();
+                    ensure!(Instant::now() + 2 * AGAIN < self.until, "hardly anything went wrong: {counts:?}");
                     sleep(AGAIN).await;
                 }
                 self.live.pause_consumers().await?;

@@ -22,10 +22,11 @@ const NAMED: usize = 8;
 pub(super) async fn report(session: &Session, snapshot: &Snapshot) -> Result<Option<(ValidationReport, Figures)>> {
     let store = session.backup(&Config::from_json(&snapshot.meta.config)?);
     let Some(object) = store.get(validation::NAME).await? else { return Ok(None) };
-    let read = || Some((serde_json::from_slice(&object.body).ok()?, serde_json::from_slice(&object.body).ok()?));
-    let report: Option<(ValidationReport, Figures)> = read();
+    let report: Option<ValidationReport> = serde_json::from_slice(&object.body).ok();
+    let figures = serde_json::from_slice(&object.body).unwrap_or_default();
     let gate = session.journal().gate(GateName::Finalize).await?;
-    Ok(report.filter(|(report, _)| gate.is_some_and(|gate| gate.attempt == report.attempt)))
+    let report = report.filter(|report| gate.is_some_and(|gate| gate.attempt == report.attempt));
+    Ok(report.map(|report| (report, figures)))
 }
 
 /// What to say of a validation that failed: how what failed could be accepted, and what that means. Nothing when no check did.

@@ -1,5 +1,6 @@
 //! What a validation has looked at, in one line.
 
+use indicatif::HumanCount;
 use migration::report::ValidationReport;
 use serde::Deserialize;
 
@@ -38,15 +39,15 @@ pub(super) fn line(report: &ValidationReport, figures: &Figures) -> String {
     let Figures { counts_and_offsets, spot_check_records, consumer_group_reconciliation } = figures;
     let Records { records_expected, records_counted } = *counts_and_offsets;
     let counted = match records_counted {
-        0 => String::new(),
-        all if all == records_expected => ", each counted on the target".to_owned(),
-        some => format!(", {some} of them counted on the target"),
+        all if all == records_expected => "each counted on the target".to_owned(),
+        0 => "not counted on the target".to_owned(),
+        some => format!("{} of them counted on the target", HumanCount(some as u64)),
     };
     format!(
-        "validated: {}, {}, {}{counted}, {} compared in every field, {} of {}: {}",
+        "validated: {}, {}, {} ({counted}), {} compared in every field, {} of {}: {}",
         count(report.topic_parity.checked as usize, "topic"),
         count(report.counts_and_offsets.checked as usize, "partition"),
-        count(records_expected, "record"),
+        count(records_expected, "copied record"),
         count(spot_check_records.compared, "record"),
         count(consumer_group_reconciliation.offsets_checked, "offset"),
         count(report.consumer_group_reconciliation.checked as usize, "group"),
@@ -78,11 +79,11 @@ mod tests {
         };
         assert_eq!(
             said(176_644),
-            "validated: 36 topics, 306 partitions, 176,644 records, each counted on the target, 918 records compared in every field, \
-             430 offsets of 1 group: PASSED"
+            "validated: 36 topics, 306 partitions, 176,644 copied records (each counted on the target), 918 records compared in every \
+             field, 430 offsets of 1 group: PASSED"
         );
-        assert!(said(7).contains("176,644 records, 7 of them counted on the target, 918"));
-        assert!(said(0).contains("176,644 records, 918 records compared"));
+        assert!(said(1_007).contains("176,644 copied records (1,007 of them counted on the target), 918"));
+        assert!(said(0).contains("176,644 copied records (not counted on the target), 918"));
         assert!(serde_json::from_str::<Figures>("{}").is_ok(), "an older report has fewer of them");
     }
 }

@@ -13,6 +13,7 @@ use kafka::{Each, Produced, TopicPartition};
 use migration::{Error, Result};
 use tokio::time::Instant;
 
+use super::is_sequence_fault;
 use crate::slice::Slice;
 
 /// Bytes after which a request takes no further partition.
@@ -124,6 +125,15 @@ impl<'a> Sending<'a> {
     /// Whether nothing was acknowledged for `patience`.
     pub(super) fn stood_still_for(&self, patience: Duration) -> bool {
         self.moved.elapsed() >= patience
+    }
+
+    /// Whether its fault is one after which it is looked where the target ends: any that may pass, unless it was tried for `patience`.
+    pub(super) fn is_looked_at(&self, patience: Duration) -> bool {
+        match &self.fault {
+            Some(Fault::Kafka(error)) if is_sequence_fault(error) => true,
+            Some(Fault::Kafka(error)) => error.is_retryable() && !self.stood_still_for(patience),
+            _ => false,
+        }
     }
 
     /// The error for a target that replaced timestamps.

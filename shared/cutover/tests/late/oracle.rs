@@ -58,6 +58,12 @@ fn judge_partition(world: &World, number: usize, appends: &[Append]) -> Result<(
     if let Some(pair) = ordered.windows(2).find(|pair| pair[0] > pair[1]) {
         return Err(format!("{name}: source offset {} lies on the target behind {}", pair[1], pair[0]));
     }
+    for append in appends.iter().filter(|append| problem(append).is_some()) {
+        let own = found.iter().filter(|(at, _)| planned(*at).is_some_and(|planned| planned.number == append.number));
+        if !own.is_sorted() {
+            return Err(format!("{name}: the records of append {} are not in order", append.number));
+        }
+    }
     for (at, _) in &source.history {
         let place = found.iter().find(|(source, _)| source == at).map(|(_, place)| *place);
         match (planned(*at), place) {
