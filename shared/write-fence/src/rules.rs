@@ -42,11 +42,9 @@ const PART: usize = 250;
 /// Both rules of a topic are in one part. A broker in ZooKeeper mode from 2.4 on changes the rules of one topic at once
 /// (`AclAuthorizer.updateResourceAcls`), so that nobody meets one of them alone, whoever else sets or removes them meanwhile. An older
 /// one goes by their order.
-pub fn parts(rules: &FenceRules) -> impl Iterator<Item = Vec<AclBinding>> {
+pub fn parts(rules: &FenceRules) -> Vec<Vec<AclBinding>> {
     let topics: Vec<_> = topics(rules).collect();
-    let parts: Vec<_> =
-        topics.chunks(PART).map(|part| part.iter().flat_map(|topic| of_topic(rules, topic)).collect()).collect();
-    parts.into_iter()
+    topics.chunks(PART).map(|part| part.iter().flat_map(|topic| of_topic(rules, topic)).collect()).collect()
 }
 
 fn topics(rules: &FenceRules) -> impl Iterator<Item = &String> {

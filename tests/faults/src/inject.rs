@@ -33,7 +33,8 @@ pub struct Injector<'a> {
 }
 
 impl Injector<'_> {
-    /// Lets one fault of `lane` follow the other until `until`, and until enough kinds met something. The last one is mended when this returns.
+    /// Lets one fault of `lane` follow the other until `until`, and until enough kinds met something. The last one is mended when
+    /// this returns.
     ///
     /// # Errors
     /// When something cannot be mended, a broker that does not start again for example.
